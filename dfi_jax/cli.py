@@ -1,0 +1,192 @@
+"""The command line: `dfi …`. What goes wrong for a user is said in one sentence, with exit code 1."""
+
+import functools
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from dfi_jax import attribute as vectors
+from dfi_jax import edit as editing
+from dfi_jax import image
+from dfi_jax.data import lfw
+from dfi_jax.data.select import parse_attributes
+from dfi_jax.errors import DfiError, InputError
+from dfi_jax.recipe import named_recipe
+from dfi_jax.reconstruct import Progress as Reconstructing
+from dfi_jax.weights import load_vgg
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+console = Console(stderr=True)
+
+
+@app.callback()
+def main() -> None:
+    """Deep Feature Interpolation: change an attribute of a face in a photograph, without training a model."""
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def _sentence_for_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Turns an error into its sentence and exit code 1; `--debug` shows the traceback as well."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, debug: bool, **kwargs: Any) -> None:
+        try:
+            command(*args, debug=debug, **kwargs)
+        except DfiError as error:
+            message = str(error)
+        except KeyboardInterrupt:
+            message = "interrupted; nothing half-written was left."
+        except MemoryError:
+            message = "there is not enough memory; take fewer strengths at once or a smaller photograph."
+        except Exception as error:
+            message = f"{type(error).__name__}: {error} This is a mistake in dfi_jax; --debug shows where."
+        else:
+            return
+        if debug:
+            traceback.print_exc()
+        console.print(f"dfi: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1)
+
+    return wrapped
+
+
+def _parse_alphas(text: str) -> list[float]:
+    try:
+        return list(dict.fromkeys(float(part) for part in text.split(",")))
+    except ValueError:
+        raise InputError(f"--alpha is {text!r}; give numbers with commas between them, as 0.1,0.2,0.4.") from None
+
+
+def _parse_box(text: str) -> tuple[int, int, int, int]:
+    try:
+        x0, y0, x1, y1 = (int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--crop is {text!r}; give four whole numbers as x0,y0,x1,y1.") from None
+    return x0, y0, x1, y1
+
+
+@app.command()
+@_sentence_for_errors
+def edit(
+    photo: Annotated[Path, typer.Argument(help="The photograph: a face, cropped as tightly as a passport's.")],
+    attribute: Annotated[
+        str, typer.Option(help="What to add: a starter vector's name, or a dataset's attributes: 'Smiling,~Male'.")
+    ] = "",
+    vector: Annotated[Path | None, typer.Option(help="A file with an attribute vector.")] = None,
+    dataset: Annotated[str, typer.Option(help="Compute the vector from a dataset: lfw:DIR.")] = "",
+    alpha: Annotated[str, typer.Option(help="Strengths, with commas between them; negative ones take away.")] = "0.4",
+    recipe: Annotated[str, typer.Option(help="A named recipe: default or chainer-dfi.")] = "default",
+    iterations: Annotated[
+        int | None, typer.Option(help="Evaluations of the objective, at most, for each strength.")
+    ] = None,
+    k: Annotated[
+        int, typer.Option(help="Images with and without the attribute, at most, for a dataset's vector.")
+    ] = 100,
+    crop: Annotated[str, typer.Option(help="The face in the photograph: x0,y0,x1,y1 in pixels.")] = "",
+    mask: Annotated[Path | None, typer.Option(help="An image of the face: white where it may change.")] = None,
+    weights: Annotated[
+        str, typer.Option(help="The network: vgg16, or random-vgg16 or random-vgg19 for tests.")
+    ] = "vgg16",
+    out: Annotated[
+        Path | None, typer.Option(help="The folder for the results; dfi-PHOTO-ATTRIBUTE by default.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same names there.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+) -> None:
+    """Edit a face at one or several strengths; write pictures, loss curves and how they were made."""
+    alphas = _parse_alphas(alpha)
+    editing.check_alphas(alphas)
+    chosen = named_recipe(recipe)
+    if iterations is not None:
+        chosen = chosen.replace(iterations=iterations)
+    if mask is not None:
+        chosen = chosen.replace(postprocess=_with_mask(chosen.postprocess))
+    if vector is not None and dataset:
+        raise InputError("both --vector and --dataset are given; give one of them.")
+    if not attribute and vector is None:
+        raise InputError(
+            f"no --attribute is given; name a starter vector ({', '.join(vectors.starter_names())}), "
+            f"or give a --vector or a --dataset."
+        )
+    named = attribute or (vector.stem if vector is not None else "")
+    folder = out or Path(f"dfi-{photo.stem}-{_file_name(named)}")
+    editing.check_folder(folder, force=overwrite)
+
+    photograph = image.read(photo)
+    in_lfw = lfw.is_lfw_image(photo) and photograph.shape[:2] == (lfw.SIDE, lfw.SIDE)
+    height, width = photograph.shape[:2]
+    box = _parse_box(crop) if crop else lfw.CROP if in_lfw else (0, 0, width, height)
+    editing.check_face(photograph, box)
+    mask_image = image.read(mask) if mask is not None else None
+
+    seconds: dict[str, float] = {}
+    found = None
+    if not dataset:
+        found = vectors.load(vector) if vector is not None else vectors.starter(attribute)
+    with _timed(seconds, "weights"):
+        vgg = load_vgg(weights)
+    if found is None:
+        with _timed(seconds, "means"), _progress() as progress:
+            images = lfw.load(_lfw_folder(dataset))
+            task = progress.add_task("mean features", total=None, detail="")
+            found = editing.vector_near(
+                vgg, images, parse_attributes(attribute), face=image.crop(photograph, box),
+                index=images.index(photo), k=k, recipe=chosen,
+                on_progress=lambda done, total: progress.update(task, completed=done, total=total,
+                                                                detail=f"{done} of {total} images"),
+            )  # fmt: skip
+    with _progress() as progress:
+        task = progress.add_task(f"{named}, {len(alphas)} strength{'s' * (len(alphas) > 1)}", total=None, detail="")
+
+        def watch(state: Reconstructing) -> None:
+            values = " ".join(f"{value:.4g}" for value in state.objective)
+            progress.update(task, completed=state.iteration, total=state.total, detail=f"objective {values}")
+
+        edited = editing.edit_face(
+            vgg, photograph, found, alphas=alphas, recipe=chosen, box=box, mask=mask_image, on_progress=watch
+        )
+    subject = {"photograph": photo.name, "attribute": named}
+    editing.save(folder, edited, vgg=vgg, subject=subject, seconds=seconds, force=overwrite)
+    for name in (*(f"alpha-{a:g}.png" for a in alphas), "sheet.png", "loss.png", "result.json"):
+        typer.echo(folder / name)
+
+
+def _with_mask(steps: tuple[str, ...]) -> tuple[str, ...]:
+    """The steps with `mask` among them, before the difference goes to the photograph."""
+    before = tuple(step for step in steps if step not in ("mask", "transfer_difference"))
+    return (*before, "mask", *(step for step in steps if step == "transfer_difference"))
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_~" else "-" for c in text)
+
+
+def _lfw_folder(spec: str) -> Path:
+    kind, _, folder = spec.partition(":")
+    if kind != "lfw" or not folder:
+        raise InputError(f"--dataset is {spec!r}; give lfw:DIR, DIR being the folder with lfw_attributes.txt.")
+    return Path(folder).expanduser()
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[phase] = time.perf_counter() - started

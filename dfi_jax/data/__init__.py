@@ -1,0 +1,1 @@
+"""Where images and their attribute scores come from, and which of them to take."""

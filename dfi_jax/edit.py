@@ -1,0 +1,347 @@
+"""The whole way from a photograph to edited photographs; the command line and the experiments call this."""
+
+import dataclasses
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from dfi_jax import attribute, image, postprocess, report
+from dfi_jax.attribute import AttributeVector, Provenance
+from dfi_jax.data import lfw, select
+from dfi_jax.errors import FileError, InputError
+from dfi_jax.files import replacing
+from dfi_jax.recipe import Recipe
+from dfi_jax.reconstruct import Progress, check_network, make_problem, reconstruct, sweep
+from dfi_jax.vgg import VGG
+
+RESIDUAL_ITERATIONS, RESIDUAL_EVERY = 600, 20
+"""`cancel_residual` chooses among reconstructions of α = 0 after every 20 of 600 iterations, as chainer-dfi does."""
+
+BATCH = 10
+"""Images that are in memory at a time while a mean is taken."""
+
+PACKAGES = ("dfi-jax", "jax", "jaxlib", "flax", "optax", "numpy", "pillow")
+"""Whose versions are written into every result."""
+
+SMALLEST = 32
+"""Height and width of a face, at least; less shows no more than a blur."""
+
+NEARBY = (50, 50)
+"""Height and width at which faces are compared pixel by pixel."""
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A photograph edited with one attribute at several strengths.
+
+    Attributes:
+      original: the face as the network saw it, (size, size, 3).
+      faces: the reconstructions, one a strength, (size, size, 3) each.
+      photographs: what is to be looked at, after the recipe's postprocessing.
+      alphas: the strengths.
+      history: the objective after each evaluation, a row a strength.
+      iterations: evaluations for each strength.
+      recipe: what was done.
+      provenance: of the attribute vector.
+      box: the face in the photograph.
+      seconds: by phase; an iteration is of all strengths together.
+    """
+
+    original: Float[np.ndarray, "s s 3"]
+    faces: Float[np.ndarray, "a s s 3"]
+    photographs: Float[np.ndarray, "a H W 3"]
+    alphas: tuple[float, ...]
+    history: Float[np.ndarray, "a i"]
+    iterations: Int[np.ndarray, " a"]
+    recipe: Recipe
+    provenance: Provenance
+    box: image.Box
+    seconds: dict[str, float]
+
+    def views(self) -> list[Float[np.ndarray, "_ _ 3"]]:
+        """The face before and after at every strength, as in the photographs."""
+        if "transfer_difference" not in self.recipe.postprocess:
+            return [self.original, *self.photographs]
+        return [self.original, *(image.crop(photograph, self.box) for photograph in self.photographs)]
+
+
+def edit_face(
+    vgg: VGG,
+    photograph: Float[np.ndarray, "H W 3"],
+    vector: AttributeVector,
+    *,
+    alphas: Sequence[float],
+    recipe: Recipe,
+    box: image.Box | None = None,
+    mask: Float[np.ndarray, "_ _ 3"] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Edited:
+    """Edits the face in a photograph at every strength, in one batch.
+
+    Args:
+      vgg: the network.
+      photograph: RGB in [0, 1], of any size.
+      vector: made with the same network, layers and image size.
+      alphas: strengths; negative ones take the attribute away.
+      recipe: how.
+      box: of the face in the photograph, (x0, y0, x1, y1); all of it by default.
+      mask: for a recipe with the step `mask`; of the face, 1 where it may change; resized to it.
+      on_progress: called during reconstruction.
+
+    Raises:
+      InputError: for strengths that aren't finite, a vector that doesn't fit the network or the recipe, a box outside
+        of the photograph, or a mask that is missing or not asked for.
+    """
+    started = time.perf_counter()
+    check_alphas(alphas)
+    check_network(vgg, recipe)
+    attribute.check(vector, vgg, recipe)
+    if (mask is not None) != ("mask" in recipe.postprocess):
+        raise InputError(
+            "the recipe has the step `mask` and no mask is given; give one."
+            if mask is None
+            else "a mask is given and the recipe has no step `mask`; add it to the recipe's postprocess."
+        )
+    box = box or (0, 0, photograph.shape[1], photograph.shape[0])
+    check_face(photograph, box)
+    size = (recipe.size, recipe.size)
+    face = image.resize(image.crop(photograph, box), size)
+
+    mask = None if mask is None else image.resize(mask, size)
+    clock = _Clock()
+
+    def watch(progress: Progress) -> None:
+        clock.tick(progress.iteration)
+        if on_progress is not None:
+            on_progress(progress)
+
+    result = sweep(vgg, jnp.asarray(face), vector.features, alphas, recipe=recipe, on_progress=watch)
+    unedited: list[np.ndarray] = []
+    if "cancel_residual" in recipe.postprocess:
+        unedited = _reconstruct_unedited(vgg, face, vector, recipe)
+    photographs = [
+        _finish(z, face, photograph, box, recipe=recipe, unedited=unedited, mask=mask) for z in result.images
+    ]
+    seconds = clock.seconds() | {"edit": time.perf_counter() - started}
+    return Edited(
+        original=face,
+        faces=result.images,
+        photographs=np.stack(photographs),
+        alphas=tuple(float(alpha) for alpha in alphas),
+        history=result.history,
+        iterations=result.iterations,
+        recipe=recipe,
+        provenance=vector.provenance,
+        box=box,
+        seconds=seconds,
+    )
+
+
+def vector_near(
+    vgg: VGG,
+    dataset: lfw.LFW,
+    attributes: Sequence[str],
+    *,
+    face: Float[np.ndarray, "_ _ 3"],
+    index: int | None = None,
+    k: int = 100,
+    recipe: Recipe,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> AttributeVector:
+    """The attribute vector over the images of a dataset that are nearest to a face.
+
+    Args:
+      vgg: the network.
+      dataset: with attribute scores.
+      attributes: what the target set has, `~Name` for what it lacks; the source set has the opposite of all.
+      face: cropped as the dataset's.
+      index: of the face in the dataset, if it is one of its images. Nearness is then that of attribute scores, and
+        images of the same person are left out; otherwise it is that of pixels, at 50 × 50.
+      k: images in a set, at most.
+      recipe: its layers, size and feature normalisation.
+      on_progress: called with the images done, and how many there are.
+
+    Raises:
+      InputError: for an unknown attribute, or where either set has too few images.
+      FileError: where an image can't be read.
+    """
+    check_network(vgg, recipe)
+    exclude = None
+    if index is not None:
+        distance = select.score_distance(dataset.scores, dataset.scores[index])
+        exclude = np.asarray([person == dataset.people[index] for person in dataset.people])
+    else:
+        small = image.resize(face, NEARBY)
+
+        def distance(rows: Int[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:
+            return np.asarray([np.linalg.norm(dataset.face(row, NEARBY[0]) - small) for row in rows])
+
+    chosen = select.select(
+        dataset.scores, dataset.attributes, attributes, distance=distance, k=k, exclude=exclude
+    )  # fmt: skip
+    total = len(chosen.source) + len(chosen.target)
+
+    def batches(rows: Int[np.ndarray, " r"], before: int) -> Iterator[Float[np.ndarray, "b s s 3"]]:
+        for i in range(0, len(rows), BATCH):
+            batch = rows[i : i + BATCH]
+            yield np.stack([dataset.face(row, recipe.size) for row in batch])
+            if on_progress is not None:
+                on_progress(before + i + len(batch), total)
+
+    names = [dataset.attributes[select.find_attribute(a.removeprefix("~"), dataset.attributes)] for a in attributes]
+    provenance = Provenance(
+        dataset=dataset.name,
+        attributes=tuple("~" * a.startswith("~") + name for a, name in zip(attributes, names, strict=True)),
+        k=k,
+        n_source=len(chosen.source),
+        n_target=len(chosen.target),
+        network=vgg.name,
+        weights_sha256=vgg.sha256,
+        layers=recipe.layers,
+        size=recipe.size,
+        crop=dataset.crop,
+        feature_norm=recipe.feature_norm,
+        norm_scope=recipe.norm_scope,
+    )
+    vector = attribute.compute(vgg, batches(chosen.source, len(chosen.target)), batches(chosen.target, 0), provenance)
+    jax.block_until_ready(vector.features)
+    return vector
+
+
+def check_alphas(alphas: Sequence[float]) -> None:
+    """Raises InputError unless there is a strength and all are finite."""
+    if not len(alphas):
+        raise InputError("there is no strength; give one alpha at least, such as 0.4.")
+    for alpha in alphas:
+        if not np.isfinite(alpha):
+            raise InputError(f"alpha is {alpha}; it should be a finite number, such as 0.4.")
+
+
+def check_face(photograph: Float[np.ndarray, "H W 3"], box: image.Box) -> None:
+    """Raises InputError for a box outside of the photograph, or a face under 32 × 32 pixels."""
+    height, width = image.crop(photograph, box).shape[:2]
+    if min(height, width) < SMALLEST:
+        raise InputError(f"the face is {width} × {height} pixels; it should be {SMALLEST} × {SMALLEST} at least.")
+
+
+def _reconstruct_unedited(
+    vgg: VGG, face: Float[np.ndarray, "s s 3"], vector: AttributeVector, recipe: Recipe
+) -> list[Float[np.ndarray, "s s 3"]]:
+    """α = 0 after every 20 iterations, 600 at most, from where the edit starts."""
+    recipe = recipe.replace(iterations=min(recipe.iterations, RESIDUAL_ITERATIONS))
+    problem = make_problem(vgg, jnp.asarray(face)[None], vector.features, jnp.zeros(1), recipe=recipe)
+    kept: list[np.ndarray] = []
+    reconstruct(
+        vgg, problem, recipe=recipe, every=RESIDUAL_EVERY, on_progress=lambda p: kept.append(np.asarray(p.images[0]))
+    )
+    return kept
+
+
+def _finish(
+    z: Float[np.ndarray, "s s 3"],
+    face: Float[np.ndarray, "s s 3"],
+    photograph: Float[np.ndarray, "H W 3"],
+    box: image.Box,
+    *,
+    recipe: Recipe,
+    unedited: list[Float[np.ndarray, "s s 3"]],
+    mask: Float[np.ndarray, "s s 3"] | None,
+) -> Float[np.ndarray, "_ _ 3"]:
+    for step in recipe.postprocess:
+        if step == "match_color":
+            z = postprocess.match_color(z, face)
+            unedited = [postprocess.match_color(u, face) for u in unedited]
+        elif step == "cancel_residual":
+            z = postprocess.cancel_residual(z, face, unedited)
+        elif step == "mask":
+            assert mask is not None
+            z = postprocess.apply_mask(z, face, mask)
+    if "transfer_difference" in recipe.postprocess:
+        z = postprocess.transfer_difference(z, face, photograph, box)
+    return np.clip(z, 0, 1)
+
+
+class _Clock:
+    """When iterations ended: the first one includes compilation."""
+
+    def __init__(self) -> None:
+        self._ticks = [(0, time.perf_counter())]
+
+    def tick(self, iteration: int) -> None:
+        self._ticks.append((iteration, time.perf_counter()))
+
+    def seconds(self) -> dict[str, float]:
+        steps = [(j - i, t - s) for (i, s), (j, t) in zip(self._ticks, self._ticks[1:], strict=False)]
+        later = [t / n for n, t in steps[1:] if n > 0]
+        iteration = statistics.median(later) if later else steps[0][1]
+        return {
+            "compilation": max(0.0, steps[0][1] - iteration),
+            "iteration": iteration,
+            "reconstruction": self._ticks[-1][1] - self._ticks[0][1],
+        }
+
+
+def save(
+    folder: Path, edited: Edited, *, vgg: VGG, subject: dict[str, Any], seconds: dict[str, float], force: bool = False
+) -> list[Path]:
+    """Writes an edit into a folder, each file whole or not at all, `result.json` last.
+
+    The files: `alpha-A.png` for each strength A; `sheet.png`, the face before and after, labelled; `loss.png`, the
+    objective by iteration; `result.json`, all that is known about how they were made.
+
+    Args:
+      folder: made where it doesn't exist.
+      edited: what `edit_face` returned.
+      vgg: the network it was made with.
+      subject: what was edited, for `result.json`: the photograph's name, the attribute.
+      seconds: of the phases before the edit.
+      force: whether the folder may hold files already; those of the same names are replaced.
+
+    Returns:
+      The files written.
+
+    Raises:
+      FileError: where the folder holds something, or can't be written to.
+    """
+    check_folder(folder, force=force)
+    names = [f"alpha-{alpha:g}.png" for alpha in edited.alphas]
+    for name, photograph in zip(names, edited.photographs, strict=True):
+        image.write(folder / name, photograph)
+    labels = [f"α = {alpha:g}" for alpha in edited.alphas]
+    image.write(folder / "sheet.png", report.contact_sheet(edited.views(), ["original", *labels]))
+    report.write_loss_curves(folder / "loss.png", edited.history, labels)
+    result = subject | {
+        "alphas": edited.alphas,
+        "files": names,
+        "box": edited.box,
+        "recipe": dataclasses.asdict(edited.recipe),
+        "vector": dataclasses.asdict(edited.provenance),
+        "network": {"name": vgg.name, "architecture": vgg.architecture, "sha256": vgg.sha256},
+        "iterations": edited.iterations.tolist(),
+        "objective": edited.history.tolist(),
+        "seconds": seconds | edited.seconds,
+        "device": {"platform": jax.default_backend(), "kind": jax.devices()[0].device_kind},
+        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
+    }
+    with replacing(folder / "result.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=2), encoding="utf-8")
+    return [folder / name for name in (*names, "sheet.png", "loss.png", "result.json")]
+
+
+def check_folder(folder: Path, *, force: bool) -> None:
+    """Raises FileError for what is no folder, or, without `force`, for one that holds something."""
+    if folder.exists() and not folder.is_dir():
+        raise FileError(f"{folder} is a file; choose another folder for the results.")
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise FileError(f"{folder} already holds files; choose another folder, or replace them with --overwrite.")

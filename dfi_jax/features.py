@@ -1,0 +1,109 @@
+"""Arithmetic on feature dicts: norms over a scope, normalisation, and means over any number of images.
+
+A feature dict holds an array a layer; here each is (n, h, w, c), and what is computed is computed for each of the n.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from dfi_jax.errors import InputError
+from dfi_jax.recipe import Norm, Scope
+from dfi_jax.vgg import VGG, Features, features
+
+
+def square_norms(phi: Features, *, scope: Scope) -> dict[str, Float[Array, " n"]]:
+    """‖φ‖² for each layer by itself (`layer`), or the same sum over all layers for each (`concat`)."""
+    squares = {name: jnp.sum(jnp.square(layer), axis=(1, 2, 3)) for name, layer in phi.items()}
+    if scope == "concat":
+        total = sum(squares.values(), start=jnp.zeros(()))
+        return dict.fromkeys(squares, total)
+    return squares
+
+
+def mean_squares(phi: Features, *, scope: Scope) -> dict[str, Float[Array, " n"]]:
+    """mean(φ²) over each layer's elements, or over all layers' elements."""
+    sizes = {name: layer[0].size for name, layer in phi.items()}
+    total = sum(sizes.values())
+    squares = square_norms(phi, scope=scope)
+    return {name: square / (total if scope == "concat" else sizes[name]) for name, square in squares.items()}
+
+
+def scale(phi: Features, factors: dict[str, Float[Array, " n"]]) -> Features:
+    """Each layer times its factor."""
+    return {name: layer * factors[name][:, None, None, None] for name, layer in phi.items()}
+
+
+def normalize(phi: Features, *, norm: Norm, scope: Scope) -> Features:
+    """φ as it is (`none`) or φ/‖φ‖ (`l2`); features that are all zero stay zero."""
+    if norm == "none":
+        return phi
+    return scale(phi, {name: reciprocal_root(square) for name, square in square_norms(phi, scope=scope).items()})
+
+
+def reciprocal_root(square: Float[Array, " n"]) -> Float[Array, " n"]:
+    """1/√square, and 0 where square is 0, with a gradient of 0 there."""
+    safe = jnp.where(square > 0, square, 1)
+    return jnp.where(square > 0, jax.lax.rsqrt(safe), 0)
+
+
+def mean_features(
+    vgg: VGG,
+    batches: Iterable[Float[np.ndarray, "_ h w 3"]],
+    *,
+    layers: tuple[str, ...],
+    norm: Norm = "none",
+    scope: Scope = "layer",
+) -> dict[str, Float[Array, "h w c"]]:
+    """mean φ(x) over all images of all batches, one batch in memory at a time.
+
+    Args:
+      vgg: the network.
+      batches: of images in [0, 1], all of one size. A batch shorter than the first is filled up, so that the network
+        is compiled once.
+      layers: of the network.
+      norm: whether each image's features are normalised before the mean.
+      scope: of that norm.
+
+    Raises:
+      InputError: where there is no image.
+    """
+    mean: Features | None = None
+    count, length = 0, 0
+    for batch in batches:
+        n = len(batch)
+        if n == 0:
+            continue
+        length = max(length, n)
+        weights = np.zeros(length, np.float32)
+        weights[:n] = 1 / (count + n)
+        filled = np.concatenate([batch, np.zeros((length - n, *batch.shape[1:]), np.float32)])
+        if mean is None:
+            mean = _weighted_sum(vgg, filled, weights, layers=layers, norm=norm, scope=scope)
+        else:
+            mean = _update(mean, count / (count + n), vgg, filled, weights, layers=layers, norm=norm, scope=scope)
+        count += n
+    if mean is None:
+        raise InputError("there is no image to take the mean features of; give one image at least.")
+    return mean
+
+
+@partial(jax.jit, static_argnames=("layers", "norm", "scope"))
+def _weighted_sum(
+    vgg: VGG, images: Array, weights: Array, *, layers: tuple[str, ...], norm: Norm, scope: Scope
+) -> Features:
+    phi = normalize(features(vgg, images, layers=layers), norm=norm, scope=scope)
+    return {name: jnp.tensordot(weights, layer, axes=1) for name, layer in phi.items()}
+
+
+@partial(jax.jit, static_argnames=("layers", "norm", "scope"), donate_argnums=0)
+def _update(
+    mean: Features, kept: float, vgg: VGG, images: Array, weights: Array, *,
+    layers: tuple[str, ...], norm: Norm, scope: Scope,
+) -> Features:  # fmt: skip
+    added = _weighted_sum(vgg, images, weights, layers=layers, norm=norm, scope=scope)
+    return jax.tree.map(lambda m, a: kept * m + a, mean, added)
