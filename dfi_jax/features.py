@@ -102,7 +102,7 @@ def _weighted_sum(
 
 @partial(jax.jit, static_argnames=("layers", "norm", "scope"), donate_argnums=0)
 def _update(
-    mean: Features, kept: float, vgg: VGG, images: Array, weights: Array, *,
+    mean: Features, kept: float | Float[Array, ""], vgg: VGG, images: Array, weights: Array, *,
     layers: tuple[str, ...], norm: Norm, scope: Scope,
 ) -> Features:  # fmt: skip
     added = _weighted_sum(vgg, images, weights, layers=layers, norm=norm, scope=scope)

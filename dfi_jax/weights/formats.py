@@ -1,8 +1,9 @@
 """Readers: a file of published weights in, the trunk's parameter tree out, exactly as published."""
 
+import io
 import pickle
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
 
-def read_array_pickle(file: IO[bytes], *, name: str) -> Any:
+def read_array_pickle(file: io.BufferedIOBase, *, name: str) -> Any:
     """Unpickles nested dicts and lists of plain NumPy arrays, and refuses everything else.
 
     Args:

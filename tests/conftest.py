@@ -1,0 +1,48 @@
+"""Fixtures that tests share. Shapes and types of every function are checked as it is called."""
+
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+# before the package is imported; recipe.py checks its own fields, with errors for its users, and is left to do so
+_CHECKED = (
+    "attribute conv data edit faces features files image objective postprocess reconstruct report solver vgg weights"
+)
+install_import_hook([f"dfi_jax.{module}" for module in _CHECKED.split()], "beartype.beartype")
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PEOPLE = 24
+ATTRIBUTES = ("Male", "Smiling", "Mouth Slightly Open", "Eyeglasses")
+LFW = Path(__file__).parents[2] / "shared" / "lfw"
+
+
+@pytest.fixture(scope="session")
+def lfw_folder(tmp_path_factory):
+    """A folder laid out as LFW is, two images each of 24 people who don't exist, half of whom smile."""
+    root = tmp_path_factory.mktemp("lfw")
+    rng = np.random.default_rng(0)
+    lines = ["# made for tests", "\t".join(["#", "person", "imagenum", *ATTRIBUTES])]
+    for i in range(PEOPLE):
+        person = f"Person Number{i}"
+        folder = root / "lfw-deepfunneled" / person.replace(" ", "_")
+        folder.mkdir(parents=True)
+        for number in (1, 2):
+            smiling = 1.0 if i % 2 else -1.0
+            scores = [1.0, smiling, smiling + (0.1 * number), -0.4]
+            lines.append("\t".join([person, str(number), *(f"{score + 0.01 * i:.3f}" for score in scores)]))
+            noise = rng.integers(0, 255, (25, 25, 3), dtype=np.uint8)
+            picture = Image.fromarray(noise).resize((250, 250), Image.Resampling.BICUBIC)
+            picture.save(folder / f"{person.replace(' ', '_')}_{number:04d}.jpg")
+    (root / "lfw_attributes.txt").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture
+def real_lfw():
+    """The folder of real photographs, where there is one."""
+    if not LFW.is_dir():
+        pytest.skip("needs LFW's photographs beside the repository")
+    return LFW
