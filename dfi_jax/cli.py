@@ -1,12 +1,13 @@
 """The command line: `dfi …`. What goes wrong for a user is said in one sentence, with exit code 1."""
 
 import functools
+import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import typer
 from rich.console import Console
@@ -31,15 +32,49 @@ def main() -> None:
     """Deep Feature Interpolation: change an attribute of a face in a photograph, without training a model."""
 
 
-def _progress() -> Progress:
-    return Progress(
+class _Report(Protocol):
+    def __call__(self, done: int, total: int, detail: str) -> None: ...
+
+
+@contextmanager
+def _progress(description: str) -> Iterator[_Report]:
+    """A progress bar, there from the first report on, so that an error before it stands alone.
+
+    A report also ends what was interrupted: KeyboardInterrupt is lost where Python raises it inside one of JAX's own
+    callbacks.
+    """
+    interrupted = False
+
+    def interrupt(*_: Any) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[detail]}"),
         TimeRemainingColumn(),
-        console=console,
     )
+    bar = Progress(*columns, console=console)
+    task = bar.add_task(description, start=False, detail="")
+
+    def report(done: int, total: int, detail: str) -> None:
+        if interrupted:
+            raise KeyboardInterrupt
+        if not bar.live.is_started:
+            bar.start()
+            bar.start_task(task)
+        bar.update(task, completed=done, total=total, detail=detail)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield report
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _sentence_for_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -49,27 +84,28 @@ def _sentence_for_errors(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(*args: Any, debug: bool, **kwargs: Any) -> None:
         try:
             command(*args, debug=debug, **kwargs)
-        except DfiError as error:
-            message = str(error)
-        except KeyboardInterrupt:
-            message = "interrupted; nothing half-written was left."
-        except MemoryError:
-            message = "there is not enough memory; take fewer strengths at once or a smaller photograph."
-        except Exception as error:
-            message = f"{type(error).__name__}: {error} This is a mistake in dfi_jax; --debug shows where."
-        else:
-            return
-        if debug:
-            traceback.print_exc()
-        console.print(f"dfi: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1)
+        except (Exception, KeyboardInterrupt) as error:
+            if debug:
+                traceback.print_exc()
+            console.print(f"dfi: {_sentence(error)}", style="red", markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from None
 
     return wrapped
 
 
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, DfiError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; nothing half-written was left."
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        return "there is not enough memory; take fewer strengths at once or a smaller photograph."
+    return f"{type(error).__name__}: {error} This is a mistake in dfi_jax; --debug shows where."
+
+
 def _parse_alphas(text: str) -> list[float]:
     try:
-        return list(dict.fromkeys(float(part) for part in text.split(",")))
+        return [float(part) for part in text.split(",")]
     except ValueError:
         raise InputError(f"--alpha is {text!r}; give numbers with commas between them, as 0.1,0.2,0.4.") from None
 
@@ -143,29 +179,25 @@ def edit(
     with _timed(seconds, "weights"):
         vgg = load_vgg(weights)
     if found is None:
-        with _timed(seconds, "means"), _progress() as progress:
+        with _timed(seconds, "means"), _progress("mean features") as report:
             images = lfw.load(_lfw_folder(dataset))
-            task = progress.add_task("mean features", total=None, detail="")
             found = editing.vector_near(
                 vgg, images, parse_attributes(attribute), face=image.crop(photograph, box),
                 index=images.index(photo), k=k, recipe=chosen,
-                on_progress=lambda done, total: progress.update(task, completed=done, total=total,
-                                                                detail=f"{done} of {total} images"),
+                on_progress=lambda done, total: report(done, total, f"{done} of {total} images"),
             )  # fmt: skip
-    with _progress() as progress:
-        task = progress.add_task(f"{named}, {len(alphas)} strength{'s' * (len(alphas) > 1)}", total=None, detail="")
+    with _progress(f"{named}, {len(alphas)} strength{'s' * (len(alphas) > 1)}") as report:
 
         def watch(state: Reconstructing) -> None:
             values = " ".join(f"{value:.4g}" for value in state.objective)
-            progress.update(task, completed=state.iteration, total=state.total, detail=f"objective {values}")
+            report(state.iteration, state.total, f"objective {values}")
 
         edited = editing.edit_face(
             vgg, photograph, found, alphas=alphas, recipe=chosen, box=box, mask=mask_image, on_progress=watch
         )
     subject = {"photograph": photo.name, "attribute": named}
-    editing.save(folder, edited, vgg=vgg, subject=subject, seconds=seconds, force=overwrite)
-    for name in (*(f"alpha-{a:g}.png" for a in alphas), "sheet.png", "loss.png", "result.json"):
-        typer.echo(folder / name)
+    for path in editing.save(folder, edited, vgg=vgg, subject=subject, seconds=seconds, force=overwrite):
+        typer.echo(path)
 
 
 def _with_mask(steps: tuple[str, ...]) -> tuple[str, ...]:

@@ -220,12 +220,16 @@ def vector_near(
 
 
 def check_alphas(alphas: Sequence[float]) -> None:
-    """Raises InputError unless there is a strength and all are finite."""
+    """Raises InputError unless there is a strength, all are finite, and no two share their first six digits."""
     if not len(alphas):
         raise InputError("there is no strength; give one alpha at least, such as 0.4.")
+    names = []
     for alpha in alphas:
         if not np.isfinite(alpha):
             raise InputError(f"alpha is {alpha}; it should be a finite number, such as 0.4.")
+        if f"{alpha:g}" in names:
+            raise InputError(f"alpha {alpha:g} is given twice; give each strength once.")
+        names.append(f"{alpha:g}")
 
 
 def check_face(photograph: Float[np.ndarray, "H W 3"], box: image.Box) -> None:

@@ -30,12 +30,12 @@ def read(path: Path) -> Float[np.ndarray, "h w 3"]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as opened:
                 if opened.width * opened.height > LARGEST:
-                    raise FileError(_too_large(path, f"{opened.width} × {opened.height} pixels"))
+                    raise FileError(_too_large(path))
                 return _to_rgb(ImageOps.exif_transpose(opened))
     except FileError:
         raise
     except Image.DecompressionBombError:
-        raise FileError(_too_large(path, "too large")) from None
+        raise FileError(_too_large(path)) from None
     except FileNotFoundError:
         raise FileError(f"{path} does not exist; check the path.") from None
     except IsADirectoryError:
@@ -47,8 +47,8 @@ def read(path: Path) -> Float[np.ndarray, "h w 3"]:
         raise FileError(f"{path} can't be read, it may be damaged or cut short ({error}).") from None
 
 
-def _too_large(path: Path, size: str) -> str:
-    return f"{path} is {size}; make it smaller first, {LARGEST // 10**6} megapixels at most."
+def _too_large(path: Path) -> str:
+    return f"{path} has more than {LARGEST // 10**6} megapixels; make it smaller first."
 
 
 def _to_rgb(image: Image.Image) -> Float[np.ndarray, "h w 3"]:

@@ -7,6 +7,9 @@ from jaxtyping import Float
 
 from dfi_jax.image import Box, resize
 
+FLAT = 1e-3
+"""Least deviation of a channel that is taken for contrast rather than for rounding: a quarter of a grey level."""
+
 FEATHER = 0.08
 """The part of a crop's side over which an edit fades towards the photograph around it."""
 
@@ -15,7 +18,7 @@ def match_color(z: Float[np.ndarray, "h w 3"], x: Float[np.ndarray, "h w 3"]) ->
     """z with each channel's mean and standard deviation made x's: (z − mean z)·std x/std z + mean x."""
     mean_z, std_z = z.mean(axis=(0, 1)), z.std(axis=(0, 1))
     mean_x, std_x = x.mean(axis=(0, 1)), x.std(axis=(0, 1))
-    return (z - mean_z) * (std_x / np.maximum(std_z, 1e-6)) + mean_x
+    return (z - mean_z) * (std_x / np.maximum(std_z, FLAT)) + mean_x
 
 
 def cancel_residual(

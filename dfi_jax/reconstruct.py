@@ -266,7 +266,7 @@ def _step(vgg: VGG, problem: Problem, run: _Run, *, recipe: Recipe) -> _Run:
     value = jnp.where(better, values, run.value)
     evaluations = run.evaluations + 1
     measured = evaluations % WINDOW == 0
-    stalled = measured & (run.earlier - value < recipe.tolerance * value)
+    stalled = measured & (recipe.tolerance > 0) & (value >= (1 - recipe.tolerance) * run.earlier)
     return _Run(
         unknown=_where(run.done, run.unknown, optax.apply_updates(run.unknown, updates)),
         solver=jax.tree.map(partial(_where, run.done), run.solver, solver),

@@ -13,6 +13,7 @@ scores).
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import SupportsIndex
 
 import numpy as np
 from jaxtyping import Float
@@ -54,7 +55,7 @@ class LFW:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def face(self, index: int, size: int) -> Float[np.ndarray, "size size 3"]:
+    def face(self, index: SupportsIndex, size: int) -> Float[np.ndarray, "size size 3"]:
         """The cropped face of an image, resized. Raises FileError where it can't be read."""
         photograph = image.read(self.paths[index])
         if photograph.shape[:2] != (SIDE, SIDE):

@@ -28,7 +28,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def read_array_pickle(file: io.BufferedIOBase, *, name: str) -> Any:
-    """Unpickles nested dicts and lists of plain NumPy arrays, and refuses everything else.
+    """Unpickles nested dicts and lists of plain NumPy arrays (protocol 3, as published, or 4); refuses everything else.
 
     Args:
       file: opened for reading bytes.

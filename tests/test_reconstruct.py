@@ -1,0 +1,139 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dfi_jax.errors import InputError
+from dfi_jax.features import square_norms
+from dfi_jax.recipe import Recipe
+from dfi_jax.reconstruct import Problem, make_problem, noise_like, reconstruct, sweep
+from dfi_jax.vgg import features
+from dfi_jax.weights import load_vgg
+
+LAYERS = ("conv1_2", "conv2_1")
+RECIPE = Recipe(layers=LAYERS, size=16, iterations=25)
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    return load_vgg("random-vgg16")
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Smooth pictures: a few waves each."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:16, :16] / 16
+    waves = [np.sin(2 * np.pi * (a * x + b * y + c)) for a, b, c in rng.random((9, 3)) * 2]
+    return jnp.asarray(0.5 + 0.2 * np.reshape(waves, (3, 3, 16, 16)).transpose(0, 2, 3, 1), jnp.float32)
+
+
+@pytest.fixture(scope="module")
+def vector(vgg, images):
+    phi = features(vgg, images, layers=LAYERS)
+    return {name: layer[1] - layer[2] for name, layer in phi.items()}
+
+
+def targets(vgg, starts, wanted):
+    """Problems whose solution is known: the features wanted are those of an image."""
+    phi = features(vgg, wanted, layers=LAYERS)
+    return Problem(starts, phi, square_norms(phi, scope="layer"))
+
+
+def test_an_image_is_found_again_by_its_features(vgg, images):
+    problem = targets(vgg, jnp.full_like(images, 0.5), images)
+    result = reconstruct(vgg, problem, recipe=RECIPE.replace(iterations=120))
+    assert np.abs(result.images - np.asarray(images)).max() < 0.02
+    assert np.all(result.objective < 1e-3 * result.history[:, 0])
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+def test_a_batch_gives_the_images_of_one_by_one_runs(vgg, images, vector, solver):
+    recipe = RECIPE.replace(solver=solver)
+    alphas = jnp.array([0.1, 0.3, -0.2])
+    batch = reconstruct(vgg, make_problem(vgg, images, vector, alphas, recipe=recipe), recipe=recipe)
+    for i in range(3):
+        one = slice(i, i + 1)
+        single = reconstruct(vgg, make_problem(vgg, images[one], vector, alphas[one], recipe=recipe), recipe=recipe)
+        np.testing.assert_allclose(batch.images[i], single.images[0], atol=1e-3)
+        np.testing.assert_allclose(batch.objective[i], single.objective[0], rtol=1e-3)
+
+
+def test_the_history_never_rises_and_ends_at_the_objective(vgg, images, vector):
+    problem = make_problem(vgg, images, vector, jnp.full(3, 0.3), recipe=RECIPE)
+    result = reconstruct(vgg, problem, recipe=RECIPE)
+    assert result.history.shape == (3, RECIPE.iterations)
+    assert np.all(np.diff(result.history) <= 0)
+    np.testing.assert_array_equal(result.history[:, -1], result.objective)
+    np.testing.assert_array_equal(result.iterations, RECIPE.iterations)
+
+
+def test_strength_0_from_the_image_gives_the_image_back(vgg, images, vector):
+    result = reconstruct(vgg, make_problem(vgg, images, vector, jnp.zeros(3), recipe=RECIPE), recipe=RECIPE)
+    np.testing.assert_allclose(result.images, images, atol=1e-6)
+    np.testing.assert_allclose(result.objective, 0, atol=1e-9)
+
+
+def test_a_problem_that_is_done_stops_alone(vgg, images):
+    recipe = RECIPE.replace(iterations=60, tolerance=0.3)
+    starts = jnp.stack([images[0], jnp.full_like(images[1], 0.5)])
+    result = reconstruct(vgg, targets(vgg, starts, images[:2]), recipe=recipe)
+    assert result.iterations[0] == 20  # it begins at its solution, and ten iterations don't better it
+    alone = reconstruct(vgg, targets(vgg, starts[1:], images[1:2]), recipe=recipe)
+    assert result.iterations[1] == alone.iterations[0] > 20
+    np.testing.assert_allclose(result.images[1], alone.images[0], atol=1e-3)
+
+
+def test_pixels_stay_in_bounds_where_the_recipe_says_so(vgg, images, vector):
+    strong = jnp.full(3, 3.0)
+    inside, outside = [], []
+    for bounds, seen in (("valid", inside), ("none", outside)):
+        recipe = RECIPE.replace(bounds=bounds)
+        problem = make_problem(vgg, images, vector, strong, recipe=recipe)
+        result = reconstruct(vgg, problem, recipe=recipe, on_progress=lambda p, s=seen: s.append(p.objective))
+        assert result.images.min() >= 0
+        assert result.images.max() <= 1
+    assert np.all(inside[-1] > outside[-1])  # a bound costs
+
+
+def test_noise_is_the_same_for_all_within_ten_grey_levels_of_the_mean(vgg, images):
+    mean = vgg.preprocess.mean_rgb
+    noise = np.asarray(noise_like(images, mean, seed=0))
+    np.testing.assert_array_equal(noise[0], noise[2])
+    assert not np.array_equal(noise, noise_like(images, mean, seed=1))
+    off = (noise[0] - np.array(mean)) * 255
+    assert np.abs(off).max() <= 10.001
+    assert off.std() == pytest.approx(10 / np.sqrt(3), rel=0.05)  # a uniform distribution's
+
+
+def test_a_sweep_is_a_batch_of_its_strengths(vgg, images, vector):
+    alphas = [0.1, 0.4]
+    result = sweep(vgg, images[0], vector, alphas, recipe=RECIPE)
+    problem = make_problem(vgg, images[:1], vector, jnp.array([0.4]), recipe=RECIPE)
+    np.testing.assert_allclose(result.images[1], reconstruct(vgg, problem, recipe=RECIPE).images[0], atol=1e-3)
+
+
+def test_a_sweep_from_the_previous_strength_starts_where_that_ended(vgg, images, vector):
+    recipe = RECIPE.replace(init="previous", iterations=5)
+    seen = []
+    result = sweep(vgg, images[0], vector, [0.1, 0.4], recipe=recipe, on_progress=seen.append)
+    first = make_problem(vgg, images[:1], vector, jnp.array([0.1]), recipe=recipe)
+    middle = reconstruct(vgg, first, recipe=recipe).images
+    second = make_problem(vgg, images[:1], vector, jnp.array([0.4]), recipe=recipe, start=jnp.asarray(middle))
+    np.testing.assert_allclose(result.images[1], reconstruct(vgg, second, recipe=recipe).images[0], atol=1e-3)
+    assert [(p.iteration, p.total) for p in seen] == [(1, 10), (5, 10), (6, 10), (10, 10)]
+
+
+def test_l2_features_are_moved_on_their_sphere(vgg, images, vector):
+    recipe = RECIPE.replace(feature_norm="l2", norm_scope="concat", vector_norm="unit", loss="sum_squares")
+    problem = make_problem(vgg, images, vector, jnp.zeros(3), recipe=recipe)
+    square = sum(jnp.sum(layer**2, axis=(1, 2, 3)) for layer in problem.target.values())
+    np.testing.assert_allclose(square, 1, rtol=1e-5)
+    result = reconstruct(vgg, make_problem(vgg, images, vector, jnp.full(3, 0.4), recipe=recipe), recipe=recipe)
+    assert np.all(result.objective < 0.9 * result.history[:, 0])
+
+
+def test_raw_weights_are_refused_where_the_recipe_asks_for_normalized_ones(vgg, images, vector):
+    recipe = RECIPE.replace(network="normalized")
+    problem = make_problem(vgg, images, vector, jnp.zeros(3), recipe=RECIPE)
+    with pytest.raises(InputError, match="asks for normalized weights and random-vgg16's are raw"):
+        reconstruct(vgg, problem, recipe=recipe)

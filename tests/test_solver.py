@@ -1,0 +1,125 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dfi_jax.recipe import Recipe
+from dfi_jax.solver import make_solver, safeguard, spectrum_scale, to_image
+
+
+def minimise(function, start, *, iterations, recipe=None):
+    """Points at which the function was evaluated, the state's accepted values, and the last accepted point."""
+    solver = make_solver(recipe or Recipe())
+    value_and_gradient = jax.jit(jax.value_and_grad(function))
+    update = jax.jit(solver.update)
+    point, state, accepted = start, solver.init(start), []
+    for _ in range(iterations):
+        value, gradient = value_and_gradient(point)
+        step, state = update(gradient, state, point, value=value)
+        accepted.append(float(state.value))
+        point = optax.apply_updates(point, step)
+    return np.array(accepted), state.params
+
+
+def rosenbrock(x):
+    return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+
+def test_a_quadratic_is_solved_to_its_closed_form():
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(12, 12))
+    matrix = root @ root.T / 12 + np.eye(12)
+    b = rng.normal(size=12)
+    solution = np.linalg.solve(matrix, b)
+    a32, b32 = jnp.asarray(matrix, jnp.float32), jnp.asarray(b, jnp.float32)
+    _, found = minimise(lambda x: x @ a32 @ x / 2 - b32 @ x, jnp.zeros(12), iterations=60)
+    np.testing.assert_allclose(found, solution, atol=1e-3)  # float32 can't see a change of the value below that
+
+
+def test_accepted_values_never_rise_and_a_curved_valley_is_followed_to_its_end():
+    accepted, found = minimise(rosenbrock, jnp.full(6, -1.2), iterations=300)
+    assert np.all(np.diff(accepted) <= 0)
+    np.testing.assert_allclose(found, 1, atol=1e-2)
+
+
+def test_a_step_into_what_is_not_finite_is_taken_back():
+    def walled(x):  # grows without bound towards 0, and is NaN beyond
+        return jnp.sum(x - 0.01 * jnp.log(x))
+
+    accepted, found = minimise(walled, jnp.full(3, 0.2), iterations=60)
+    assert np.isfinite(accepted).all()
+    np.testing.assert_allclose(found, 0.01, rtol=1e-2)
+
+
+def test_the_safeguard_shortens_to_the_minimum_of_the_parabola():
+    solver = safeguard(optax.scale(-1.0))  # the step from x is −f′(x); of f = 2x² it lands as far out as it began × 3
+    state, point = solver.init(jnp.ones(1)), jnp.ones(1)
+    for expected in (-3.0, 0.0):  # the parabola through f is f itself, and its minimum is at a quarter of the step
+        step, state = solver.update(4 * point, state, point, value=2 * point[0] ** 2)
+        point = point + step
+        assert point[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_after_three_rejections_the_memory_is_dropped():
+    solver = make_solver(Recipe())
+    point = jnp.array([1.0, 2.0])
+    state = solver.init(point)
+    for x in (point, point - 0.5):  # of f = ‖x‖²/2
+        _, state = solver.update(x, state, x, value=jnp.sum(x**2) / 2)
+    held = sum(float(jnp.abs(leaf).sum()) for leaf in jax.tree.leaves(state.inner[0].diff_params_memory))
+    assert held > 0
+    for rejected in (1, 2, 3):
+        _, state = solver.update(jnp.full(2, jnp.nan), state, point, value=jnp.asarray(jnp.nan))
+        assert state.rejected == rejected
+    assert not np.any(state.inner[0].diff_params_memory)
+    np.testing.assert_allclose(state.params, point - 0.5)
+    np.testing.assert_array_less(0, -np.vdot(state.gradient, state.direction))
+
+
+def test_problems_under_vmap_are_solved_as_one_by_one():
+    solver = make_solver(Recipe(memory=4))
+    scales = jnp.array([1.0, 30.0, 1000.0])
+    starts = jnp.asarray(np.random.default_rng(0).normal(size=(3, 5)), jnp.float32)
+
+    def step(scale, point, state):
+        value, gradient = jax.value_and_grad(lambda x: scale * rosenbrock(x) / 100)(point)
+        update, state = solver.update(gradient, state, point, value=value)
+        return point + update, state
+
+    batch, batch_state = starts, jax.vmap(solver.init)(starts)
+    singles = [(start, solver.init(start)) for start in starts]
+    single_step, batch_step = jax.jit(step), jax.jit(jax.vmap(step))
+    for _ in range(15):
+        batch, batch_state = batch_step(scales, batch, batch_state)
+        singles = [single_step(scale, *single) for scale, single in zip(scales, singles, strict=True)]
+    for i, (_, state) in enumerate(singles):
+        assert batch_state.value[i] == pytest.approx(float(state.value), rel=1e-3)
+
+
+def test_adam_lowers_its_objective():
+    solver = make_solver(Recipe(solver="adam", learning_rate=0.1))
+    point = jnp.full(3, 2.0)
+    state = solver.init(point)
+    for _ in range(200):
+        step, state = solver.update(2 * point, state, point, value=jnp.sum(point**2))
+        point = point + step
+    np.testing.assert_allclose(point, 0, atol=1e-2)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (15, 20)])
+def test_an_image_is_its_start_and_the_scaled_spectrum_of_the_unknown(size):
+    rng = np.random.default_rng(0)
+    unknown, start = rng.normal(size=(2, *size, 3)), rng.random((2, *size, 3))
+    frequency = np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.fftfreq(size[1])[None])
+    half = np.maximum(frequency, 1 / max(size))[:, : size[1] // 2 + 1] ** -0.5  # what a real FFT keeps
+    full = np.maximum(frequency, 1 / max(size)) ** -0.5 / np.sqrt(np.mean(half**2))
+    expected = start + np.fft.ifft2(full[..., None] * np.fft.fft2(unknown, axes=(1, 2)), axes=(1, 2)).real
+    found = to_image(jnp.asarray(unknown, jnp.float32), jnp.asarray(start, jnp.float32), power=0.5)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_power_0_works_on_pixels():
+    unknown = jnp.ones((1, 4, 4, 3)) * 0.25
+    np.testing.assert_array_equal(to_image(unknown, unknown, power=0.0), 2 * unknown)
+    np.testing.assert_allclose(spectrum_scale((4, 4), power=0.0), 1)
