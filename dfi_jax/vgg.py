@@ -10,7 +10,7 @@ https://arxiv.org/abs/1409.1556.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float
 
-from dfi_jax.conv import conv3x3, max_pool2x2
+from dfi_jax.conv import average_pool2x2, conv3x3, max_pool2x2
 from dfi_jax.errors import InputError
 
 ARCHITECTURES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -29,6 +29,9 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 DEFAULT_LAYERS = ("conv3_1", "conv4_1", "conv5_1")
 """The layers that the DFI paper moves."""
+
+Pooling = Literal["max", "average"]
+"""`max` as the networks were trained, or `average` as Gatys et al. (2015) prefer it for images made from features."""
 
 Features = dict[str, Array]
 """Activations by layer name, each (n, h, w, c), or (h, w, c) for one image or for an attribute vector."""
@@ -70,6 +73,7 @@ class VGG:
       name: what `load_vgg` was asked for.
       sha256: of the file the parameters came from, or of the parameters where there is none.
       normalized: whether the filters are rescaled as by Gatys et al. (2015).
+      pooling: what stands between two blocks.
     """
 
     params: Any
@@ -78,6 +82,7 @@ class VGG:
     name: str = struct.field(pytree_node=False)
     sha256: str = struct.field(pytree_node=False)
     normalized: bool = struct.field(pytree_node=False, default=False)
+    pooling: Pooling = struct.field(pytree_node=False, default="max")
 
 
 class Conv3x3(nn.Module):
@@ -97,13 +102,15 @@ class Trunk(nn.Module):
 
     architecture: str
     layers: tuple[str, ...]
+    pooling: Pooling = "max"
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w 3"]) -> Features:
+        pool = {"max": max_pool2x2, "average": average_pool2x2}[self.pooling]
         found: Features = {}
         for name in trunk_layers(self.architecture, self.layers):
             if name.endswith("_1") and name != "conv1_1":
-                x = max_pool2x2(x)
+                x = pool(x)
             x = nn.relu(Conv3x3(WIDTHS[block_of(name)], name=name)(x))
             if name in self.layers:
                 found[name] = x
@@ -169,5 +176,8 @@ def features(
             f"images of {images.shape[1]} × {images.shape[2]} pixels are too small for {', '.join(layers)}; "
             f"give at least {smallest} × {smallest}."
         )
-    params = {name: vgg.params[name] for name in trunk_layers(vgg.architecture, layers)}
-    return Trunk(vgg.architecture, layers).apply({"params": params}, vgg.preprocess(images))  # type: ignore[return-value]
+    needed = trunk_layers(vgg.architecture, layers)
+    if needed[-1] not in vgg.params:
+        raise InputError(f"{vgg.name}'s weights end at {list(vgg.params)[-1]}; ask for layers up to there.")
+    params = {name: vgg.params[name] for name in needed}
+    return Trunk(vgg.architecture, layers, vgg.pooling).apply({"params": params}, vgg.preprocess(images))  # type: ignore[return-value]

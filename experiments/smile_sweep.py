@@ -20,7 +20,6 @@ from dfi_jax.edit import Edited, edit_face, save, vector_near
 from dfi_jax.recipe import RECIPES
 from dfi_jax.weights import load_vgg
 
-PEOPLE = 10
 BELOW = -1.5
 ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5)
 SEED = 0
@@ -28,12 +27,12 @@ SEED = 0
 HEADER = "| image | means, s | compilation, s | an iteration of five strengths, s | objective at α = 0.1 … 0.5 |"
 
 
-def sober(dataset: lfw.LFW) -> list[int]:
+def sober(dataset: lfw.LFW, people: int) -> list[int]:
     """Images of different people who don't smile."""
     scores = dataset.scores[:, select.find_attribute("Smiling", dataset.attributes)]
     rows = np.random.default_rng(SEED).permutation(np.flatnonzero(scores < BELOW))
     _, first = np.unique([dataset.people[row] for row in rows], return_index=True)
-    return sorted(rows[np.sort(first)][:PEOPLE].tolist())
+    return sorted(rows[np.sort(first)][:people].tolist())
 
 
 def row(name: str, seconds: dict[str, float], edited: Edited) -> str:
@@ -50,12 +49,13 @@ def main() -> None:
     parser.add_argument("lfw", type=Path, help="the folder with lfw_attributes.txt and lfw-deepfunneled")
     parser.add_argument("--out", type=Path, default=Path("out/smile"), help="the folder for the pictures")
     parser.add_argument("--recipe", choices=RECIPES, default="default", help="how")
+    parser.add_argument("--people", type=int, default=10, help="how many")
     arguments = parser.parse_args()
     dataset = lfw.load(arguments.lfw)
     vgg = load_vgg("vgg16")
     recipe = RECIPES[arguments.recipe]
     lines, views, phases = [HEADER, "| --- " * 5 + "|"], [], []
-    for index in sober(dataset):
+    for index in sober(dataset, arguments.people):
         photograph = image.read(dataset.paths[index])
         face = image.crop(photograph, lfw.CROP)
         started = time.perf_counter()
@@ -70,7 +70,7 @@ def main() -> None:
         views += edited.views()
         print(lines[-1], flush=True)
     labels = ["original", *(f"α = {alpha:g}" for alpha in ALPHAS)]
-    sheet = report.contact_sheet(views, labels * PEOPLE, columns=len(labels))
+    sheet = report.contact_sheet(views, labels * arguments.people, columns=len(labels))
     image.write(arguments.out / "sheet.png", sheet)
     for phase in ("means", "compilation", "iteration"):
         values = sorted(seconds[phase] for seconds in phases)

