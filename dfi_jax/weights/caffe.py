@@ -8,6 +8,8 @@ Reference: caffe.proto, https://github.com/BVLC/caffe/blob/master/src/caffe/prot
 """
 
 import functools
+from collections.abc import Container
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,15 +58,18 @@ def message(name: str, *, packed: bool = True) -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}"))
 
 
-def read_blobs(content: bytes) -> dict[str, list[np.ndarray]]:
-    """The blobs of every layer that has any, by the layer's name, in their own shapes.
+def read_blobs(path: Path, layers: Container[str]) -> dict[str, list[np.ndarray]]:
+    """The blobs of the layers named, in their own shapes.
+
+    The file's bytes are gone by the time that arrays are made, so that twice the file is the most that is in memory.
 
     Raises:
-      google.protobuf.message.DecodeError: where the bytes are no such message.
+      google.protobuf.message.DecodeError: where the file is no such message.
     """
     net = message("NetParameter")()
-    net.ParseFromString(content)
-    return {layer.name: [_array(blob) for blob in layer.blobs] for layer in (*net.layers, *net.layer) if layer.blobs}
+    net.ParseFromString(path.read_bytes())
+    return {layer.name: [_array(blob) for blob in layer.blobs]
+            for layer in (*net.layers, *net.layer) if layer.name in layers}  # fmt: skip
 
 
 def _array(blob: Any) -> np.ndarray:

@@ -184,10 +184,8 @@ def read_caffe(path: Path) -> Weights:
     from dfi_jax.weights import caffe
 
     params: Params = {}
-    for name, blobs in caffe.read_blobs(path.read_bytes()).items():
-        if name in layer_names("vgg19"):
-            kernel, bias = blobs
-            params[name] = {"kernel": _hwio(kernel), "bias": _float32(bias).ravel()}
+    for name, (kernel, bias) in caffe.read_blobs(path, layer_names("vgg19")).items():
+        params[name] = {"kernel": _hwio(kernel), "bias": _float32(bias).ravel()}
     return _checked(params, path, CAFFE, "Caffe")
 
 
