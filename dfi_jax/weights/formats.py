@@ -64,7 +64,7 @@ def read(path: Path) -> Weights:
     reader = _reader(start, path)
     try:
         return reader(path)
-    except FileError:
+    except (FileError, MemoryError):
         raise
     except ModuleNotFoundError as error:
         raise FileError(
