@@ -1,6 +1,6 @@
 """The vectors that come with the package: spectacles and age, over hundreds of faces of LFW.
 
-    python experiments/starter_vectors.py LFW_DIR
+    python experiments/starter_vectors.py LFW_DIR    (needs SciPy, which the extra `convert` brings)
 
 For each gender, the 150 images with the attribute that have the highest scores (all, where there are fewer) are each
 paired with the image without it that is nearest in all other attributes, so that the vector holds the attribute and
