@@ -20,11 +20,13 @@ from dfi_jax import image
 from dfi_jax.data import lfw
 from dfi_jax.data.select import parse_attributes
 from dfi_jax.errors import DfiError, FileError, InputError
+from dfi_jax.files import file_sha256
 from dfi_jax.recipe import named_recipe
 from dfi_jax.reconstruct import Progress as Reconstructing
 from dfi_jax.vgg import ARCHITECTURES
-from dfi_jax.weights import file_sha256, formats, load_vgg
-from dfi_jax.weights.catalog import CATALOG, PREPROCESSING
+from dfi_jax.weights import formats, load_vgg
+from dfi_jax.weights.catalog import CATALOG, PREPROCESSING, Packaged, Published, identify
+from dfi_jax.weights.download import fetch, is_here, recorded_sha256
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 console = Console(stderr=True)
@@ -149,7 +151,7 @@ def edit(
     crop: Annotated[str, typer.Option(help="The face in the photograph: x0,y0,x1,y1 in pixels.")] = "",
     mask: Annotated[Path | None, typer.Option(help="An image of the face: white where it may change.")] = None,
     weights: Annotated[
-        str, typer.Option(help="The network: vgg16, or a file of weights; `dfi weights list` shows more.")
+        str, typer.Option(help="The network: vgg16, a file of weights, or another name of `dfi weights list`.")
     ] = "vgg16",
     out: Annotated[
         Path | None, typer.Option(help="The folder for the results; dfi-PHOTO-ATTRIBUTE by default.")
@@ -187,8 +189,8 @@ def edit(
     found = None
     if not dataset:
         found = vectors.load(vector) if vector is not None else vectors.starter(attribute)
-    with _timed(seconds, "weights"):
-        vgg = load_vgg(weights)
+    with _timed(seconds, "weights"), _progress("weights") as report:
+        vgg = load_vgg(weights, on_bytes=_megabytes(report))
     if found is None:
         with _timed(seconds, "means"), _progress("mean features") as report:
             images = lfw.load(_lfw_folder(dataset))
@@ -211,7 +213,7 @@ def edit(
         typer.echo(path)
 
 
-weights_app = typer.Typer(no_args_is_help=True, help="Look at files of VGG weights, and convert them.")
+weights_app = typer.Typer(no_args_is_help=True, help="Get, verify, look at and convert VGG weights.")
 app.add_typer(weights_app, name="weights")
 
 _Debug = Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")]
@@ -221,11 +223,54 @@ _Debug = Annotated[bool, typer.Option("--debug", help="Show where an error comes
 @_sentence_for_errors
 def list_weights(debug: _Debug = False) -> None:
     """List the networks that --weights takes by name; it takes the path of a file as well."""
-    for name, checkpoint in CATALOG.items():
-        typer.echo(f"{name:14} {checkpoint.architecture}, from the package {checkpoint.package.replace('_', '-')} "
-                   f"({checkpoint.license}), SHA-256 {checkpoint.sha256[:8]}…")  # fmt: skip
+    for name, entry in CATALOG.items():
+        if isinstance(entry, Packaged):
+            where = f"in the package {entry.package.replace('_', '-')}"
+        else:
+            size = f"{entry.size / 1e6:.0f} MB" if entry.size else "of unknown size"
+            where = f"{'downloaded' if is_here(entry) else f'to download, {size}'}, {entry.address}"
+        checksum = f"{entry.checksum[:15]}…" if entry.checksum else "no checksum published"
+        typer.echo(f"{name:18} {entry.architecture}, {entry.license}, {where}, {checksum}")
     for architecture in ARCHITECTURES:
-        typer.echo(f"random-{architecture:7} {architecture} with random filters, for tests and timing")
+        typer.echo(f"random-{architecture:11} {architecture} with random filters, for tests and timing")
+
+
+@weights_app.command("get")
+@_sentence_for_errors
+def get_weights(
+    name: Annotated[str, typer.Argument(help="A network that `dfi weights list` names.")], debug: _Debug = False
+) -> None:
+    """Download a published file into the cache folder, unless it is there, and verify it."""
+    entry = CATALOG.get(name)
+    if entry is None:
+        raise InputError(f"there is no network {name!r} to get; choose from {', '.join(CATALOG)}.")
+    if isinstance(entry, Published):
+        with _progress(name) as report:
+            path, _ = fetch(name, entry, on_bytes=_megabytes(report))
+        typer.echo(path)
+    else:
+        typer.echo(entry.locate())
+
+
+@weights_app.command("verify")
+@_sentence_for_errors
+def verify_weights(
+    file: Annotated[Path, typer.Argument(help="A file of weights, in any of the formats that are read.")],
+    debug: _Debug = False,
+) -> None:
+    """Check that a file is what was published, downloaded or converted, bit for bit."""
+    weights = formats.read(file)
+    sha256 = file_sha256(file)
+    if names := identify(file):
+        typer.echo(f"{file}: the published file of {' and '.join(names)}")
+    elif recorded_sha256(file) == sha256:
+        typer.echo(f"{file}: as it was when it was downloaded")
+    elif weights.source is not None:
+        typer.echo(f"{file}: as it was converted from {weights.source.get('file', 'parameters in memory')}")
+    else:
+        raise FileError(f"{file} can be read ({weights.architecture}, {weights.format}), but it is no published file: "
+                        f"its SHA-256 is {sha256}; look at it with `dfi weights show`, or get the published "
+                        f"one with `dfi weights get`.")  # fmt: skip
 
 
 @weights_app.command("show")
@@ -239,6 +284,8 @@ def show_weights(
     prepared = weights.preprocess
     typer.echo(f"{file.name}: {weights.architecture}, {'normalized' if weights.normalized else 'raw'} weights")
     typer.echo(f"format: {weights.format}")
+    for key, value in (weights.source or {}).items():
+        typer.echo(f"source {key}: {value}")
     typer.echo(f"SHA-256: {file_sha256(file)}")
     typer.echo(f"images: {'BGR' if prepared.bgr else 'RGB'}, 0 to {prepared.scale:g}, minus {prepared.mean}, "
                f"over {prepared.std}")  # fmt: skip
@@ -275,6 +322,10 @@ def convert_weights(
     source = {"file": file.name, "sha256": file_sha256(file)}
     formats.write(output, weights, dtype=dtype.value, deepest=deepest or None, source=source)
     typer.echo(f"{output}: {weights.architecture}, {dtype.value}, {output.stat().st_size / 1e6:.1f} MB")
+
+
+def _megabytes(report: _Report) -> Callable[[int, int], None]:
+    return lambda there, total: report(there, total or there, f"{there / 1e6:.0f} MB")
 
 
 def _with_mask(steps: tuple[str, ...]) -> tuple[str, ...]:

