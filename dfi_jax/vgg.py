@@ -164,7 +164,7 @@ def features(
       layers: any of `conv1_1` … `conv5_4` (`conv5_3` in VGG-16).
 
     Returns:
-      `{layer: (n, ⌊h/2ᵇ⌋, ⌊w/2ᵇ⌋, c)}` with b poolings before the layer, in the order asked for.
+      `{layer: (n, ⌊h/2ᵇ⌋, ⌊w/2ᵇ⌋, c)}` with b poolings before the layer.
 
     Raises:
       InputError: for a layer that the network hasn't, or an image too small to reach the deepest layer.

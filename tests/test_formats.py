@@ -261,6 +261,19 @@ def test_a_layer_beyond_where_the_weights_were_cut_is_refused(tmp_path, networks
         formats.write(tmp_path / "c.safetensors", formats.read(tmp_path / "b.safetensors"), deepest="conv9_1")
 
 
+def test_what_stands_between_caffe_s_convolutions_is_passed_over(tmp_path, networks):
+    write_caffe(tmp_path / "a.caffemodel", networks["vgg16"], "vgg16")
+    dense = caffe.message("NetParameter")()
+    dense.layer.add(name="fc6").blobs.add(data=bytes(12 << 20)).shape.dim.extend((1024, 3072))
+    dense.layer.add(name="fc8").blobs.add(data=[1.0, 2.0]).shape.dim.extend((2,))
+    described = b"\x1a\x04data" + b"\x20\x0a\x20\xe0\x01" + b"\x28\x01"  # input, input_dim 10 and 224, force_backward
+    content = (tmp_path / "a.caffemodel").read_bytes()
+    (tmp_path / "b.caffemodel").write_bytes(described + dense.SerializeToString() + content + described)
+    plain, found = (formats.read(tmp_path / name).params for name in ("a.caffemodel", "b.caffemodel"))
+    for layer, parts in plain.items():
+        np.testing.assert_array_equal(found[layer]["kernel"], parts["kernel"])
+
+
 @pytest.mark.parametrize(("name", "write", "preprocess"), FORMATS, ids=NAMES)
 def test_a_truncated_file_is_refused(tmp_path, networks, name, write, preprocess):
     path = tmp_path / name
