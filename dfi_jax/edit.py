@@ -18,7 +18,8 @@ from jaxtyping import Float, Int
 
 from dfi_jax import attribute, image, postprocess, report
 from dfi_jax.attribute import AttributeVector, Provenance
-from dfi_jax.data import lfw, select
+from dfi_jax.data import select
+from dfi_jax.data.dataset import Dataset
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.files import replacing
 from dfi_jax.recipe import Recipe
@@ -150,7 +151,7 @@ def edit_face(
 
 def vector_near(
     vgg: VGG,
-    dataset: lfw.LFW,
+    dataset: Dataset,
     attributes: Sequence[str],
     *,
     face: Float[np.ndarray, "_ _ 3"],
@@ -180,7 +181,9 @@ def vector_near(
     exclude = None
     if index is not None:
         distance = select.score_distance(dataset.scores, dataset.scores[index])
-        exclude = np.asarray([person == dataset.people[index] for person in dataset.people])
+        exclude = np.arange(len(dataset)) == index
+        if dataset.people is not None:
+            exclude |= dataset.people == dataset.people[index]
     else:
         small = image.resize(face, NEARBY)
 

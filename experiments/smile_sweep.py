@@ -16,6 +16,7 @@ import numpy as np
 
 from dfi_jax import image, report
 from dfi_jax.data import lfw, select
+from dfi_jax.data.dataset import Dataset
 from dfi_jax.edit import Edited, edit_face, save, vector_near
 from dfi_jax.recipe import RECIPES
 from dfi_jax.weights import load_vgg
@@ -27,7 +28,7 @@ SEED = 0
 HEADER = "| image | means, s | compilation, s | an iteration of five strengths, s | objective at α = 0.1 … 0.5 |"
 
 
-def sober(dataset: lfw.LFW, people: int) -> list[int]:
+def sober(dataset: Dataset, people: int) -> list[int]:
     """Images of different people who don't smile."""
     scores = dataset.scores[:, select.find_attribute("Smiling", dataset.attributes)]
     rows = np.random.default_rng(SEED).permutation(np.flatnonzero(scores < BELOW))
@@ -56,13 +57,13 @@ def main() -> None:
     recipe = RECIPES[arguments.recipe]
     lines, views, phases = [HEADER, "| --- " * 5 + "|"], [], []
     for index in sober(dataset, arguments.people):
-        photograph = image.read(dataset.paths[index])
+        photograph = dataset.read(index)
         face = image.crop(photograph, lfw.CROP)
         started = time.perf_counter()
         vector = vector_near(vgg, dataset, ["Smiling"], face=face, index=index, recipe=recipe)
         seconds = {"means": time.perf_counter() - started}
         edited = edit_face(vgg, photograph, vector, alphas=ALPHAS, recipe=recipe, box=lfw.CROP)
-        name = dataset.paths[index].stem
+        name = Path(dataset.names[index]).stem
         subject = {"photograph": name, "attribute": "Smiling"}
         save(arguments.out / name, edited, vgg=vgg, subject=subject, seconds=seconds, force=True)
         phases.append(seconds | edited.seconds)

@@ -21,6 +21,7 @@ from scipy.optimize import linear_sum_assignment
 from dfi_jax import attribute
 from dfi_jax.attribute import AttributeVector, Provenance
 from dfi_jax.data import lfw, select
+from dfi_jax.data.dataset import Dataset
 from dfi_jax.recipe import RECIPES
 from dfi_jax.vgg import VGG
 from dfi_jax.weights import load_vgg
@@ -30,7 +31,7 @@ A_SIDE = 150
 """Images with the attribute, and as many without, of each gender: 300 a side in all."""
 
 
-def pairs(dataset: lfw.LFW, wanted: str, gender: str) -> tuple[np.ndarray, np.ndarray]:
+def pairs(dataset: Dataset, wanted: str, gender: str) -> tuple[np.ndarray, np.ndarray]:
     """Rows without and with the attribute, of one gender, the n-th of one like the n-th of the other."""
     of_gender, _ = select.having(dataset.scores, dataset.attributes, [gender])
     has, lacks = select.having(dataset.scores, dataset.attributes, [wanted])
@@ -45,13 +46,13 @@ def pairs(dataset: lfw.LFW, wanted: str, gender: str) -> tuple[np.ndarray, np.nd
     return candidates[chosen], target
 
 
-def faces(dataset: lfw.LFW, rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+def faces(dataset: Dataset, rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """The faces of some rows, ten at a time."""
     for i in range(0, len(rows), 10):
         yield np.stack([dataset.face(row, size) for row in rows[i : i + 10]])
 
 
-def compute(vgg: VGG, dataset: lfw.LFW, wanted: str) -> AttributeVector:
+def compute(vgg: VGG, dataset: Dataset, wanted: str) -> AttributeVector:
     """The mean of the two genders' vectors."""
     recipe = RECIPES["default"]
     vectors, sizes = [], []

@@ -22,6 +22,7 @@ import scipy.io
 import torch
 
 from dfi_jax.data import lfw
+from dfi_jax.data.dataset import Dataset
 from dfi_jax.vgg import features
 from dfi_jax.weights import caffe, formats, load_vgg
 
@@ -139,7 +140,7 @@ def report_memory() -> None:
             path.unlink()
 
 
-def report_numbers(dataset: lfw.LFW) -> None:
+def report_numbers(dataset: Dataset) -> None:
     """Prints the relative error of the features for each dtype."""
     rows = np.linspace(0, len(dataset) - 1, FACES).astype(int)
     faces = jnp.asarray(np.stack([dataset.face(int(row), SIZE) for row in rows]))

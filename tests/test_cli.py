@@ -127,7 +127,7 @@ def test_without_a_starter_vector_of_that_name_those_there_are_listed(photo):
         (["--crop", "0,0,20,20"], "the face is 20 × 20 pixels; it should be 32 × 32 at least"),
         (["--weights", "vgg11"], "there is no network and no file 'vgg11'; choose from vgg16"),
         (["--dataset", "celeba"], "--dataset is 'celeba'; give lfw:DIR"),
-        (["--dataset", "lfw:/nowhere"], "/nowhere is not a folder; give the folder with lfw_attributes.txt"),
+        (["--dataset", "lfw:/nowhere"], "/nowhere does not exist; give the folder that holds lfw_attributes.txt"),
         (["--vector", "/nowhere.safetensors"], "/nowhere.safetensors does not exist"),
         (["--vector", "a.safetensors", "--dataset", "lfw:a"], "both --vector and --dataset are given"),
         (["--mask", "/nowhere.png"], "/nowhere.png does not exist"),

@@ -23,7 +23,7 @@ def test_rows_and_images_are_read_as_published(lfw_folder):
     assert len(dataset) == 48
     assert dataset.attributes == ("Male", "Smiling", "Mouth Slightly Open", "Eyeglasses")
     assert dataset.people[2] == "Person Number1"
-    assert dataset.paths[3].name == "Person_Number1_0002.jpg"
+    assert dataset.names[3] == "Person_Number1/Person_Number1_0002.jpg"
     np.testing.assert_allclose(dataset.scores[3], [1.01, 1.01, 1.21, -0.39], atol=1e-6)
 
 
@@ -35,22 +35,23 @@ def test_the_header_with_73_attributes_is_taken(tmp_path):
 
 def test_a_face_is_the_crop_resized(lfw_folder):
     dataset = lfw.load(lfw_folder)
-    picture = Image.open(dataset.paths[0]).crop((40, 20, 210, 190))
+    picture = Image.open(dataset.folder / dataset.names[0]).crop((40, 20, 210, 190))
     assert dataset.face(0, 170).shape == (170, 170, 3)
     np.testing.assert_allclose(dataset.face(0, 170), np.asarray(picture) / 255, atol=1e-6)
 
 
 def test_a_photograph_of_the_dataset_is_found(lfw_folder, tmp_path):
     dataset = lfw.load(lfw_folder)
-    assert dataset.index(dataset.paths[7]) == 7
-    assert dataset.index(tmp_path / dataset.paths[7].name) is None
-    assert lfw.is_lfw_image(dataset.paths[7])
+    path = dataset.folder / dataset.names[7]
+    assert dataset.index(path) == 7
+    assert dataset.index(tmp_path / path.name) is None
+    assert lfw.is_lfw_image(path)
     assert not lfw.is_lfw_image(Path("Ann_Lee/Bob_Ray_0001.jpg"))
 
 
 def test_rows_without_an_image_are_left_out(tmp_path):
     table = HEADER + "Ann Lee\t1\t0.5\t-1\nBob Ray\t1\t1\t1\n"
-    assert lfw.load(folder_with(tmp_path, table)).people == ("Ann Lee",)
+    assert lfw.load(folder_with(tmp_path, table)).people.tolist() == ["Ann Lee"]
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,7 @@ def test_rows_without_an_image_are_left_out(tmp_path):
         (HEADER, "holds no image's scores"),
         ("Ann Lee\t1\t0.5\t1\n", "no header line"),
         (HEADER + "Bob Ray\t1\t0.5\t1\n", "none of the 1 images"),
+        (HEADER + "Ann Lee\t1\t0.5\t1\n" * 2, "two rows for Ann_Lee/Ann_Lee_0001.jpg"),
     ],
 )
 def test_a_table_that_is_wrong_is_refused_with_the_place(tmp_path, table, message):
@@ -71,18 +73,29 @@ def test_a_table_that_is_wrong_is_refused_with_the_place(tmp_path, table, messag
 
 
 def test_a_missing_part_is_named(tmp_path):
-    with pytest.raises(FileError, match="is not a folder"):
+    with pytest.raises(FileError, match="absent does not exist"):
         lfw.load(tmp_path / "absent")
     with pytest.raises(FileError, match=r"has no lfw_attributes\.txt"):
         lfw.load(tmp_path)
     (tmp_path / "lfw_attributes.txt").write_text(HEADER)
-    with pytest.raises(FileError, match="has no folder lfw-deepfunneled"):
+    with pytest.raises(FileError, match=r"lfw_attributes\.txt is a file"):
+        lfw.load(tmp_path / "lfw_attributes.txt")
+    with pytest.raises(FileError, match="has no lfw-deepfunneled"):
         lfw.load(tmp_path)
+    (tmp_path / "lfw-deepfunneled.tgz").touch()
+    with pytest.raises(FileError, match=r"unpack lfw-deepfunneled\.tgz there"):
+        lfw.load(tmp_path)
+
+
+def test_the_folder_that_is_meant_is_named(lfw_folder):
+    for wrong in (lfw_folder / "lfw-deepfunneled", lfw_folder.parent):
+        with pytest.raises(FileError, match=f"; {lfw_folder} has, give that folder"):
+            lfw.load(wrong)
 
 
 def test_an_image_of_another_size_is_refused(tmp_path):
     dataset = lfw.load(folder_with(tmp_path, HEADER + "Ann Lee\t1\t0.5\t1\n"))
-    Image.new("RGB", (100, 120)).save(dataset.paths[0])
+    Image.new("RGB", (100, 120)).save(dataset.folder / dataset.names[0])
     with pytest.raises(FileError, match="100 × 120 pixels and LFW's images are 250 × 250"):
         dataset.face(0, 50)
 

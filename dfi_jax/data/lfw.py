@@ -11,14 +11,14 @@ scores).
 """
 
 import re
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import SupportsIndex
 
 import numpy as np
 from jaxtyping import Float
 
 from dfi_jax import image
+from dfi_jax.data.dataset import Dataset, require
 from dfi_jax.errors import FileError
 
 CROP: image.Box = (40, 20, 210, 190)
@@ -27,49 +27,9 @@ CROP: image.Box = (40, 20, 210, 190)
 SIDE = 250
 """Width and height of an image of the data set."""
 
+TABLE = "lfw_attributes.txt"
+
 _FILE_NAME = re.compile(r"(?P<person>.+)_\d{4}\.jpg")
-
-
-@dataclass(frozen=True, eq=False)
-class LFW:
-    """The images that have attribute scores and lie in the folder, in the order of the attributes file.
-
-    Attributes:
-      name: of the dataset, for provenance.
-      images: the folder of the images.
-      attributes: names, as in the header.
-      people: who is on each image.
-      paths: of each image.
-      scores: one row an image, one column an attribute; positive is present, negative absent.
-      crop: the face in each image.
-    """
-
-    name: str
-    images: Path
-    attributes: tuple[str, ...]
-    people: tuple[str, ...]
-    paths: tuple[Path, ...]
-    scores: Float[np.ndarray, "n a"]
-    crop: image.Box = CROP
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def face(self, index: SupportsIndex, size: int) -> Float[np.ndarray, "size size 3"]:
-        """The cropped face of an image, resized. Raises FileError where it can't be read."""
-        photograph = image.read(self.paths[index])
-        if photograph.shape[:2] != (SIDE, SIDE):
-            height, width = photograph.shape[:2]
-            raise FileError(
-                f"{self.paths[index]} is {width} × {height} pixels and LFW's images are {SIDE} × {SIDE}; "
-                f"get the deep-funnelled images."
-            )
-        return image.resize(image.crop(photograph, self.crop), (size, size))
-
-    def index(self, path: Path) -> int | None:
-        """Which image of the dataset a file is, or None if it isn't one."""
-        path = path.resolve()
-        return next((i for i, own in enumerate(self.paths) if own.name == path.name and own.resolve() == path), None)
 
 
 def is_lfw_image(path: Path) -> bool:
@@ -78,8 +38,8 @@ def is_lfw_image(path: Path) -> bool:
     return match is not None and match["person"] == path.resolve().parent.name
 
 
-def load(root: Path) -> LFW:
-    """Reads the attributes file and finds the images.
+def load(root: Path) -> Dataset:
+    """The images that have attribute scores and lie in the folder, in the order of the attributes file.
 
     Args:
       root: the folder with `lfw_attributes.txt` and the folder `lfw-deepfunneled` (or `lfw`).
@@ -87,26 +47,44 @@ def load(root: Path) -> LFW:
     Raises:
       FileError: where the folder, the attributes file or all images are missing, or a row of the file can't be read.
     """
-    if not root.is_dir():
-        raise FileError(f"{root} is not a folder; give the folder with lfw_attributes.txt and lfw-deepfunneled.")
-    table = root / "lfw_attributes.txt"
-    if not table.is_file():
-        raise FileError(f"{root} has no lfw_attributes.txt; give the folder with that file and lfw-deepfunneled.")
-    folder = next((root / name for name in ("lfw-deepfunneled", "lfw") if (root / name).is_dir()), None)
-    if folder is None:
-        raise FileError(f"{root} has no folder lfw-deepfunneled; unpack the images there.")
+    table = require(root, TABLE)
+    folder = require(root, "lfw-deepfunneled", "lfw")
     attributes, rows = _read_table(table)
-    people, paths, scores = [], [], []
+    names, people, scores = [], [], []
+    taken: set[str] = set()
     for person, number, row in rows:
         stem = person.replace(" ", "_")
-        path = folder / stem / f"{stem}_{number:04d}.jpg"
-        if path.is_file():
+        name = f"{stem}/{stem}_{number:04d}.jpg"
+        if name in taken:
+            raise FileError(f"{table} has two rows for {name}; take one of them out.")
+        taken.add(name)
+        if (folder / name).is_file():
+            names.append(name)
             people.append(person)
-            paths.append(path)
             scores.append(row)
-    if not paths:
+    if not names:
         raise FileError(f"none of the {len(rows)} images of {table} lies in {folder}; unpack the images there.")
-    return LFW("lfw", folder, attributes, tuple(people), tuple(paths), np.asarray(scores, np.float32))
+    return Dataset(
+        name="lfw",
+        names=tuple(names),
+        read=partial(_read_image, folder, tuple(names)),
+        attributes=attributes,
+        scores=np.asarray(scores, np.float32),
+        people=np.asarray(people),
+        crop=CROP,
+        folder=folder,
+    )
+
+
+def _read_image(folder: Path, names: tuple[str, ...], index: int) -> Float[np.ndarray, "h w 3"]:
+    photograph = image.read(folder / names[index])
+    if photograph.shape[:2] != (SIDE, SIDE):
+        height, width = photograph.shape[:2]
+        raise FileError(
+            f"{folder / names[index]} is {width} × {height} pixels and LFW's images are {SIDE} × {SIDE}; "
+            f"get the deep-funnelled images."
+        )
+    return photograph
 
 
 def _read_table(path: Path) -> tuple[tuple[str, ...], list[tuple[str, int, list[float]]]]:

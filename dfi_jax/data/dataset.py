@@ -1,0 +1,95 @@
+"""What a dataset is to everything else: images of faces by number, and what is known of each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import SupportsIndex
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from dfi_jax import faces, image
+from dfi_jax.errors import FileError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Images of faces in a fixed order, and what is known of each.
+
+    Attributes:
+      name: of the dataset, for provenance.
+      names: of each image, no two alike; the path from `folder` where the images are files.
+      read: the photograph of a number, RGB in [0, 1]. Raises FileError where it can't be had.
+      attributes: names of the columns of `scores`.
+      scores: one row an image, one column an attribute; positive is present, negative absent.
+      people: who is on each image, as anything that can be compared, or None where it isn't known.
+      landmarks: five points of each face, (x, y) in the photograph's pixels, in the order of
+        `faces.CANONICAL_POINTS`, or None where they aren't known.
+      crop: the face in each photograph where there are no landmarks, (x0, y0, x1, y1); None for all of it.
+      folder: of the images, where they are files.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    read: Callable[[int], Float[np.ndarray, "h w 3"]]
+    attributes: tuple[str, ...]
+    scores: Float[np.ndarray, "n a"]
+    people: Shaped[np.ndarray, " n"] | None = None
+    landmarks: Float[np.ndarray, "n 5 2"] | None = None
+    crop: image.Box | None = None
+    folder: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def face(self, index: SupportsIndex, size: int) -> Float[np.ndarray, "size size 3"]:
+        """The face of an image in the canonical crop: by its landmarks where they are known, or by the crop.
+
+        Raises FileError where the image can't be read.
+        """
+        index = index.__index__()
+        photograph = self.read(index)
+        if self.landmarks is not None:
+            return faces.align(photograph, self.landmarks[index], size=size)
+        if self.crop is not None:
+            photograph = image.crop(photograph, self.crop)
+        return image.resize(photograph, (size, size))
+
+    def index(self, path: Path) -> int | None:
+        """Which image of the dataset a file is, or None if it isn't one."""
+        if self.folder is None:
+            return None
+        path = path.resolve()
+        same = (i for i, name in enumerate(self.names) if name.endswith(path.name))
+        return next((i for i in same if (self.folder / self.names[i]).resolve() == path), None)
+
+
+ARCHIVES = (".zip", ".tgz", ".gz", ".tar", ".7z", ".001")
+
+
+def require(root: Path, *needed: str) -> Path:
+    """The first of the files or folders `needed` that `root` holds.
+
+    Raises:
+      FileError: where there is none; the message says which folder near by has one, or which archive to unpack.
+    """
+    if found := _held(root, needed):
+        return found
+    wanted = " or ".join(needed)
+    if not root.exists():
+        raise FileError(f"{root} does not exist; give the folder that holds {wanted}.")
+    if not root.is_dir():
+        raise FileError(f"{root} is a file; give the folder that holds {wanted}.")
+    inside = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+    stems = {Path(name).stem for name in needed}
+    for path in inside:
+        if path.suffix in ARCHIVES and any(path.name.startswith(stem) for stem in stems):
+            raise FileError(f"{root} has no {wanted}; unpack {path.name} there.")
+    near = (*root.resolve().parents[:2], *(path for path in inside if path.is_dir()))
+    if other := next((folder for folder in near if _held(folder, needed)), None):
+        raise FileError(f"{root} has no {wanted}; {other} has, give that folder.")
+    raise FileError(f"{root} has no {wanted}; give the folder that holds it, or put it there.")
+
+
+def _held(folder: Path, needed: tuple[str, ...]) -> Path | None:
+    return next((folder / name for name in needed if (folder / name).exists()), None)
