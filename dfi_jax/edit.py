@@ -5,7 +5,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -18,28 +18,18 @@ from jaxtyping import Float, Int
 
 from dfi_jax import attribute, image, postprocess, report
 from dfi_jax.attribute import AttributeVector, Provenance
-from dfi_jax.data import select
-from dfi_jax.data.dataset import Dataset
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.files import replacing
 from dfi_jax.recipe import Recipe
 from dfi_jax.reconstruct import Progress, check_network, make_problem, reconstruct, sweep
+from dfi_jax.subject import Place, check_face, cut
 from dfi_jax.vgg import VGG
 
 RESIDUAL_ITERATIONS, RESIDUAL_EVERY = 600, 20
 """`cancel_residual` chooses among reconstructions of α = 0 after every 20 of 600 iterations, as chainer-dfi does."""
 
-BATCH = 10
-"""Images that are in memory at a time while a mean is taken."""
-
 PACKAGES = ("dfi-jax", "jax", "jaxlib", "flax", "optax", "numpy", "pillow")
 """Whose versions are written into every result."""
-
-SMALLEST = 32
-"""Height and width of a face, at least; less shows no more than a blur."""
-
-NEARBY = (50, 50)
-"""Height and width at which faces are compared pixel by pixel."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +45,7 @@ class Edited:
       iterations: evaluations for each strength.
       recipe: what was done.
       provenance: of the attribute vector.
-      box: the face in the photograph.
+      place: of the face in the photograph.
       seconds: by phase; an iteration is of all strengths together.
     """
 
@@ -67,14 +57,14 @@ class Edited:
     iterations: Int[np.ndarray, " a"]
     recipe: Recipe
     provenance: Provenance
-    box: image.Box
+    place: Place
     seconds: dict[str, float]
 
     def views(self) -> list[Float[np.ndarray, "_ _ 3"]]:
         """The face before and after at every strength, as in the photographs."""
         if "transfer_difference" not in self.recipe.postprocess:
             return [self.original, *self.photographs]
-        return [self.original, *(image.crop(photograph, self.box) for photograph in self.photographs)]
+        return [self.original, *(cut(photograph, self.place) for photograph in self.photographs)]
 
 
 def edit_face(
@@ -84,7 +74,7 @@ def edit_face(
     *,
     alphas: Sequence[float],
     recipe: Recipe,
-    box: image.Box | None = None,
+    place: Place | None = None,
     mask: Float[np.ndarray, "_ _ 3"] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Edited:
@@ -96,7 +86,7 @@ def edit_face(
       vector: made with the same network, layers and image size.
       alphas: strengths; negative ones take the attribute away.
       recipe: how.
-      box: of the face in the photograph, (x0, y0, x1, y1); all of it by default.
+      place: of the face in the photograph, a box or where `faces.Face.place` has it; all of it by default.
       mask: for a recipe with the step `mask`; of the face, 1 where it may change; resized to it.
       on_progress: called during reconstruction.
 
@@ -114,10 +104,10 @@ def edit_face(
             if mask is None
             else "a mask is given and the recipe has no step `mask`; add it to the recipe's postprocess."
         )
-    box = box or (0, 0, photograph.shape[1], photograph.shape[0])
-    check_face(photograph, box)
+    place = (0, 0, photograph.shape[1], photograph.shape[0]) if place is None else place
+    check_face(photograph, place)
     size = (recipe.size, recipe.size)
-    face = image.resize(image.crop(photograph, box), size)
+    face = cut(photograph, place, size=recipe.size)
 
     mask = None if mask is None else image.resize(mask, size)
     clock = _Clock()
@@ -132,7 +122,7 @@ def edit_face(
     if "cancel_residual" in recipe.postprocess:
         unedited = _reconstruct_unedited(vgg, face, vector, recipe)
     photographs = [
-        _finish(z, face, photograph, box, recipe=recipe, unedited=unedited, mask=mask) for z in result.images
+        _finish(z, face, photograph, place, recipe=recipe, unedited=unedited, mask=mask) for z in result.images
     ]
     seconds = clock.seconds() | {"edit": time.perf_counter() - started}
     return Edited(
@@ -144,82 +134,9 @@ def edit_face(
         iterations=result.iterations,
         recipe=recipe,
         provenance=vector.provenance,
-        box=box,
+        place=place,
         seconds=seconds,
     )
-
-
-def vector_near(
-    vgg: VGG,
-    dataset: Dataset,
-    attributes: Sequence[str],
-    *,
-    face: Float[np.ndarray, "_ _ 3"],
-    index: int | None = None,
-    k: int = 100,
-    recipe: Recipe,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> AttributeVector:
-    """The attribute vector over the images of a dataset that are nearest to a face.
-
-    Args:
-      vgg: the network.
-      dataset: with attribute scores.
-      attributes: what the target set has, `~Name` for what it lacks; the source set has the opposite of all.
-      face: cropped as the dataset's.
-      index: of the face in the dataset, if it is one of its images. Nearness is then that of attribute scores, and
-        images of the same person are left out; otherwise it is that of pixels, at 50 × 50.
-      k: images in a set, at most.
-      recipe: its layers, size and feature normalisation.
-      on_progress: called with the images done, and how many there are.
-
-    Raises:
-      InputError: for an unknown attribute, or where either set has too few images.
-      FileError: where an image can't be read.
-    """
-    check_network(vgg, recipe)
-    exclude = None
-    if index is not None:
-        distance = select.score_distance(dataset.scores, dataset.scores[index])
-        exclude = np.arange(len(dataset)) == index
-        if dataset.people is not None:
-            exclude |= dataset.people == dataset.people[index]
-    else:
-        small = image.resize(face, NEARBY)
-
-        def distance(rows: Int[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:
-            return np.asarray([np.linalg.norm(dataset.face(row, NEARBY[0]) - small) for row in rows])
-
-    chosen = select.select(
-        dataset.scores, dataset.attributes, attributes, distance=distance, k=k, exclude=exclude
-    )  # fmt: skip
-    total = len(chosen.source) + len(chosen.target)
-
-    def batches(rows: Int[np.ndarray, " r"], before: int) -> Iterator[Float[np.ndarray, "b s s 3"]]:
-        for i in range(0, len(rows), BATCH):
-            batch = rows[i : i + BATCH]
-            yield np.stack([dataset.face(row, recipe.size) for row in batch])
-            if on_progress is not None:
-                on_progress(before + i + len(batch), total)
-
-    names = [dataset.attributes[select.find_attribute(a.removeprefix("~"), dataset.attributes)] for a in attributes]
-    provenance = Provenance(
-        dataset=dataset.name,
-        attributes=tuple("~" * a.startswith("~") + name for a, name in zip(attributes, names, strict=True)),
-        k=k,
-        n_source=len(chosen.source),
-        n_target=len(chosen.target),
-        network=vgg.name,
-        weights_sha256=vgg.sha256,
-        layers=recipe.layers,
-        size=recipe.size,
-        crop=dataset.crop,
-        feature_norm=recipe.feature_norm,
-        norm_scope=recipe.norm_scope,
-    )
-    vector = attribute.compute(vgg, batches(chosen.source, len(chosen.target)), batches(chosen.target, 0), provenance)
-    jax.block_until_ready(vector.features)
-    return vector
 
 
 def check_alphas(alphas: Sequence[float]) -> None:
@@ -233,13 +150,6 @@ def check_alphas(alphas: Sequence[float]) -> None:
         if f"{alpha:g}" in names:
             raise InputError(f"alpha {alpha:g} is given twice; give each strength once.")
         names.append(f"{alpha:g}")
-
-
-def check_face(photograph: Float[np.ndarray, "H W 3"], box: image.Box) -> None:
-    """Raises InputError for a box outside of the photograph, or a face under 32 × 32 pixels."""
-    height, width = image.crop(photograph, box).shape[:2]
-    if min(height, width) < SMALLEST:
-        raise InputError(f"the face is {width} × {height} pixels; it should be {SMALLEST} × {SMALLEST} at least.")
 
 
 def _reconstruct_unedited(
@@ -259,7 +169,7 @@ def _finish(
     z: Float[np.ndarray, "s s 3"],
     face: Float[np.ndarray, "s s 3"],
     photograph: Float[np.ndarray, "H W 3"],
-    box: image.Box,
+    place: Place,
     *,
     recipe: Recipe,
     unedited: list[Float[np.ndarray, "s s 3"]],
@@ -275,7 +185,7 @@ def _finish(
             assert mask is not None
             z = postprocess.apply_mask(z, face, mask)
     if "transfer_difference" in recipe.postprocess:
-        z = postprocess.transfer_difference(z, face, photograph, box)
+        z = postprocess.transfer_difference(z, face, photograph, place)
     return np.clip(z, 0, 1)
 
 
@@ -331,7 +241,7 @@ def save(
     result = subject | {
         "alphas": edited.alphas,
         "files": names,
-        "box": edited.box,
+        "place": np.asarray(edited.place).tolist(),
         "recipe": dataclasses.asdict(edited.recipe),
         "vector": dataclasses.asdict(edited.provenance),
         "network": {"name": vgg.name, "architecture": vgg.architecture, "sha256": vgg.sha256},

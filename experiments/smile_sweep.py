@@ -17,8 +17,10 @@ import numpy as np
 from dfi_jax import image, report
 from dfi_jax.data import lfw, select
 from dfi_jax.data.dataset import Dataset
-from dfi_jax.edit import Edited, edit_face, save, vector_near
+from dfi_jax.data.select import Like
+from dfi_jax.edit import Edited, edit_face, save
 from dfi_jax.recipe import RECIPES
+from dfi_jax.subject import vector_between
 from dfi_jax.weights import load_vgg
 
 BELOW = -1.5
@@ -57,12 +59,12 @@ def main() -> None:
     recipe = RECIPES[arguments.recipe]
     lines, views, phases = [HEADER, "| --- " * 5 + "|"], [], []
     for index in sober(dataset, arguments.people):
-        photograph = dataset.read(index)
-        face = image.crop(photograph, lfw.CROP)
         started = time.perf_counter()
-        vector = vector_near(vgg, dataset, ["Smiling"], face=face, index=index, recipe=recipe)
+        like = Like(index=index, scores=dataset.scores[index])
+        selection = select.select(dataset, like=like, attributes=["Smiling"])
+        vector = vector_between(vgg, dataset, ["Smiling"], selection, recipe=recipe)
         seconds = {"means": time.perf_counter() - started}
-        edited = edit_face(vgg, photograph, vector, alphas=ALPHAS, recipe=recipe, box=lfw.CROP)
+        edited = edit_face(vgg, dataset.read(index), vector, alphas=ALPHAS, recipe=recipe, place=lfw.CROP)
         name = Path(dataset.names[index]).stem
         subject = {"photograph": name, "attribute": "Smiling"}
         save(arguments.out / name, edited, vgg=vgg, subject=subject, seconds=seconds, force=True)

@@ -6,7 +6,8 @@ from jaxtyping import install_import_hook
 
 # before the package is imported; recipe.py checks its own fields, with errors for its users, and is left to do so
 _CHECKED = (
-    "attribute conv data edit faces features files image objective postprocess reconstruct report solver vgg weights"
+    "attribute cache conv data edit faces features files image objective postprocess probes reconstruct report solver "
+    "vgg weights"
 )
 install_import_hook([f"dfi_jax.{module}" for module in _CHECKED.split()], "beartype.beartype")
 
@@ -38,6 +39,12 @@ def lfw_folder(tmp_path_factory):
             picture.save(folder / f"{person.replace(' ', '_')}_{number:04d}.jpg")
     (root / "lfw_attributes.txt").write_text("\n".join(lines) + "\n")
     return root
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """A cache folder for each test, so that none finds what another or a user has computed."""
+    monkeypatch.setenv("DFI_JAX_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from dfi_jax.cli import app
 from dfi_jax.image import read
 from dfi_jax.weights.catalog import CATALOG
 
-OPTIONS = ["--weights", "random-vgg16", "--iterations", "2"]
+OPTIONS = ["--weights", "random-vgg16", "--iterations", "2", "--no-align"]
 
 
 def dfi(*arguments):
@@ -83,7 +83,7 @@ def test_a_photo_is_edited_with_a_vector_file(photo, vector_file, tmp_path):
     assert read(out / "alpha-0.1.png").shape == (140, 120, 3)
     saved = json.loads((out / "result.json").read_text())
     assert saved["recipe"]["iterations"] == 2
-    assert saved["box"] == [0, 0, 120, 140]
+    assert saved["place"] == [0, 0, 120, 140]
 
 
 def test_a_photo_in_a_dataset_gets_its_crop_and_its_scores(lfw_folder, tmp_path):
@@ -93,15 +93,75 @@ def test_a_photo_in_a_dataset_gets_its_crop_and_its_scores(lfw_folder, tmp_path)
                  "--out", out, *OPTIONS)  # fmt: skip
     assert result.exit_code == 0, result.output
     saved = json.loads((out / "result.json").read_text())
-    assert saved["box"] == [40, 20, 210, 190]
+    assert saved["place"] == [40, 20, 210, 190]
     assert saved["vector"]["n_source"] == saved["vector"]["n_target"] == saved["vector"]["k"] == 10
     assert saved["vector"]["attributes"] == ["Smiling"]
     assert {"weights", "means", "compilation", "iteration"} <= set(saved["seconds"])
 
 
+def test_what_was_selected_is_saved_with_the_edit_and_selected_alone(lfw_folder, photo, tmp_path):
+    options = ["--attribute", "smiling", "--dataset", f"lfw:{lfw_folder}", "--k", "10", "--by", "pixels", *OPTIONS]
+    result = dfi("edit", photo, "--out", tmp_path / "edit", *options)
+    assert result.exit_code == 0, result.output
+    saved = json.loads((tmp_path / "edit" / "result.json").read_text())["selection"]
+    assert saved["by"] == "pixels"
+    options.remove("--iterations")
+    options.remove("2")
+    result = dfi("select", photo, "--out", tmp_path / "select", "--sheet", *options)
+    assert result.exit_code == 0, result.output
+    for name in ("source", "target"):
+        lines = (tmp_path / "select" / f"{name}.txt").read_text().splitlines()
+        assert [line[-len(own) :] for line, own in zip(lines, saved[name], strict=True)] == saved[name]
+    assert read(tmp_path / "select" / "sheet.png").shape[1] == 10 * 308 + 8
+
+
+def test_lists_of_a_selection_are_a_dataset(lfw_folder, photo, tmp_path):
+    lists = tmp_path / "lists"
+    options = [
+        "--dataset",
+        f"lfw:{lfw_folder}",
+        "--k",
+        "12",
+        "--by",
+        "pixels",
+        "--weights",
+        "random-vgg16",
+        "--no-align",
+    ]
+    assert dfi("select", photo, "--attribute", "Smiling", "--out", lists, *options).exit_code == 0
+    spec = f"folders:{lists / 'source.txt'}:{lists / 'target.txt'}"
+    result = dfi("edit", photo, "--dataset", spec, "--out", tmp_path / "out", *OPTIONS)
+    assert result.exit_code == 0, result.output
+    saved = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert saved["vector"]["attributes"] == ["Target"]
+    assert saved["vector"]["n_target"] == 12
+
+
+def test_attributes_of_a_stranger_are_estimated(lfw_folder, photo):
+    options = ["--dataset", f"lfw:{lfw_folder}", "--weights", "random-vgg16"]
+    result = dfi("attributes", photo, "--no-align", *options)
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert lines[-5].split() == ["attribute", "estimate", "AUC"]
+    estimates = [float(line.split()[-2]) for line in lines[-4:]]
+    assert estimates == sorted(estimates, reverse=True)
+    known = lfw_folder / "lfw-deepfunneled" / "Person_Number0" / "Person_Number0_0001.jpg"
+    assert "in the dataset" in dfi("attributes", known, *options).output
+
+
+def test_the_cache_is_shown_and_cleared(lfw_folder, photo):
+    options = ["--dataset", f"lfw:{lfw_folder}", "--weights", "random-vgg16", "--no-align"]
+    assert dfi("attributes", photo, *options).exit_code == 0
+    lines = [line.split()[:3] for line in dfi("cache", "info").output.splitlines()]
+    assert [line[:2] for line in lines] == [["means", "0"], ["probes", "1"], ["landmarks", "0"], ["weights", "0"]]
+    assert dfi("cache", "clear").exit_code == 0
+    assert "probes          0" in dfi("cache", "info").output
+    assert "choose from means" in fails("cache", "clear", "dreams")
+
+
 def test_a_starter_vector_needs_only_its_name(photo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = dfi("edit", photo, "--attribute", "Eyeglasses", "--iterations", "2")
+    result = dfi("edit", photo, "--attribute", "Eyeglasses", "--iterations", "2", "--no-align")
     assert result.exit_code == 0, result.output
     saved = json.loads((tmp_path / "dfi-me-Eyeglasses" / "result.json").read_text())
     assert saved["network"]["name"] == "vgg16"
@@ -126,7 +186,7 @@ def test_without_a_starter_vector_of_that_name_those_there_are_listed(photo):
         (["--crop", "0,0,121,140"], "doesn't lie inside the image, which is 120 × 140 pixels"),
         (["--crop", "0,0,20,20"], "the face is 20 × 20 pixels; it should be 32 × 32 at least"),
         (["--weights", "vgg11"], "there is no network and no file 'vgg11'; choose from vgg16"),
-        (["--dataset", "celeba"], "--dataset is 'celeba'; give lfw:DIR"),
+        (["--dataset", "celeba"], "the dataset 'celeba' is of no known kind; give lfw:DIR, celeba:DIR"),
         (["--dataset", "lfw:/nowhere"], "/nowhere does not exist; give the folder that holds lfw_attributes.txt"),
         (["--vector", "/nowhere.safetensors"], "/nowhere.safetensors does not exist"),
         (["--vector", "a.safetensors", "--dataset", "lfw:a"], "both --vector and --dataset are given"),
@@ -135,7 +195,7 @@ def test_without_a_starter_vector_of_that_name_those_there_are_listed(photo):
 )
 def test_a_wrong_option_is_one_sentence(photo, tmp_path, options, sentence):
     out = tmp_path / "out"
-    assert sentence in fails("edit", photo, "--attribute", "eyeglasses", "--out", out, *options)
+    assert sentence in fails("edit", photo, "--attribute", "eyeglasses", "--out", out, "--no-align", *options)
     assert not out.exists()
 
 

@@ -7,12 +7,11 @@ from PIL import Image
 
 from dfi_jax import image
 from dfi_jax.attribute import AttributeVector, Provenance
-from dfi_jax.data import lfw
-from dfi_jax.edit import check_alphas, edit_face, save, vector_near
+from dfi_jax.edit import check_alphas, edit_face, save
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.recipe import Recipe
 from dfi_jax.reconstruct import make_problem, reconstruct
-from dfi_jax.vgg import feature_shapes, features
+from dfi_jax.vgg import feature_shapes
 from dfi_jax.weights import load_vgg
 
 LAYERS = ("conv1_2", "conv2_1")
@@ -22,11 +21,6 @@ RECIPE = Recipe(layers=LAYERS, size=32, iterations=4)
 @pytest.fixture(scope="module")
 def vgg():
     return load_vgg("random-vgg16")
-
-
-@pytest.fixture(scope="module")
-def dataset(lfw_folder):
-    return lfw.load(lfw_folder)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +41,7 @@ def photograph():
 
 def test_an_edit_without_postprocessing_is_the_reconstruction(vgg, vector, photograph):
     recipe = RECIPE.replace(postprocess=())
-    edited = edit_face(vgg, photograph, vector, alphas=[0.3], recipe=recipe, box=(10, 5, 60, 55))
+    edited = edit_face(vgg, photograph, vector, alphas=[0.3], recipe=recipe, place=(10, 5, 60, 55))
     face = image.resize(photograph[5:55, 10:60], (32, 32))
     problem = make_problem(vgg, jnp.asarray(face)[None], vector.features, jnp.array([0.3]), recipe=recipe)
     expected = reconstruct(vgg, problem, recipe=recipe).images
@@ -57,7 +51,7 @@ def test_an_edit_without_postprocessing_is_the_reconstruction(vgg, vector, photo
 
 
 def test_the_difference_goes_to_the_photograph_at_its_own_size_and_only_inside_the_box(vgg, vector, photograph):
-    edited = edit_face(vgg, photograph, vector, alphas=[0.2, 0.5], recipe=RECIPE, box=(10, 5, 60, 55))
+    edited = edit_face(vgg, photograph, vector, alphas=[0.2, 0.5], recipe=RECIPE, place=(10, 5, 60, 55))
     assert edited.photographs.shape == (2, 60, 80, 3)
     changed = np.abs(edited.photographs - photograph).max(axis=(0, 3)) > 1e-6
     assert changed[6:54, 11:59].mean() > 0.5
@@ -100,7 +94,7 @@ def test_vectors_of_other_layers_or_networks_are_refused(vgg, vector, photograph
 @pytest.mark.parametrize("box", [(0, 0, 81, 60), (-1, 0, 50, 50), (50, 0, 40, 50)])
 def test_a_box_outside_of_the_photograph_is_refused(vgg, vector, photograph, box):
     with pytest.raises(InputError, match="doesn't lie inside the image, which is 80 × 60 pixels"):
-        edit_face(vgg, photograph, vector, alphas=[0.1], recipe=RECIPE, box=box)
+        edit_face(vgg, photograph, vector, alphas=[0.1], recipe=RECIPE, place=box)
 
 
 def test_strengths_that_are_not_finite_or_share_a_file_name_are_refused():
@@ -109,32 +103,6 @@ def test_strengths_that_are_not_finite_or_share_a_file_name_are_refused():
             check_alphas(alphas)
     with pytest.raises(InputError, match=r"0\.1 is given twice"):
         check_alphas([0.1, 0.1000000001])
-
-
-def test_a_vector_near_an_image_of_the_dataset_leaves_its_person_out(vgg, dataset):
-    index = 3  # the second image of the second person, who smiles
-    recipe = RECIPE.replace(layers=("conv1_1",))
-    vector = vector_near(vgg, dataset, ["smiling"], face=dataset.face(index, 32), index=index, k=100, recipe=recipe)
-    assert vector.provenance.attributes == ("Smiling",)
-    assert (vector.provenance.n_source, vector.provenance.n_target) == (24, 22)
-    means = [
-        np.mean([features(vgg, jnp.asarray(dataset.face(row, 32))[None], layers=("conv1_1",))["conv1_1"][0]
-                 for row in rows], axis=0)
-        for rows in ([i for i in range(48) if i // 2 % 2 and i // 2 != 1], [i for i in range(48) if not i // 2 % 2])
-    ]  # fmt: skip
-    np.testing.assert_allclose(vector.features["conv1_1"], means[0] - means[1], atol=1e-4)
-
-
-def test_a_vector_near_a_stranger_is_over_the_images_nearest_by_pixels(vgg, dataset):
-    recipe = RECIPE.replace(layers=("conv1_1",))
-    near = vector_near(vgg, dataset, ["Smiling"], face=dataset.face(2, 64), k=1, recipe=recipe)
-    phi = [
-        features(vgg, jnp.asarray(dataset.face(row, 32))[None], layers=("conv1_1",))["conv1_1"][0] for row in range(48)
-    ]
-    smiling = [i for i in range(48) if i // 2 % 2]
-    distances = [np.linalg.norm(dataset.face(i, 50) - dataset.face(2, 50)) for i in range(48)]
-    sober = min((i for i in range(48) if i not in smiling), key=lambda i: distances[i])
-    np.testing.assert_allclose(near.features["conv1_1"], phi[2] - phi[sober], atol=1e-4)
 
 
 def test_what_is_saved_says_all_that_is_known(vgg, vector, photograph, tmp_path):

@@ -1,15 +1,25 @@
 """What a dataset is to everything else: images of faces by number, and what is known of each."""
 
-from collections.abc import Callable
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import SupportsIndex
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from dfi_jax import faces, image
 from dfi_jax.errors import FileError
+from dfi_jax.files import file_sha256
+
+BATCH = 10
+"""Images that go to the network at a time."""
+
+DECODERS = 2
+"""Threads that decode images while the network works; Pillow lets go of Python's lock meanwhile."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +52,10 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.names)
 
+    def place(self, index: int) -> image.Box | Float[np.ndarray, "2 3"] | None:
+        """Where the face is in an image: by its landmarks where they are known, or the crop; None for all of it."""
+        return self.crop if self.landmarks is None else faces.placement(self.landmarks[index])
+
     def face(self, index: SupportsIndex, size: int) -> Float[np.ndarray, "size size 3"]:
         """The face of an image in the canonical crop: by its landmarks where they are known, or by the crop.
 
@@ -54,6 +68,32 @@ class Dataset:
         if self.crop is not None:
             photograph = image.crop(photograph, self.crop)
         return image.resize(photograph, (size, size))
+
+    def batches(
+        self, rows: Int[np.ndarray, " r"], *, size: int, batch: int = BATCH
+    ) -> Iterator[Float[np.ndarray, "_ size size 3"]]:
+        """The faces of some rows, `batch` at a time; the next ones are decoded while a batch is used.
+
+        Raises FileError where an image can't be read.
+        """
+        with ThreadPoolExecutor(DECODERS) as pool:
+            coming = deque(pool.submit(self.face, row, size) for row in rows[: 2 * batch])
+            for i in range(0, len(rows), batch):
+                found = np.stack([coming.popleft().result() for _ in rows[i : i + batch]])
+                coming.extend(pool.submit(self.face, row, size) for row in rows[i + 2 * batch : i + 3 * batch])
+                yield found
+
+    def fingerprint(self, rows: Int[np.ndarray, " r"]) -> str:
+        """A SHA-256 of all that the faces of some rows depend on: the images' bytes, and where the face is in each."""
+        digest = hashlib.sha256(repr(self.crop).encode())
+        for row in rows:
+            if self.folder is None:
+                digest.update(self.read(int(row)).tobytes())
+            else:
+                digest.update(file_sha256(self.folder / self.names[row]).encode())
+            if self.landmarks is not None:
+                digest.update(self.landmarks[row].tobytes())
+        return digest.hexdigest()
 
     def index(self, path: Path) -> int | None:
         """Which image of the dataset a file is, or None if it isn't one."""

@@ -1,0 +1,95 @@
+"""What can be computed again, kept in the cache folder by a key of all that it depends on.
+
+A file is renamed into place when it is whole, and never changed, so that any number of processes may share the folder;
+two that compute the same thing at once write the same file. A file that can't be read counts as missing.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from dfi_jax.errors import FileError, InputError
+from dfi_jax.files import cache_folder, replacing
+
+KINDS = ("means", "probes", "landmarks", "weights")
+"""Folders of the cache: mean features, attribute probes, landmarks of datasets' faces, and downloaded networks."""
+
+Arrays = dict[str, np.ndarray]
+
+_log = logging.getLogger(__name__)
+
+
+class Usage(NamedTuple):
+    """What a folder of the cache holds.
+
+    Attributes:
+      folder: where it is.
+      files: how many.
+      size: their bytes together.
+    """
+
+    folder: Path
+    files: int
+    size: int
+
+
+def remember(kind: str, depends: Mapping[str, Any], compute: Callable[[], Arrays]) -> Arrays:
+    """What `compute` gives, or gave in an earlier run where everything in `depends` was the same.
+
+    Args:
+      kind: one of `KINDS`.
+      depends: all that the result depends on, as JSON can write it.
+      compute: gives named arrays.
+    """
+    key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+    path = cache_folder() / kind / f"{key}.safetensors"
+    try:
+        return safetensors.numpy.load_file(path)
+    except (OSError, safetensors.SafetensorError):
+        pass
+    arrays = {name: np.asarray(array, order="C") for name, array in compute().items()}
+    try:
+        with replacing(path) as temporary:
+            safetensors.numpy.save_file(arrays, temporary)
+    except FileError as error:
+        _log.warning("The result isn't kept for the next time: %s", error)
+    return arrays
+
+
+def usage() -> dict[str, Usage]:
+    """What the cache holds, by kind."""
+    found = {}
+    for kind in KINDS:
+        folder = cache_folder() / kind
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        found[kind] = Usage(folder, len(files), sum(path.stat().st_size for path in files))
+    return found
+
+
+def clear(kinds: tuple[str, ...]) -> int:
+    """Deletes what the cache holds of some kinds; returns how many bytes that were.
+
+    Raises:
+      InputError: for a kind there is none of.
+      FileError: where something can't be deleted.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise InputError(f"the cache holds no {kind!r}; choose from {', '.join(KINDS)}.")
+    held = usage()
+    for kind in kinds:
+        try:
+            shutil.rmtree(held[kind].folder)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise FileError(f"{held[kind].folder} can't be deleted ({error.strerror}); delete it yourself.") from None
+    return sum(held[kind].size for kind in kinds)

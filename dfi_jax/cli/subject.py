@@ -1,0 +1,56 @@
+"""The options that say where the face is in a photograph, and what it should be like; `edit` and others share them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dfi_jax.cli.terminal import progress
+from dfi_jax.data import SPECS, Dataset
+from dfi_jax.data.select import BY, Like
+from dfi_jax.errors import InputError
+from dfi_jax.image import Box
+from dfi_jax.subject import Subject, describe_subject
+from dfi_jax.vgg import VGG
+
+Photo = Annotated[Path, typer.Argument(help="The photograph.")]
+Crop = Annotated[str, typer.Option(help="The face in the photograph: x0,y0,x1,y1 in pixels.")]
+Align = Annotated[
+    bool | None,
+    typer.Option(
+        "--align/--no-align",
+        help="Find the face in the photograph, or take all of it for the face; found by default where the extra "
+        "'faces' is installed.",
+    ),
+]
+FaceNumber = Annotated[int | None, typer.Option("--face", help="Which face, from 1, the largest.")]
+K = Annotated[int, typer.Option(help="Images with and without the attribute, at most.")]
+By = Annotated[
+    str,
+    typer.Option(
+        help=f"What images should be near in: {', '.join(name for name in BY if name != 'features')}, or the features "
+        "of a layer, such as conv5_1; by default scores, estimated where they aren't known."
+    ),
+]
+DatasetSpec = Annotated[str, typer.Option("--dataset", help=f"{SPECS}.")]
+Weights = Annotated[str, typer.Option(help="The network: a name that `dfi weights list` has, or a file of weights.")]
+
+
+def parse_crop(text: str) -> Box | None:
+    """`10,20,110,120` as a box."""
+    if not text:
+        return None
+    try:
+        x0, y0, x1, y1 = (int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--crop is {text!r}; give four whole numbers as x0,y0,x1,y1.") from None
+    return x0, y0, x1, y1
+
+
+def describe(vgg: VGG, dataset: Dataset, subject: Subject, *, by: str | None) -> Like:
+    """What selection has to know of the photograph, with a progress bar where that takes long."""
+    with progress("attribute probes, once for this dataset") as report:
+        return describe_subject(
+            vgg, dataset, subject, by=by,
+            on_progress=lambda done, total: report(done, total, f"{done} of {total} images"),
+        )  # fmt: skip
