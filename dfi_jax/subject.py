@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +51,7 @@ def find_subject(
     crop: image.Box | None = None,
     align: bool | None = None,
     number: int | None = None,
+    landmarks: Literal[5, 68] = 5,
 ) -> Subject:
     """Reads a photograph and finds the face in it.
 
@@ -63,6 +65,7 @@ def find_subject(
       align: whether the face is looked for in a photograph that is of no dataset; by default where the extra `faces`
         is installed.
       number: of the face, from 1, the largest, which it is by default.
+      landmarks: that it is aligned by: 5 around the eyes and nose, or 68, which place the mouth as well.
 
     Raises:
       FileError: for a file that is no photograph, or where a face is to be found without the extra `faces`.
@@ -79,7 +82,7 @@ def find_subject(
     elif lfw.is_lfw_image(path) and (height, width) == (lfw.SIDE, lfw.SIDE):
         place = lfw.CROP
     elif align or (align is None and faces.are_found()):
-        place = faces.choose(faces.detect(photograph), number).place
+        place = faces.choose(faces.detect(photograph, landmarks=landmarks), number).place
     check_face(photograph, place)
     return Subject(photograph, place, index)
 

@@ -34,6 +34,7 @@ def select(
     crop: options.Crop = "",
     align: options.Align = None,
     face: options.FaceNumber = None,
+    landmarks: options.Landmarks = 5,
     weights: options.Weights = "vgg16",
     out: Annotated[Path | None, typer.Option(help="The folder for the lists; dfi-select-PHOTO by default.")] = None,
     sheet: Annotated[bool, typer.Option("--sheet", help="Draw the nearest of both sets, and both means.")] = False,
@@ -45,7 +46,10 @@ def select(
     editing.check_folder(folder, force=overwrite)
     data = load_dataset(dataset)
     wanted = parse_attributes(attribute)
-    subject = find_subject(photo, dataset=data, crop=options.parse_crop(crop), align=align, number=face)
+    subject = find_subject(
+        photo, dataset=data, crop=options.parse_crop(crop), align=align, number=face,
+        landmarks=options.parse_landmarks(landmarks),
+    )  # fmt: skip
     with progress("weights") as bar:
         vgg = load_vgg(weights, on_bytes=megabytes(bar))
     like = options.describe(vgg, data, subject, by=by or None)
@@ -66,6 +70,7 @@ def attributes(
     crop: options.Crop = "",
     align: options.Align = None,
     face: options.FaceNumber = None,
+    landmarks: options.Landmarks = 5,
     weights: options.Weights = "vgg16",
     debug: Debug = False,
 ) -> None:
@@ -75,7 +80,10 @@ def attributes(
     always, 0.5 is chance.
     """
     data = load_dataset(dataset)
-    subject = find_subject(photo, dataset=data, crop=options.parse_crop(crop), align=align, number=face)
+    subject = find_subject(
+        photo, dataset=data, crop=options.parse_crop(crop), align=align, number=face,
+        landmarks=options.parse_landmarks(landmarks),
+    )  # fmt: skip
     with progress("weights") as bar:
         vgg = load_vgg(weights, on_bytes=megabytes(bar))
     with progress("attribute probes, once for this dataset") as bar:

@@ -44,6 +44,7 @@ def edit(
     crop: options.Crop = "",
     align: options.Align = None,
     face: options.FaceNumber = None,
+    landmarks: options.Landmarks = 5,
     mask: Annotated[Path | None, typer.Option(help="An image of the face: white where it may change.")] = None,
     weights: options.Weights = "vgg16",
     out: Annotated[
@@ -75,7 +76,10 @@ def edit(
 
     data = load_dataset(dataset) if dataset else None
     wanted = parse_attributes(attribute) if dataset else ()
-    subject = find_subject(photo, dataset=data, crop=options.parse_crop(crop), align=align, number=face)
+    subject = find_subject(
+        photo, dataset=data, crop=options.parse_crop(crop), align=align, number=face,
+        landmarks=options.parse_landmarks(landmarks),
+    )  # fmt: skip
     mask_image = image.read(mask) if mask is not None else None
 
     seconds: dict[str, float] = {}

@@ -1,7 +1,7 @@
 """The options that say where the face is in a photograph, and what it should be like; `edit` and others share them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,6 +24,9 @@ Align = Annotated[
     ),
 ]
 FaceNumber = Annotated[int | None, typer.Option("--face", help="Which face, from 1, the largest.")]
+Landmarks = Annotated[
+    int, typer.Option(help="Points to align the face by: 5, or 68, which place the mouth too (not for commercial use).")
+]
 K = Annotated[int, typer.Option(help="Images with and without the attribute, at most.")]
 By = Annotated[
     str,
@@ -45,6 +48,15 @@ def parse_crop(text: str) -> Box | None:
     except ValueError:
         raise InputError(f"--crop is {text!r}; give four whole numbers as x0,y0,x1,y1.") from None
     return x0, y0, x1, y1
+
+
+def parse_landmarks(number: int) -> Literal[5, 68]:
+    """5 or 68."""
+    if number == 5:
+        return 5
+    if number == 68:
+        return 68
+    raise InputError(f"--landmarks is {number}; give 5 or 68.")
 
 
 def describe(vgg: VGG, dataset: Dataset, subject: Subject, *, by: str | None) -> Like:

@@ -1,12 +1,13 @@
 """What a dataset is to everything else: images of faces by number, and what is known of each."""
 
+import dataclasses
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -82,6 +83,21 @@ class Dataset:
                 found = np.stack([coming.popleft().result() for _ in rows[i : i + batch]])
                 coming.extend(pool.submit(self.face, row, size) for row in rows[i + 2 * batch : i + 3 * batch])
                 yield found
+
+    def take(self, rows: Int[np.ndarray, " r"]) -> "Dataset":
+        """The dataset of some rows alone."""
+
+        def part(values: Any) -> Any:
+            return None if values is None else values[rows]
+
+        return dataclasses.replace(
+            self,
+            names=tuple(self.names[row] for row in rows),
+            read=lambda index: self.read(int(rows[index])),
+            scores=self.scores[rows],
+            people=part(self.people),
+            landmarks=part(self.landmarks),
+        )
 
     def fingerprint(self, rows: Int[np.ndarray, " r"]) -> str:
         """A SHA-256 of all that the faces of some rows depend on: the images' bytes, and where the face is in each."""
