@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from dfi_jax import cache, faces, image, probes
 from dfi_jax.attribute import AttributeVector, Provenance
-from dfi_jax.data import lfw, select
+from dfi_jax.data import landmarks, lfw, select
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.select import Like, Selection
 from dfi_jax.errors import InputError
@@ -51,7 +51,7 @@ def find_subject(
     crop: image.Box | None = None,
     align: bool | None = None,
     number: int | None = None,
-    landmarks: Literal[5, 68] = 5,
+    points: Literal[5, 68] = 5,
 ) -> Subject:
     """Reads a photograph and finds the face in it.
 
@@ -65,7 +65,7 @@ def find_subject(
       align: whether the face is looked for in a photograph that is of no dataset; by default where the extra `faces`
         is installed.
       number: of the face, from 1, the largest, which it is by default.
-      landmarks: that it is aligned by: 5 around the eyes and nose, or 68, which place the mouth as well.
+      points: of the face that it is aligned by: 5 around the eyes and nose, or 68, which place the mouth as well.
 
     Raises:
       FileError: for a file that is no photograph, or where a face is to be found without the extra `faces`.
@@ -82,7 +82,7 @@ def find_subject(
     elif lfw.is_lfw_image(path) and (height, width) == (lfw.SIDE, lfw.SIDE):
         place = lfw.CROP
     elif align or (align is None and faces.are_found()):
-        place = faces.choose(faces.detect(photograph, landmarks=landmarks), number).place
+        place = faces.choose(faces.detect(photograph, landmarks=points), number).place
     check_face(photograph, place)
     return Subject(photograph, place, index)
 
@@ -106,16 +106,15 @@ def describe_subject(
       on_progress: follows the fit of the probes, where they aren't in the cache.
     """
     face = cut(subject.photograph, subject.place, size=faces.CANONICAL_SIZE)
-    landmarks = None
+    points = None
     if by == "landmarks":
-        found = faces.detect(subject.photograph, landmarks=68)
-        landmarks = faces.five_points(faces.choose(found).points)
+        points = landmarks.nearest(subject.photograph, subject.place)
     if subject.index is not None:
-        return Like(subject.index, dataset.scores[subject.index], face, landmarks)
+        return Like(subject.index, dataset.scores[subject.index], face, points)
     scores = None
     if len(dataset.attributes) > 1 and by in (None, "scores", "binary", "landmarks"):
         scores = probes.estimate(vgg, probes.fit(vgg, dataset, on_progress=on_progress), face)
-    return Like(None, scores, face, landmarks)
+    return Like(None, scores, face, points)
 
 
 def select_images(
@@ -127,6 +126,7 @@ def select_images(
     k: int = 100,
     by: str | None = None,
     recipe: Recipe,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Selection:
     """The images of a dataset that are nearest to one, with and without attributes (`data.select.select`).
 
@@ -139,10 +139,13 @@ def select_images(
       by: what nearness is of: `scores`, `binary`, `pixels`, `landmarks`, or the name of a layer, for its features;
         scores where they are known, or else pixels, by default.
       recipe: its image size.
+      on_progress: follows the search for landmarks, for `by` these in a dataset that has none.
 
     Raises:
       InputError: as `data.select.select` does, and for a layer that the network hasn't.
     """
+    if by == "landmarks" and dataset.landmarks is None:
+        dataset = _with_landmarks(dataset, attributes, like, k, on_progress)
     if by is None or not by.startswith("conv"):
         return select.select(dataset, like=like, attributes=attributes, k=k, by=by)
 
@@ -153,6 +156,21 @@ def select_images(
     return select.select(
         dataset, like=like, attributes=attributes, k=k, by="features", describe=describe, size=recipe.size
     )
+
+
+def _with_landmarks(
+    dataset: Dataset,
+    attributes: Sequence[str],
+    like: Like,
+    k: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> Dataset:
+    """The dataset with points found in those images that selection by landmarks will choose from."""
+    candidates = select.select(dataset, like=like, attributes=attributes, k=select.CANDIDATES * k)
+    rows = np.concatenate([candidates.source, candidates.target])
+    points = np.full((len(dataset), *faces.CANONICAL_POINTS.shape), np.nan)
+    points[rows] = landmarks.detect(dataset, rows=rows, on_progress=on_progress).landmarks
+    return dataclasses.replace(dataset, landmarks=points)
 
 
 def vector_between(

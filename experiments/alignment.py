@@ -126,12 +126,11 @@ def show(out: Path) -> None:
     margin = round(0.4 * (x1 - x0))
     square = (x0 - margin, y0 - margin, x1 + margin, y1 + margin)
     views, labels = [], []
-    for name, place in (("as it is", square), ("aligned", face.place)):
+    for name, place in (("a square", square), ("aligned", face.place)):
         edited = edit_face(load_vgg("vgg16"), photograph, attribute.starter("eyeglasses"), alphas=(0.4,),
                            recipe=RECIPES["default"], place=place)  # fmt: skip
-        views += [edited.original, edited.photographs[0]]
-        labels += [f"the crop, {name}", f"spectacles, {name}"]
-    views = [image.resize(view, (300, 300)) for view in views]
+        views += [image.resize(view, (300, 300)) for view in edited.views()]
+        labels += [name, f"{name}, with spectacles"]
     image.write(out / "astronaut.png", report.contact_sheet(views, labels))
     print(f"the pictures are in {out}")
 

@@ -151,3 +151,13 @@ def test_an_image_that_is_none_is_refused_when_it_is_read(root):
     (root / "scores.csv").write_text("image,Smiling\nb.png,1\n")
     with pytest.raises(FileError, match=r"b\.png is not an image"):
         folders.load_table(root).face(0, 8)
+
+
+def test_lists_of_lfw_s_images_get_its_crop(root, lfw_folder):
+    images = sorted((lfw_folder / "lfw-deepfunneled").rglob("*.jpg"))
+    source, target = lists(root, str(images[0]), str(images[1]))
+    dataset = folders.load_lists(source, target)
+    expected = Image.open(images[1]).crop((40, 20, 210, 190))
+    np.testing.assert_allclose(dataset.face(1, 170), np.asarray(expected) / 255, atol=1e-6)
+    source.write_text(f"{images[0]}\na.jpg\n", encoding="utf-8")
+    assert folders.load_lists(source, target).crop is None

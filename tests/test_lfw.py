@@ -61,6 +61,7 @@ def test_rows_without_an_image_are_left_out(tmp_path):
         (HEADER + "Ann Lee\t1\t0.5\t1\t2\n", "line 2, has 3 scores"),
         (HEADER + "Ann Lee\t1\t0.5\tmuch\n", "line 2, can't be read"),
         (HEADER + "Ann Lee\t1\t0.5\tnan\n", "not finite"),
+        (HEADER + "Ann Lee\t1\t0.5\t1e99\n", "not finite"),
         (HEADER, "holds no image's scores"),
         ("Ann Lee\t1\t0.5\t1\n", "no header line"),
         (HEADER + "Bob Ray\t1\t0.5\t1\n", "none of the 1 images"),

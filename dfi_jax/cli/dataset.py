@@ -15,7 +15,7 @@ from dfi_jax.data import Dataset, load_dataset
 from dfi_jax.data.select import Selection, parse_attributes
 from dfi_jax.files import replacing
 from dfi_jax.recipe import RECIPES
-from dfi_jax.subject import cut, find_subject, select_images
+from dfi_jax.subject import cut, find_subject
 from dfi_jax.weights import load_vgg
 
 SHEET = 20
@@ -34,7 +34,7 @@ def select(
     crop: options.Crop = "",
     align: options.Align = None,
     face: options.FaceNumber = None,
-    landmarks: options.Landmarks = 5,
+    points: options.Points = 5,
     weights: options.Weights = "vgg16",
     out: Annotated[Path | None, typer.Option(help="The folder for the lists; dfi-select-PHOTO by default.")] = None,
     sheet: Annotated[bool, typer.Option("--sheet", help="Draw the nearest of both sets, and both means.")] = False,
@@ -48,12 +48,12 @@ def select(
     wanted = parse_attributes(attribute)
     subject = find_subject(
         photo, dataset=data, crop=options.parse_crop(crop), align=align, number=face,
-        landmarks=options.parse_landmarks(landmarks),
+        points=options.parse_points(points),
     )  # fmt: skip
     with progress("weights") as bar:
         vgg = load_vgg(weights, on_bytes=megabytes(bar))
     like = options.describe(vgg, data, subject, by=by or None)
-    selection = select_images(vgg, data, wanted, like=like, k=k, by=by or None, recipe=RECIPES["default"])
+    selection = options.choose(vgg, data, wanted, like=like, k=k, by=by or None, recipe=RECIPES["default"])
     for name, rows in (("source", selection.source), ("target", selection.target)):
         with replacing(folder / f"{name}.txt") as temporary:
             temporary.write_text("".join(f"{_where(data, row)}\n" for row in rows), encoding="utf-8")
@@ -70,7 +70,7 @@ def attributes(
     crop: options.Crop = "",
     align: options.Align = None,
     face: options.FaceNumber = None,
-    landmarks: options.Landmarks = 5,
+    points: options.Points = 5,
     weights: options.Weights = "vgg16",
     debug: Debug = False,
 ) -> None:
@@ -82,7 +82,7 @@ def attributes(
     data = load_dataset(dataset)
     subject = find_subject(
         photo, dataset=data, crop=options.parse_crop(crop), align=align, number=face,
-        landmarks=options.parse_landmarks(landmarks),
+        points=options.parse_points(points),
     )  # fmt: skip
     with progress("weights") as bar:
         vgg = load_vgg(weights, on_bytes=megabytes(bar))

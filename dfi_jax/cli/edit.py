@@ -18,7 +18,7 @@ from dfi_jax.data.select import parse_attributes
 from dfi_jax.errors import InputError
 from dfi_jax.recipe import named_recipe
 from dfi_jax.reconstruct import Progress as Reconstructing
-from dfi_jax.subject import find_subject, select_images, vector_between
+from dfi_jax.subject import find_subject, vector_between
 from dfi_jax.weights import load_vgg
 
 
@@ -44,7 +44,7 @@ def edit(
     crop: options.Crop = "",
     align: options.Align = None,
     face: options.FaceNumber = None,
-    landmarks: options.Landmarks = 5,
+    points: options.Points = 5,
     mask: Annotated[Path | None, typer.Option(help="An image of the face: white where it may change.")] = None,
     weights: options.Weights = "vgg16",
     out: Annotated[
@@ -78,7 +78,7 @@ def edit(
     wanted = parse_attributes(attribute) if dataset else ()
     subject = find_subject(
         photo, dataset=data, crop=options.parse_crop(crop), align=align, number=face,
-        landmarks=options.parse_landmarks(landmarks),
+        points=options.parse_points(points),
     )  # fmt: skip
     mask_image = image.read(mask) if mask is not None else None
 
@@ -92,7 +92,7 @@ def edit(
     if data is not None:
         with _timed(seconds, "selection"):
             like = options.describe(vgg, data, subject, by=by or None)
-            selection = select_images(vgg, data, wanted, like=like, k=k, by=by or None, recipe=chosen)
+            selection = options.choose(vgg, data, wanted, like=like, k=k, by=by or None, recipe=chosen)
         about["selection"] = selection.named(data)
         with _timed(seconds, "means"), progress("mean features") as report:
             found = vector_between(

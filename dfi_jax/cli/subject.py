@@ -1,5 +1,6 @@
 """The options that say where the face is in a photograph, and what it should be like; `edit` and others share them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,10 +8,11 @@ import typer
 
 from dfi_jax.cli.terminal import progress
 from dfi_jax.data import SPECS, Dataset
-from dfi_jax.data.select import BY, Like
+from dfi_jax.data.select import BY, Like, Selection
 from dfi_jax.errors import InputError
 from dfi_jax.image import Box
-from dfi_jax.subject import Subject, describe_subject
+from dfi_jax.recipe import Recipe
+from dfi_jax.subject import Subject, describe_subject, select_images
 from dfi_jax.vgg import VGG
 
 Photo = Annotated[Path, typer.Argument(help="The photograph.")]
@@ -24,8 +26,11 @@ Align = Annotated[
     ),
 ]
 FaceNumber = Annotated[int | None, typer.Option("--face", help="Which face, from 1, the largest.")]
-Landmarks = Annotated[
-    int, typer.Option(help="Points to align the face by: 5, or 68, which place the mouth too (not for commercial use).")
+Points = Annotated[
+    int,
+    typer.Option(
+        help="Points that a face is aligned by: 5, or 68, mouth included, whose model isn't for commercial use."
+    ),
 ]
 K = Annotated[int, typer.Option(help="Images with and without the attribute, at most.")]
 By = Annotated[
@@ -50,13 +55,13 @@ def parse_crop(text: str) -> Box | None:
     return x0, y0, x1, y1
 
 
-def parse_landmarks(number: int) -> Literal[5, 68]:
+def parse_points(number: int) -> Literal[5, 68]:
     """5 or 68."""
     if number == 5:
         return 5
     if number == 68:
         return 68
-    raise InputError(f"--landmarks is {number}; give 5 or 68.")
+    raise InputError(f"--points is {number}; give 5 or 68.")
 
 
 def describe(vgg: VGG, dataset: Dataset, subject: Subject, *, by: str | None) -> Like:
@@ -64,5 +69,16 @@ def describe(vgg: VGG, dataset: Dataset, subject: Subject, *, by: str | None) ->
     with progress("attribute probes, once for this dataset") as report:
         return describe_subject(
             vgg, dataset, subject, by=by,
+            on_progress=lambda done, total: report(done, total, f"{done} of {total} images"),
+        )  # fmt: skip
+
+
+def choose(
+    vgg: VGG, dataset: Dataset, attributes: Sequence[str], *, like: Like, k: int, by: str | None, recipe: Recipe
+) -> Selection:
+    """The images that an edit uses, with a progress bar where landmarks have to be found."""
+    with progress("landmarks") as report:
+        return select_images(
+            vgg, dataset, attributes, like=like, k=k, by=by, recipe=recipe,
             on_progress=lambda done, total: report(done, total, f"{done} of {total} images"),
         )  # fmt: skip

@@ -11,7 +11,8 @@ A table, `ROOT/scores.csv` or any other CSV file, separated by commas, in UTF-8,
 
 `person` may be left out. Positive scores mean that the image has the attribute, negative ones that it lacks it.
 
-An image is a face in the canonical crop, of any size.
+An image is a face in the canonical crop, of any size; lists of nothing but LFW's images, as `dfi select` writes them,
+get LFW's crop.
 """
 
 import csv
@@ -25,6 +26,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dfi_jax import image
+from dfi_jax.data import lfw
 from dfi_jax.data.dataset import Dataset, require
 from dfi_jax.errors import FileError
 
@@ -65,6 +67,7 @@ def load_lists(source: Path, target: Path) -> Dataset:
         read=partial(_read_image, folder, names),
         attributes=ATTRIBUTES,
         scores=np.asarray(scores, np.float32)[:, None],
+        crop=lfw.CROP if all(map(lfw.is_lfw_image, found)) else None,
         folder=folder,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float, Int
 
-from dfi_jax import cache, faces
+from dfi_jax import cache, faces, image
 from dfi_jax.data.dataset import Dataset
 
 
@@ -35,7 +35,9 @@ def detect(
     def compute() -> cache.Arrays:
         found = []
         for i, row in enumerate(rows, 1):
-            found.append(_points(dataset.read(int(row)), dataset))
+            photograph = dataset.read(int(row))
+            height, width = photograph.shape[:2]
+            found.append(nearest(photograph, dataset.crop or (0, 0, width, height)))
             if on_progress is not None:
                 on_progress(i, len(rows))
         return {"points": np.stack(found)}
@@ -45,9 +47,11 @@ def detect(
     return dataclasses.replace(part, landmarks=points)
 
 
-def _points(photograph: Float[np.ndarray, "h w 3"], dataset: Dataset) -> Float[np.ndarray, "5 2"]:
-    height, width = photograph.shape[:2]
-    place = faces.box_placement(dataset.crop or (0, 0, width, height))
+def nearest(
+    photograph: Float[np.ndarray, "h w 3"], place: image.Box | Float[np.ndarray, "2 3"]
+) -> Float[np.ndarray, "5 2"]:
+    """Five points of the face that is nearest to a place in a photograph, or where they are there on average."""
+    place = faces.box_placement(place) if isinstance(place, tuple) else place
     expected = np.column_stack([faces.CANONICAL_POINTS, np.ones(5)]) @ place.T
     found = [faces.five_points(face.points) for face in faces.detect(photograph, landmarks=68)]
     return min(found, key=lambda points: float(np.linalg.norm(points - expected)), default=expected)

@@ -119,6 +119,6 @@ def _read_row(cells: list[str], header: list[str], where: str) -> tuple[str, int
         number = int(cells[1])
     except ValueError as error:
         raise FileError(f"{where}, can't be read ({error}); mend the line or get the file again.") from None
-    if not np.isfinite(scores).all():
+    if not (np.abs(scores) <= np.finfo(np.float32).max).all():
         raise FileError(f"{where}, has a score that is not finite; mend the line or get the file again.")
     return cells[0], number, scores
