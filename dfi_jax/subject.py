@@ -75,6 +75,7 @@ def find_subject(
     height, width = photograph.shape[:2]
     index = None if dataset is None else dataset.index(path)
     place: Place = (0, 0, width, height)
+    check_face(photograph, place)
     if crop is not None:
         place = crop
     elif dataset is not None and index is not None:

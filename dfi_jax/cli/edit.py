@@ -74,6 +74,9 @@ def edit(
     folder = out or Path(f"dfi-{photo.stem}-{_file_name(named)}")
     editing.check_folder(folder, force=overwrite)
 
+    found = None
+    if not dataset:
+        found = vectors.load(vector) if vector is not None else vectors.starter(attribute)
     data = load_dataset(dataset) if dataset else None
     wanted = parse_attributes(attribute) if dataset else ()
     subject = find_subject(
@@ -84,15 +87,11 @@ def edit(
 
     seconds: dict[str, float] = {}
     about: dict[str, Any] = {"photograph": photo.name, "attribute": named}
-    found = None
-    if data is None:
-        found = vectors.load(vector) if vector is not None else vectors.starter(attribute)
     with _timed(seconds, "weights"), progress("weights") as report:
         vgg = load_vgg(weights, on_bytes=megabytes(report))
     if data is not None:
         with _timed(seconds, "selection"):
-            like = options.describe(vgg, data, subject, by=by or None)
-            selection = options.choose(vgg, data, wanted, like=like, k=k, by=by or None, recipe=chosen)
+            selection = options.choose(vgg, data, wanted, subject=subject, k=k, by=by or None, recipe=chosen)
         about["selection"] = selection.named(data)
         with _timed(seconds, "means"), progress("mean features") as report:
             found = vector_between(

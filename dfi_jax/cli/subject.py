@@ -1,14 +1,14 @@
 """The options that say where the face is in a photograph, and what it should be like; `edit` and others share them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from dfi_jax.cli.terminal import progress
+from dfi_jax.cli.terminal import Report, progress
 from dfi_jax.data import SPECS, Dataset
-from dfi_jax.data.select import BY, Like, Selection
+from dfi_jax.data.select import BY, Like, Selection, admitted
 from dfi_jax.errors import InputError
 from dfi_jax.image import Box
 from dfi_jax.recipe import Recipe
@@ -64,21 +64,18 @@ def parse_points(number: int) -> Literal[5, 68]:
     raise InputError(f"--points is {number}; give 5 or 68.")
 
 
-def describe(vgg: VGG, dataset: Dataset, subject: Subject, *, by: str | None) -> Like:
-    """What selection has to know of the photograph, with a progress bar where that takes long."""
-    with progress("attribute probes, once for this dataset") as report:
-        return describe_subject(
-            vgg, dataset, subject, by=by,
-            on_progress=lambda done, total: report(done, total, f"{done} of {total} images"),
-        )  # fmt: skip
-
-
 def choose(
-    vgg: VGG, dataset: Dataset, attributes: Sequence[str], *, like: Like, k: int, by: str | None, recipe: Recipe
+    vgg: VGG, dataset: Dataset, attributes: Sequence[str], *, subject: Subject, k: int, by: str | None, recipe: Recipe
 ) -> Selection:
-    """The images that an edit uses, with a progress bar where landmarks have to be found."""
+    """The images that an edit of the photograph uses, with progress bars for what takes long."""
+    admitted(dataset, attributes, like=Like(subject.index), k=k)  # before anything takes long
+    with progress("attribute probes, once for this dataset") as report:
+        like = describe_subject(vgg, dataset, subject, by=by, on_progress=_counting(report))
     with progress("landmarks") as report:
         return select_images(
-            vgg, dataset, attributes, like=like, k=k, by=by, recipe=recipe,
-            on_progress=lambda done, total: report(done, total, f"{done} of {total} images"),
-        )  # fmt: skip
+            vgg, dataset, attributes, like=like, k=k, by=by, recipe=recipe, on_progress=_counting(report)
+        )
+
+
+def _counting(report: Report) -> Callable[[int, int], None]:
+    return lambda done, total: report(done, total, f"{done} of {total} images")

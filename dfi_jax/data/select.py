@@ -244,6 +244,20 @@ def select(
     by = by or ("pixels" if like.scores is None else "scores")
     if by not in BY:
         raise InputError(f"images can't be selected by {by!r}; choose from {', '.join(BY)}.")
+    source, target = admitted(dataset, attributes, like=like, k=k, by=by)
+    for distance, kept in _stages(dataset, like, by, k, describe, size):
+        source, target = (rows[np.argsort(distance(rows), kind="stable")][:kept] for rows in (source, target))
+    return Selection(source, target, by)
+
+
+def admitted(
+    dataset: Dataset, attributes: Sequence[str], *, like: Like, k: int = 100, by: str | None = None
+) -> tuple[Int[np.ndarray, " s"], Int[np.ndarray, " t"]]:
+    """All rows of the source and of the target set, in the dataset's order, before nearness is looked at.
+
+    Raises:
+      InputError: for an unknown attribute, or where either set has fewer than ten images.
+    """
     admission = confident(dataset.scores) if by == "binary" else thresholded(dataset.scores)
     has, opposite = having(admission, dataset.attributes, attributes)
     allowed = _others(dataset, like)
@@ -256,10 +270,7 @@ def select(
             f"too few images for {', '.join(attributes)}: {len(target)} have it and {len(source)} have the opposite, "
             f"at least {needed} of each are needed; name fewer attributes at once or use a larger dataset."
         )
-    stages = list(_stages(dataset, like, by, k, describe, size))
-    for distance, kept in stages:
-        source, target = (rows[np.argsort(distance(rows), kind="stable")][:kept] for rows in (source, target))
-    return Selection(source, target, by)
+    return source, target
 
 
 def _others(dataset: Dataset, like: Like) -> Bool[np.ndarray, " n"]:
