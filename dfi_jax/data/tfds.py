@@ -142,9 +142,11 @@ def _folder(name: str, data_dir: Path | None) -> Path:
     if not versions:
         near = root.resolve().parents[1:3]
         if other := next((folder for folder in near if any(folder.glob(f"{name}/*/dataset_info.json"))), None):
-            raise FileError(f"{root.parent} holds no {name}; {other} does, give that folder.")
-        raise FileError(f"{root} holds no prepared dataset; give the folder of TFDS's datasets that holds {name}, or "
-                        f"{_how_to_prepare(name)}.")  # fmt: skip
+            raise FileError(f"{root.parent} holds no {name}; {other} does, give that folder as data_dir or in the "
+                            f"environment variable TFDS_DATA_DIR.")  # fmt: skip
+        raise FileError(f"{root} holds no prepared dataset; give the folder of TFDS's datasets that holds {name} as "
+                        f"data_dir or in the environment variable TFDS_DATA_DIR, or {_how_to_prepare(name)}."
+                        )  # fmt: skip
     return versions[max(versions)]
 
 
