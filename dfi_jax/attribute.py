@@ -11,13 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors
-import safetensors.numpy
 from flax import struct
 from jaxtyping import Float
 
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.features import mean_features, mean_squares, normalize, reciprocal_root, scale, square_norms
-from dfi_jax.files import replacing
+from dfi_jax.files import write_tensors
 from dfi_jax.recipe import Norm, Recipe, Scope
 from dfi_jax.vgg import VGG, Features, feature_shapes
 
@@ -160,8 +159,7 @@ def save(path: Path, vector: AttributeVector, *, dtype: Literal["float32", "int8
         else:
             tensors[name] = np.ascontiguousarray(w, np.float32)
     described = {key: json.dumps(value) for key, value in dataclasses.asdict(vector.provenance).items()}
-    with replacing(path) as temporary:
-        safetensors.numpy.save_file(tensors, temporary, metadata=described)
+    write_tensors(path, tensors, metadata=described)
 
 
 def load(path: Path) -> AttributeVector:

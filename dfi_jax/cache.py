@@ -7,7 +7,6 @@ two that compute the same thing at once write the same file. A file that can't b
 import hashlib
 import json
 import logging
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ import safetensors
 import safetensors.numpy
 
 from dfi_jax.errors import FileError, InputError
-from dfi_jax.files import cache_folder, replacing
+from dfi_jax.files import cache_folder, write_tensors
 
 KINDS = ("means", "probes", "landmarks", "weights")
 """Folders of the cache: mean features, attribute probes, landmarks of datasets' faces, and downloaded networks."""
@@ -57,8 +56,7 @@ def remember(kind: str, depends: Mapping[str, Any], compute: Callable[[], Arrays
         pass
     arrays = {name: np.asarray(array, order="C") for name, array in compute().items()}
     try:
-        with replacing(path) as temporary:
-            safetensors.numpy.save_file(arrays, temporary)
+        write_tensors(path, arrays)
     except FileError as error:
         _log.warning("The result isn't kept for the next time: %s", error)
     return arrays
@@ -68,10 +66,21 @@ def usage() -> dict[str, Usage]:
     """What the cache holds, by kind."""
     found = {}
     for kind in KINDS:
-        folder = cache_folder() / kind
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        found[kind] = Usage(folder, len(files), sum(path.stat().st_size for path in files))
+        sizes = [size for path in _files(kind) if (size := _size(path)) is not None]
+        found[kind] = Usage(cache_folder() / kind, len(sizes), sum(sizes))
     return found
+
+
+def _files(kind: str) -> list[Path]:
+    return [path for path in (cache_folder() / kind).rglob("*") if path.is_file()]
+
+
+def _size(path: Path) -> int | None:
+    """In bytes; None where another process has just deleted the file."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def clear(kinds: tuple[str, ...]) -> int:
@@ -84,12 +93,12 @@ def clear(kinds: tuple[str, ...]) -> int:
     for kind in kinds:
         if kind not in KINDS:
             raise InputError(f"the cache holds no {kind!r}; choose from {', '.join(KINDS)}.")
-    held = usage()
-    for kind in kinds:
+    deleted = 0
+    for path in (path for kind in kinds for path in _files(kind)):
+        size = _size(path)
         try:
-            shutil.rmtree(held[kind].folder)
-        except FileNotFoundError:
-            continue
+            path.unlink(missing_ok=True)
         except OSError as error:
-            raise FileError(f"{held[kind].folder} can't be deleted ({error.strerror}); delete it yourself.") from None
-    return sum(held[kind].size for kind in kinds)
+            raise FileError(f"{path} can't be deleted ({error.strerror}); delete it yourself.") from None
+        deleted += size or 0
+    return deleted

@@ -77,11 +77,11 @@ def fit(vgg: VGG, dataset: Dataset, *, on_progress: Callable[[int, int], None] |
         raise InputError(f"{dataset.name} shows fewer than {FOLDS} people; give a larger dataset.")
     scores = dataset.scores[rows]
     depends = {
-        "names": [dataset.names[row] for row in rows],
+        "images": dataset.fingerprint(rows),
         "scores": scores.tolist(),
+        "people": people.tolist(),
         "attributes": dataset.attributes,
-        "sample": dataset.fingerprint(rows[:1]),
-        "network": [vgg.sha256, vgg.pooling],
+        "network": vgg.identity(),
         "how": [LAYERS, GRID, SIZE, FOLDS, PENALTIES],
     }
 

@@ -1,8 +1,8 @@
 """The photograph that is edited: where its face is, what is known of it, and the attribute vector near it."""
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -62,8 +62,8 @@ def find_subject(
       path: of the photograph.
       dataset: which it may be one of.
       crop: the face in it.
-      align: whether the face is looked for in a photograph that is of no dataset; by default where the extra `faces`
-        is installed.
+      align: True to look for the face in any photograph; False not to, but to take the whole of one that is of no
+        dataset for the face; by default it is looked for in that where the extra `faces` is installed.
       number: of the face, from 1, the largest, which it is by default.
       points: of the face that it is aligned by: 5 around the eyes and nose, or 68, which place the mouth as well.
 
@@ -76,16 +76,25 @@ def find_subject(
     index = None if dataset is None else dataset.index(path)
     place: Place = (0, 0, width, height)
     check_face(photograph, place)
+    known = None if dataset is None or index is None else dataset.place(index)
+    if number is not None and (crop is not None or align is False):
+        raise InputError("a number of a face is given and none is looked for; leave it out, or let faces be found.")
     if crop is not None:
         place = crop
-    elif dataset is not None and index is not None:
-        place = dataset.place(index) or place
+    elif align or number is not None:
+        place = _look(photograph, number, points)
+    elif index is not None:
+        place = place if known is None else known
     elif lfw.is_lfw_image(path) and (height, width) == (lfw.SIDE, lfw.SIDE):
         place = lfw.CROP
-    elif align or (align is None and faces.are_found()):
-        place = faces.choose(faces.detect(photograph, landmarks=points), number).place
+    elif align is None and faces.are_found():
+        place = _look(photograph, number, points)
     check_face(photograph, place)
     return Subject(photograph, place, index)
+
+
+def _look(photograph: Float[np.ndarray, "H W 3"], number: int | None, points: Literal[5, 68]) -> Place:
+    return faces.choose(faces.detect(photograph, landmarks=points), number).place
 
 
 def describe_subject(
@@ -108,12 +117,15 @@ def describe_subject(
     """
     face = cut(subject.photograph, subject.place, size=faces.CANONICAL_SIZE)
     points = None
-    if by == "landmarks":
+    if by == "landmarks" and subject.index is not None and dataset.landmarks is not None:
+        points = dataset.landmarks[subject.index]
+    elif by == "landmarks":
         points = landmarks.nearest(subject.photograph, subject.place)
+    several = len(dataset.attributes) > 1  # one score, such as which of two lists an image is in, says nothing of it
     if subject.index is not None:
-        return Like(subject.index, dataset.scores[subject.index], face, points)
+        return Like(subject.index, dataset.scores[subject.index] if several else None, face, points)
     scores = None
-    if len(dataset.attributes) > 1 and by in (None, "scores", "binary", "landmarks"):
+    if several and by in (None, "scores", "binary", "landmarks"):
         scores = probes.estimate(vgg, probes.fit(vgg, dataset, on_progress=on_progress), face)
     return Like(None, scores, face, points)
 
@@ -145,33 +157,38 @@ def select_images(
     Raises:
       InputError: as `data.select.select` does, and for a layer that the network hasn't.
     """
-    if by == "landmarks" and dataset.landmarks is None:
-        dataset = _with_landmarks(dataset, attributes, like, k, on_progress)
-    if by is None or not by.startswith("conv"):
-        return select.select(dataset, like=like, attributes=attributes, k=k, by=by)
+    nearness = _nearness(vgg, by)
+    if by is None or nearness != "features":
+        found = None
+        if dataset.landmarks is None and faces.are_found():
+            found = partial(landmarks.detect, dataset, on_progress=on_progress)
+        return select.select(dataset, like=like, attributes=attributes, k=k, by=nearness, landmarks_of=found)
 
     def describe(faces: Float[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b d"]:
         return np.asarray(features(vgg, jnp.asarray(faces), layers=(by,))[by]).reshape(len(faces), -1)
 
-    check_layers(vgg.architecture, (by,))
     return select.select(
         dataset, like=like, attributes=attributes, k=k, by="features", describe=describe, size=recipe.size
     )
 
 
-def _with_landmarks(
-    dataset: Dataset,
-    attributes: Sequence[str],
-    like: Like,
-    k: int,
-    on_progress: Callable[[int, int], None] | None,
-) -> Dataset:
-    """The dataset with points found in those images that selection by landmarks will choose from."""
-    candidates = select.select(dataset, like=like, attributes=attributes, k=select.CANDIDATES * k)
-    rows = np.concatenate([candidates.source, candidates.target])
-    points = np.full((len(dataset), *faces.CANONICAL_POINTS.shape), np.nan)
-    points[rows] = landmarks.detect(dataset, rows=rows, on_progress=on_progress).landmarks
-    return dataclasses.replace(dataset, landmarks=points)
+def check_selection(
+    vgg: VGG, dataset: Dataset, attributes: Sequence[str], *, subject: Subject, k: int = 100, by: str | None = None
+) -> None:
+    """Raises InputError for what `select_images` will refuse in any photograph; it takes no time."""
+    select.admitted(dataset, attributes, like=Like(subject.index), k=k, by=_nearness(vgg, by))
+
+
+def _nearness(vgg: VGG, by: str | None) -> str | None:
+    """What `data.select` calls it: `features` for a layer."""
+    if by is not None and by.startswith("conv"):
+        check_layers(vgg.architecture, (by,))
+        return "features"
+    names = [name for name in select.BY if name != "features"]
+    if by is not None and by not in names:
+        raise InputError(f"images can't be selected by {by!r}; choose from {', '.join(names)}, or name a layer, such "
+                         f"as conv5_1, for its features.")  # fmt: skip
+    return by
 
 
 def vector_between(
@@ -215,7 +232,7 @@ def vector_between(
     def mean(rows: Int[np.ndarray, " r"]) -> Features:
         depends = {
             "images": dataset.fingerprint(rows),
-            "network": [vgg.sha256, vgg.pooling, vgg.normalized, dataclasses.asdict(vgg.preprocess)],
+            "network": vgg.identity(),
             "recipe": [recipe.layers, recipe.size, recipe.feature_norm, recipe.norm_scope],
         }
         found = cache.remember("means", depends, lambda: {

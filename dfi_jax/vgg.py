@@ -7,6 +7,7 @@ Reference: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-S
 https://arxiv.org/abs/1409.1556.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -83,6 +84,12 @@ class VGG:
     sha256: str = struct.field(pytree_node=False)
     normalized: bool = struct.field(pytree_node=False, default=False)
     pooling: Pooling = struct.field(pytree_node=False, default="max")
+
+    def identity(self) -> dict[str, Any]:
+        """All that the features of an image depend on, for JSON."""
+        preprocess = dataclasses.asdict(self.preprocess)
+        return {"sha256": self.sha256, "architecture": self.architecture, "pooling": self.pooling,
+                "normalized": self.normalized, "preprocess": preprocess}  # fmt: skip
 
 
 class Conv3x3(nn.Module):

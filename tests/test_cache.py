@@ -1,4 +1,6 @@
 import multiprocessing
+import resource
+import signal
 
 import numpy as np
 import pytest
@@ -54,6 +56,20 @@ def test_usage_counts_and_clear_deletes_by_kind():
     assert cache.usage()["probes"].files == 1
     with pytest.raises(InputError, match="holds no 'dreams'; choose from means, probes"):
         cache.clear(("dreams",))
+
+
+def test_a_full_disk_costs_only_time(caplog):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        found = cache.remember("means", {"a": 1}, lambda: {"w": np.ones(1000, np.float32)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert found["w"].sum() == 1000
+    assert "isn't kept for the next time" in caplog.text
+    assert cache.usage()["means"].files == 0
 
 
 def _compute_once(folder):

@@ -24,14 +24,22 @@ def test_the_face_is_where_landmarks_the_crop_or_nothing_say():
     np.testing.assert_array_equal(dataset().face(1, 250), dataset().read(1))
 
 
-def test_some_rows_are_a_dataset_of_their_own():
-    people = np.array(["Ann", "Bob", "Ann"])
-    part = dataset(people=people, landmarks=np.ones((3, 5, 2))).take(np.array([2, 0]))
-    assert part.names == ("c", "a")
-    assert part.scores.ravel().tolist() == [2, 1]
-    assert part.people.tolist() == ["Ann", "Ann"]
-    np.testing.assert_array_equal(part.read(0), dataset().read(2))
-    assert dataset().take(np.array([1])).people is None
+def test_a_face_that_is_not_in_its_image_names_the_image():
+    with pytest.raises(FileError, match="b of made: the crop 0,0,400,400 doesn't lie inside"):
+        dataset(crop=(0, 0, 400, 400)).face(1, 50)
+    with pytest.raises(FileError, match="c of made: the face's points coincide"):
+        dataset(landmarks=np.zeros((3, 5, 2))).face(2, 50)
+
+
+def test_a_file_is_found_through_a_link_and_by_name_where_images_are_no_files(tmp_path):
+    (tmp_path / "store").mkdir()
+    Image.new("RGB", (2, 2)).save(tmp_path / "store" / "x", format="PNG")
+    (tmp_path / "b").symlink_to(tmp_path / "store" / "x")
+    files = dataset(folder=tmp_path)
+    assert files.index(tmp_path / "b") == 1
+    prepared = dataset(names=("Ann/Ann_0001.jpg", "Bob/Bob_0001.jpg", "Bob/Bob_0002.jpg"))
+    assert prepared.index(tmp_path / "Bob" / "Bob_0002.jpg") == 2
+    assert prepared.index(tmp_path / "Bob_0002.jpg") is None
 
 
 def test_a_fingerprint_changes_with_all_that_a_face_depends_on(tmp_path):
@@ -88,8 +96,14 @@ def test_every_kind_of_spec_is_a_dataset(lfw_folder, tmp_path):
         ("synthetic:many", "should have one number"),
         ("synthetic:1:2:3", "should have one number"),
         ("tfds:mnist", "tfds:mnist is not known"),
+        ("synthetic:0", "would have 0 images; give 1 or more"),
     ],
 )
 def test_a_spec_of_another_form_is_refused(spec, message):
     with pytest.raises(InputError, match=message):
         load_dataset(spec)
+
+
+def test_the_home_of_nobody_known_is_a_folder_that_does_not_exist():
+    with pytest.raises(FileError, match="~nobody-at-all/lfw does not exist"):
+        load_dataset("lfw:~nobody-at-all/lfw")

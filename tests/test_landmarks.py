@@ -1,7 +1,8 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from dfi_jax import faces
 from dfi_jax.data import landmarks
 from dfi_jax.data.dataset import Dataset
 
@@ -16,17 +17,17 @@ def dataset():
     return Dataset("made", ("astronaut", "nothing"), lambda i: pictures[i], ("Smiling",), np.zeros((2, 1), np.float32))
 
 
-def test_points_are_found_or_are_where_the_crop_has_them(dataset):
-    found = landmarks.detect(dataset)
-    np.testing.assert_allclose(found.landmarks[0], POINTS, atol=4)
-    np.testing.assert_allclose(found.landmarks[1], faces.CANONICAL_POINTS, atol=1e-6)
-    assert found.names == dataset.names
+def test_points_are_found_or_are_not_known(dataset):
+    found = landmarks.detect(dataset, np.array([0, 1]))
+    np.testing.assert_allclose(found[0], POINTS, atol=4)
+    assert np.isnan(found[1]).all()
 
 
-def test_points_are_kept_for_the_next_time(dataset):
-    counts = []
-    first = landmarks.detect(dataset, rows=np.array([0]), on_progress=lambda *count: counts.append(count))
-    assert counts == [(1, 1)]
-    again = landmarks.detect(dataset, rows=np.array([0]), on_progress=lambda *count: counts.append(count))
-    assert counts == [(1, 1)]
-    np.testing.assert_array_equal(first.landmarks, again.landmarks)
+def test_points_of_an_image_are_kept_for_the_next_time(dataset):
+    read = []
+    counting = dataclasses.replace(dataset, read=lambda i: (read.append(i), dataset.read(i))[1])
+    first = landmarks.detect(counting, np.array([0]))
+    before = len(read)
+    again = landmarks.detect(counting, np.array([1, 0]))
+    np.testing.assert_array_equal(again[1], first[0])
+    assert read[before:].count(0) == 1  # for its fingerprint; it isn't a file

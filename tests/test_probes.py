@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -61,3 +63,23 @@ def test_a_dataset_that_teaches_nothing_is_refused(vgg):
     few = Dataset("few", tuple("abcdef"), lambda i: face, ("Smiling",), np.ones((6, 1), np.float32), np.arange(6) % 3)
     with pytest.raises(InputError, match="fewer than 5 people"):
         probes.fit(vgg, few)
+
+
+def test_probes_are_fitted_anew_where_any_image_or_the_network_changes(vgg, monkeypatch):
+    pictures = np.random.default_rng(0).random((12, 32, 32, 3)).astype(np.float32)
+    scores = np.random.default_rng(1).normal(size=(12, 2)).astype(np.float32)
+    fitted = []
+    monkeypatch.setattr(probes, "describe", lambda vgg, faces: (fitted.append(1), faces.reshape(len(faces), -1))[1])
+
+    def fit(network=vgg, people=None, last=pictures[-1]):
+        fitted.clear()
+        images = [*pictures[:-1], last]
+        names = tuple(map(str, range(12)))
+        probes.fit(network, Dataset("made", names, images.__getitem__, ("Smiling", "Young"), scores, people))
+        return bool(fitted)
+
+    assert fit()
+    assert not fit()
+    assert fit(last=pictures[0])
+    assert fit(people=np.arange(12) // 2)
+    assert fit(network=dataclasses.replace(vgg, preprocess=dataclasses.replace(vgg.preprocess, bgr=True)))

@@ -1,3 +1,4 @@
+import dataclasses
 import time
 import tracemalloc
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.select import (
     Like,
+    admitted,
     confident,
     find_attribute,
     having,
@@ -152,7 +154,11 @@ def test_landmarks_that_a_similarity_takes_to_the_own_are_nearest_among_4k():
     chosen = select(data, attributes=["Smiling"], like=like, k=10, by="landmarks")
     assert chosen.target[0] == near_row
     assert set(chosen.target) <= set(near.target)
-    np.testing.assert_allclose(landmark_distance(landmarks, like.landmarks)(np.array([near_row])), 0, atol=1e-7)
+    landmarks[near_row] = np.nan
+    assert near_row not in select(data, attributes=["Smiling"], like=like, k=10, by="landmarks").target
+    np.testing.assert_allclose(
+        landmark_distance(landmarks.__getitem__, like.landmarks)(np.array([near_row])), 0, atol=1e-7
+    )
 
 
 def test_the_landmark_distance_is_what_the_best_similarity_leaves():
@@ -164,7 +170,7 @@ def test_the_landmark_distance_is_what_the_best_similarity_leaves():
     )
     _, residual, *_ = np.linalg.lstsq(columns, np.concatenate([q[:, 0], q[:, 1]]), rcond=None)
     expected = np.sqrt(residual[0]) / np.linalg.norm(q - q.mean(axis=0))
-    np.testing.assert_allclose(landmark_distance(p, q)(np.array([0])), expected, rtol=1e-9)
+    np.testing.assert_allclose(landmark_distance(p.__getitem__, q)(np.array([0])), expected, rtol=1e-9)
 
 
 def test_too_few_images_are_counted():
@@ -224,3 +230,18 @@ def test_the_next_faces_are_decoded_while_a_batch_is_used():
     while len(read) < 30 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert sorted(read) == list(range(30))
+
+
+def test_binary_takes_both_genders_where_gender_is_wanted_and_knows_it_in_any_case():
+    data = dataset(n=600)
+    chosen = select(data, attributes=["male"], like=Like(scores=data.scores[0]), by="binary", k=20)
+    assert (data.scores[chosen.target, 0] > 0).all()
+    assert (data.scores[chosen.source, 0] < 0).all()
+    lower = dataclasses.replace(data, attributes=("male", *NAMES[1:]))
+    rows = admitted(lower, ["Smiling"], like=Like(scores=data.scores[0]), by="binary")
+    assert all(((data.scores[part, 0] > 0) == (data.scores[0, 0] > 0)).all() for part in rows)
+
+
+def test_a_dataset_without_scores_has_no_attributes_to_choose_from():
+    with pytest.raises(InputError, match="in a dataset without scores"):
+        find_attribute("Smiling", ())

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -5,9 +7,11 @@ from PIL import Image
 
 from dfi_jax import faces, features, image
 from dfi_jax.data import lfw
+from dfi_jax.data.dataset import Dataset
+from dfi_jax.data.select import Like
 from dfi_jax.errors import InputError
 from dfi_jax.recipe import Recipe
-from dfi_jax.subject import cut, describe_subject, find_subject, select_images, vector_between
+from dfi_jax.subject import check_selection, cut, describe_subject, find_subject, select_images, vector_between
 from dfi_jax.weights import load_vgg
 
 RECIPE = Recipe(layers=("conv1_1",), size=32)
@@ -127,3 +131,63 @@ def test_means_are_computed_once_for_what_they_depend_on(vgg, dataset, stranger)
     assert done
     vector(network=load_vgg("random-vgg16", pooling="average"))
     assert done
+
+
+def test_a_photograph_of_a_dataset_with_landmarks_is_where_they_are(vgg, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize((178, 218), Image.Resampling.BICUBIC).save(tmp_path / "1.png")
+    points = np.array([(69.5, 111.3), (107.7, 111.2), (88.2, 135.5), (72, 152), (105.5, 152)])[None]
+    dataset = Dataset("aligned", ("1.png",), lambda i: image.read(tmp_path / "1.png"), ("Smiling", "Young"),
+                      np.ones((1, 2), np.float32), landmarks=points, folder=tmp_path)  # fmt: skip
+    subject = find_subject(tmp_path / "1.png", dataset=dataset)
+    np.testing.assert_array_equal(subject.place, faces.placement(points[0]))
+    like = describe_subject(vgg, dataset, subject, by="landmarks")
+    np.testing.assert_array_equal(like.landmarks, points[0])
+    np.testing.assert_allclose(like.face, dataset.face(0, 200))
+
+
+def test_one_score_says_nothing_of_a_photograph(vgg, dataset):
+    lists = dataclasses.replace(dataset, attributes=("Target",), scores=dataset.scores[:, 1:2])
+    subject = find_subject(lists.folder / lists.names[3], dataset=lists)
+    like = describe_subject(vgg, lists, subject)
+    assert (like.index, like.scores) == (3, None)
+    assert select_images(vgg, lists, ["Target"], like=like, k=3, recipe=RECIPE).by == "pixels"
+
+
+def test_landmarks_are_looked_for_where_a_dataset_has_none(vgg, dataset, monkeypatch):
+    shapes = np.random.default_rng(0).normal(0, 5, (48, 5, 2))
+    asked = []
+
+    def detect(of, rows, on_progress=None):
+        asked.extend(rows)
+        return shapes[rows]
+
+    monkeypatch.setattr("dfi_jax.data.landmarks.detect", detect)
+    monkeypatch.setattr("dfi_jax.faces.are_found", lambda: True)
+    like = Like(scores=dataset.scores[0], landmarks=shapes[5])
+    chosen = select_images(vgg, dataset, ["Smiling"], like=like, k=3, by="landmarks", recipe=RECIPE)
+    candidates = select_images(vgg, dataset, ["Smiling"], like=like, k=12, recipe=RECIPE)
+    assert sorted(asked) == sorted([*candidates.source, *candidates.target])
+    assert set(chosen.target) <= set(candidates.target)
+    lists = Like(face=dataset.face(0, 200), landmarks=shapes[5])
+    assert len(select_images(vgg, dataset, ["Smiling"], like=lists, k=3, by="landmarks", recipe=RECIPE).target) == 3
+
+
+def test_a_face_s_number_needs_a_search(dataset, stranger):
+    with pytest.raises(InputError, match="none is looked for"):
+        find_subject(stranger, align=False, number=2)
+    with pytest.raises(InputError, match="none is looked for"):
+        find_subject(stranger, crop=(0, 0, 50, 50), number=1)
+
+
+def test_what_selection_refuses_is_known_at_once(vgg, dataset, stranger):
+    subject = find_subject(stranger, align=False)
+    for options, message in (
+        ({"by": "taste"}, "choose from scores, binary, pixels, landmarks, or name a layer"),
+        ({"by": "features"}, "or name a layer, such as conv5_1"),
+        ({"by": "conv9_1"}, "has no layer 'conv9_1'"),
+        ({"k": 0}, "k is 0"),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_selection(vgg, dataset, ["Smiling"], subject=subject, **options)
+    check_selection(vgg, dataset, ["Smiling"], subject=subject, by="binary", k=5)

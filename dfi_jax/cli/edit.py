@@ -65,7 +65,7 @@ def edit(
         raise InputError("both --vector and --dataset are given; give one of them.")
     if dataset.startswith("folders:"):
         attribute = attribute or "Target"
-    if not attribute and vector is None:
+    if not attribute and vector is None and not dataset:
         raise InputError(
             f"no --attribute is given; name a starter vector ({', '.join(vectors.starter_names())}), "
             f"or give a --vector or a --dataset."

@@ -8,11 +8,11 @@ import typer
 
 from dfi_jax.cli.terminal import Report, progress
 from dfi_jax.data import SPECS, Dataset
-from dfi_jax.data.select import BY, Like, Selection, admitted
+from dfi_jax.data.select import BY, Selection
 from dfi_jax.errors import InputError
 from dfi_jax.image import Box
 from dfi_jax.recipe import Recipe
-from dfi_jax.subject import Subject, describe_subject, select_images
+from dfi_jax.subject import Subject, check_selection, describe_subject, select_images
 from dfi_jax.vgg import VGG
 
 Photo = Annotated[Path, typer.Argument(help="The photograph.")]
@@ -21,8 +21,8 @@ Align = Annotated[
     bool | None,
     typer.Option(
         "--align/--no-align",
-        help="Find the face in the photograph, or take all of it for the face; found by default where the extra "
-        "'faces' is installed.",
+        help="Find the face in the photograph, or take all of it for the face, or what the dataset or LFW has in one of "
+        "its own; by default it is found in any other where the extra 'faces' is installed.",
     ),
 ]
 FaceNumber = Annotated[int | None, typer.Option("--face", help="Which face, from 1, the largest.")]
@@ -68,7 +68,7 @@ def choose(
     vgg: VGG, dataset: Dataset, attributes: Sequence[str], *, subject: Subject, k: int, by: str | None, recipe: Recipe
 ) -> Selection:
     """The images that an edit of the photograph uses, with progress bars for what takes long."""
-    admitted(dataset, attributes, like=Like(subject.index), k=k)  # before anything takes long
+    check_selection(vgg, dataset, attributes, subject=subject, k=k, by=by)  # before anything takes long
     with progress("attribute probes, once for this dataset") as report:
         like = describe_subject(vgg, dataset, subject, by=by, on_progress=_counting(report))
     with progress("landmarks") as report:

@@ -6,6 +6,7 @@ from pathlib import Path
 from dfi_jax.data import celeba, folders, lfw, synthetic, tfds
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.errors import InputError
+from dfi_jax.files import user_path
 
 __all__ = ["Dataset", "load_dataset"]
 
@@ -49,7 +50,7 @@ def _synthetic(rest: str) -> Dataset:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser()
+    return user_path(text)
 
 
 _LOADERS: dict[str, Callable[[str], Dataset]] = {

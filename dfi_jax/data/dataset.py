@@ -1,19 +1,18 @@
 """What a dataset is to everything else: images of faces by number, and what is known of each."""
 
-import dataclasses
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import SupportsIndex
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from dfi_jax import faces, image
-from dfi_jax.errors import FileError
+from dfi_jax.errors import FileError, InputError
 from dfi_jax.files import file_sha256
 
 BATCH = 10
@@ -60,14 +59,17 @@ class Dataset:
     def face(self, index: SupportsIndex, size: int) -> Float[np.ndarray, "size size 3"]:
         """The face of an image in the canonical crop: by its landmarks where they are known, or by the crop.
 
-        Raises FileError where the image can't be read.
+        Raises FileError where the image can't be read, or the face isn't in it.
         """
         index = index.__index__()
         photograph = self.read(index)
-        if self.landmarks is not None:
-            return faces.align(photograph, self.landmarks[index], size=size)
-        if self.crop is not None:
-            photograph = image.crop(photograph, self.crop)
+        try:
+            if self.landmarks is not None:
+                return faces.align(photograph, self.landmarks[index], size=size)
+            if self.crop is not None:
+                photograph = image.crop(photograph, self.crop)
+        except InputError as error:
+            raise FileError(f"{self.names[index]} of {self.name}: {error}") from None
         return image.resize(photograph, (size, size))
 
     def batches(
@@ -84,21 +86,6 @@ class Dataset:
                 coming.extend(pool.submit(self.face, row, size) for row in rows[i + 2 * batch : i + 3 * batch])
                 yield found
 
-    def take(self, rows: Int[np.ndarray, " r"]) -> "Dataset":
-        """The dataset of some rows alone."""
-
-        def part(values: Any) -> Any:
-            return None if values is None else values[rows]
-
-        return dataclasses.replace(
-            self,
-            names=tuple(self.names[row] for row in rows),
-            read=lambda index: self.read(int(rows[index])),
-            scores=self.scores[rows],
-            people=part(self.people),
-            landmarks=part(self.landmarks),
-        )
-
     def fingerprint(self, rows: Int[np.ndarray, " r"]) -> str:
         """A SHA-256 of all that the faces of some rows depend on: the images' bytes, and where the face is in each."""
         digest = hashlib.sha256(repr(self.crop).encode())
@@ -112,12 +99,15 @@ class Dataset:
         return digest.hexdigest()
 
     def index(self, path: Path) -> int | None:
-        """Which image of the dataset a file is, or None if it isn't one."""
+        """Which image of the dataset a file is, or None if it isn't one.
+
+        Where the dataset's images aren't files, it is the one whose name ends the file's path, folder and all.
+        """
         if self.folder is None:
-            return None
-        path = path.resolve()
-        same = (i for i, name in enumerate(self.names) if name.endswith(path.name))
-        return next((i for i in same if (self.folder / self.names[i]).resolve() == path), None)
+            return next((i for i, name in enumerate(self.names) if name == "/".join(path.resolve().parts[-2:])), None)
+        ends = (path.name, path.resolve().name)  # either may be a link
+        same = (i for i, name in enumerate(self.names) if name.endswith(ends))
+        return next((i for i in same if (self.folder / self.names[i]).resolve() == path.resolve()), None)
 
 
 ARCHIVES = (".zip", ".tgz", ".gz", ".tar", ".7z", ".001")

@@ -61,13 +61,14 @@ def load_lists(source: Path, target: Path) -> Dataset:
         if len(found) == before:
             raise FileError(f"{listed} lists no image; give a text file with the path of an image in each line.")
     names = tuple(str(path.relative_to(folder) if path.is_relative_to(folder) else path) for path in found)
+    of_lfw = all(map(lfw.is_lfw_image, found))
     return Dataset(
         name="folders",
         names=names,
-        read=partial(_read_image, folder, names),
+        read=partial(lfw.read_image if of_lfw else _read_image, folder, names),
         attributes=ATTRIBUTES,
         scores=np.asarray(scores, np.float32)[:, None],
-        crop=lfw.CROP if all(map(lfw.is_lfw_image, found)) else None,
+        crop=lfw.CROP if of_lfw else None,
         folder=folder,
     )
 
@@ -111,7 +112,7 @@ def load_table(path: Path) -> Dataset:
         values = _scores([row[attribute] for attribute in attributes], where)
         if (table.parent / name).is_file():
             names.append(name)
-            people.append(row.get("person", ""))
+            people.append(row.get("person") or name)  # an image without a person is of one of its own
             scores.append(values)
     if not taken:
         raise FileError(f"{table} has no row of scores; write a line for each image below its header.")

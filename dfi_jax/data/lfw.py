@@ -67,7 +67,7 @@ def load(root: Path) -> Dataset:
     return Dataset(
         name="lfw",
         names=tuple(names),
-        read=partial(_read_image, folder, tuple(names)),
+        read=partial(read_image, folder, tuple(names)),
         attributes=attributes,
         scores=np.asarray(scores, np.float32),
         people=np.asarray(people),
@@ -76,7 +76,8 @@ def load(root: Path) -> Dataset:
     )
 
 
-def _read_image(folder: Path, names: tuple[str, ...], index: int) -> Float[np.ndarray, "h w 3"]:
+def read_image(folder: Path, names: tuple[str, ...], index: int) -> Float[np.ndarray, "h w 3"]:
+    """One of the images of these names. Raises FileError where it can't be read, or isn't 250 × 250 pixels."""
     photograph = image.read(folder / names[index])
     if photograph.shape[:2] != (SIDE, SIDE):
         height, width = photograph.shape[:2]

@@ -52,6 +52,9 @@ Distance = Callable[[Rows], Float[np.ndarray, " r"]]
 Describe = Callable[[Float[np.ndarray, "b h w 3"]], Float[np.ndarray, "b d"]]
 """What faces are compared by."""
 
+LandmarksOf = Callable[[Rows], Float[np.ndarray, "r p 2"]]
+"""Points of the faces of some rows; NaN where they aren't known, which is farthest from anything."""
+
 
 def pixels(faces: Float[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b d"]:
     """A face's pixels in a row."""
@@ -100,6 +103,8 @@ def find_attribute(name: str, attributes: Sequence[str]) -> int:
     Raises:
       InputError: where there is none of that name; the message has the nearest names.
     """
+    if not attributes:
+        raise InputError(f"there is no attribute {name!r}, nor any other, in a dataset without scores; use another.")
     keys = [_key(attribute) for attribute in attributes]
     if _key(name) in keys:
         return keys.index(_key(name))
@@ -198,17 +203,19 @@ def face_distance(
     return distance
 
 
-def landmark_distance(landmarks: Float[np.ndarray, "n p 2"], like: Float[np.ndarray, "p 2"]) -> Distance:
+def landmark_distance(landmarks_of: LandmarksOf, like: Float[np.ndarray, "p 2"]) -> Distance:
     """How far the similarity transform that takes an image's points nearest to `like` leaves them from it.
 
     With the centred points as complex numbers p and q, Σ|q|² − |Σ p̄q|²/Σ|p|², its root over ‖q‖.
     """
-    p, q = (np.asarray(points, float) @ np.array([1, 1j]) for points in (landmarks, like))
-    p, q = p - p.mean(axis=1, keepdims=True), q - q.mean()
+    q = np.asarray(like, float) @ np.array([1, 1j])
+    q = q - q.mean()
     size = np.sum(np.abs(q) ** 2)
 
     def distance(rows: Rows) -> Float[np.ndarray, " r"]:
-        cross = np.abs(p[rows].conj() @ q) ** 2 / np.sum(np.abs(p[rows]) ** 2, axis=1)
+        p = np.asarray(landmarks_of(rows), float) @ np.array([1, 1j])
+        p = p - p.mean(axis=1, keepdims=True)
+        cross = np.abs(p.conj() @ q) ** 2 / np.sum(np.abs(p) ** 2, axis=1)
         return np.sqrt(np.maximum(size - cross, 0) / size)
 
     return distance
@@ -222,6 +229,7 @@ def select(
     k: int = 100,
     by: str | None = None,
     describe: Describe | None = None,
+    landmarks_of: LandmarksOf | None = None,
     size: int = 200,
 ) -> Selection:
     """The k nearest images that have what is wanted, and the k nearest that have the opposite of all.
@@ -233,19 +241,16 @@ def select(
       k: images in a set, at most.
       by: what nearness is of; scores where they are known, or else pixels.
       describe: for `features`: faces, size × size, to a row of activations each.
+      landmarks_of: for `landmarks`: points of the faces of some rows; the dataset's own by default.
       size: for `features`: height and width of the faces.
 
     Raises:
       InputError: for an unknown attribute, k below 1, where either set has fewer than ten images, or where what
         nearness is of isn't known.
     """
-    if k < 1:
-        raise InputError(f"k is {k}; it should be 1 or more.")
     by = by or ("pixels" if like.scores is None else "scores")
-    if by not in BY:
-        raise InputError(f"images can't be selected by {by!r}; choose from {', '.join(BY)}.")
     source, target = admitted(dataset, attributes, like=like, k=k, by=by)
-    for distance, kept in _stages(dataset, like, by, k, describe, size):
+    for distance, kept in _stages(dataset, like, by, k, describe, landmarks_of, size):
         source, target = (rows[np.argsort(distance(rows), kind="stable")][:kept] for rows in (source, target))
     return Selection(source, target, by)
 
@@ -256,12 +261,16 @@ def admitted(
     """All rows of the source and of the target set, in the dataset's order, before nearness is looked at.
 
     Raises:
-      InputError: for an unknown attribute, or where either set has fewer than ten images.
+      InputError: for an unknown attribute or nearness, k below 1, or where either set has fewer than ten images.
     """
+    if k < 1:
+        raise InputError(f"k is {k}; it should be 1 or more.")
+    if by is not None and by not in BY:
+        raise InputError(f"images can't be selected by {by!r}; choose from {', '.join(BY)}.")
     admission = confident(dataset.scores) if by == "binary" else thresholded(dataset.scores)
     has, opposite = having(admission, dataset.attributes, attributes)
     allowed = _others(dataset, like)
-    if by == "binary" and like.scores is not None and (gender := _gender(dataset)) is not None:
+    if by == "binary" and like.scores is not None and (gender := _gender(dataset, attributes)) is not None:
         allowed &= (dataset.scores[:, gender] > 0) == (like.scores[gender] > 0)
     source, target = np.flatnonzero(opposite & allowed), np.flatnonzero(has & allowed)
     needed = min(MINIMUM, k)
@@ -282,8 +291,10 @@ def _others(dataset: Dataset, like: Like) -> Bool[np.ndarray, " n"]:
     return np.asarray(dataset.people != dataset.people[like.index])
 
 
-def _gender(dataset: Dataset) -> int | None:
-    return dataset.attributes.index("Male") if "Male" in dataset.attributes else None
+def _gender(dataset: Dataset, wanted: Sequence[str]) -> int | None:
+    """The column of `Male`, unless it is wanted itself."""
+    keys = [_key(name) for name in dataset.attributes]
+    return None if "male" not in keys or "male" in (_key(sign_and_name(w)[1]) for w in wanted) else keys.index("male")
 
 
 def _stages(
@@ -292,21 +303,24 @@ def _stages(
     by: str,
     k: int,
     describe: Describe | None,
+    landmarks_of: LandmarksOf | None,
     size: int,
 ) -> list[tuple[Distance, int]]:
     """Distances in the order in which they are used, each with the number of images that it keeps."""
     if by in ("scores", "binary"):
         if like.scores is None:
             raise InputError(f"images can't be selected by {by}, because the scores of the edited image are not known; "
-                             f"select by pixels or features.")  # fmt: skip
+                             f"select by pixels or by a layer's features.")  # fmt: skip
         return [((score_distance if by == "scores" else binary_distance)(dataset.scores, like.scores), k)]
     if by == "landmarks":
-        if like.landmarks is None or dataset.landmarks is None:
+        if landmarks_of is None and dataset.landmarks is not None:
+            landmarks_of = dataset.landmarks.__getitem__
+        if like.landmarks is None or landmarks_of is None:
             where = "the edited image" if like.landmarks is None else dataset.name
             raise InputError(f"images can't be selected by landmarks, because those of {where} are not known; "
                              f"select by another nearness.")  # fmt: skip
-        first = _stages(dataset, like, "pixels" if like.scores is None else "scores", CANDIDATES * k, None, size)
-        return [*first, (landmark_distance(dataset.landmarks, like.landmarks), k)]
+        first = _stages(dataset, like, "pixels" if like.scores is None else "scores", CANDIDATES * k, None, None, size)
+        return [*first, (landmark_distance(landmarks_of, like.landmarks), k)]
     if like.face is None:
         raise InputError(f"images can't be selected by {by} without the edited image's face; give it.")
     if by == "pixels":

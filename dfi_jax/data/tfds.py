@@ -31,6 +31,7 @@ from dfi_jax import image
 from dfi_jax.data import celeba, lfw
 from dfi_jax.data.dataset import Dataset, require
 from dfi_jax.errors import FileError, InputError
+from dfi_jax.files import user_path
 
 SCANNED = 256
 """Records that are read at a time for what is known of the images."""
@@ -75,7 +76,9 @@ def load(name: str, *, data_dir: Path | None = None) -> Dataset:
     if name not in _KNOWN:
         raise InputError(f"the dataset tfds:{name} is not known; choose from {', '.join(_KNOWN)}.")
     tfds = _package()
-    builder = tfds.builder_from_directory(_folder(name, data_dir))
+    folder = _folder(name, data_dir)
+    with _readable(f"{folder}/dataset_info.json"):
+        builder = tfds.builder_from_directory(folder)
     try:
         records = builder.as_data_source("all", deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
     except (NotImplementedError, ValueError):
@@ -132,7 +135,7 @@ def _package() -> Any:
 
 
 def _data_dir(data_dir: Path | None) -> Path:
-    return (data_dir or Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")).expanduser()
+    return user_path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
 
 
 def _folder(name: str, data_dir: Path | None) -> Path:
@@ -212,11 +215,12 @@ def _read_image(records: Any, places: tuple[str, ...], index: int) -> Float[np.n
 
 @contextlib.contextmanager
 def _readable(what: str) -> Iterator[None]:
+    from google.protobuf.json_format import ParseError
     from google.protobuf.message import DecodeError
 
     try:
         yield
-    except (OSError, ValueError, LookupError, RuntimeError, DecodeError) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, DecodeError, ParseError) as error:
         raise FileError(f"{what} can't be read ({error}); prepare the dataset again.") from None
 
 

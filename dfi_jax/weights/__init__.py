@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from dfi_jax.errors import FileError, InputError
-from dfi_jax.files import file_sha256
+from dfi_jax.files import file_sha256, user_path
 from dfi_jax.vgg import ARCHITECTURES, VGG, WIDTHS, Pooling, block_of, layer_names
 from dfi_jax.weights import formats
 from dfi_jax.weights.catalog import CATALOG, TORCHVISION, Published
@@ -82,7 +82,7 @@ def _load(name: str | Path, seed: int, on_bytes: OnBytes | None) -> VGG:
         return VGG(jax.device_put(params), architecture, TORCHVISION, str(name), digest)
     entry = CATALOG.get(str(name))
     if entry is None:
-        path = Path(name).expanduser()
+        path = user_path(name)
         if not path.is_file():
             known = [*CATALOG, *(f"random-{a}" for a in ARCHITECTURES)]
             raise InputError(f"there is no network and no file {str(name)!r}; choose from {', '.join(known)}, or give "

@@ -14,10 +14,9 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import safetensors
-import safetensors.numpy
 
 from dfi_jax.errors import FileError, InputError
-from dfi_jax.files import replacing
+from dfi_jax.files import write_tensors
 from dfi_jax.vgg import ARCHITECTURES, WIDTHS, Preprocess, block_of, layer_names
 from dfi_jax.weights.arrays import read_array_pickle
 from dfi_jax.weights.catalog import CAFFE, MATCONVNET, TORCHVISION
@@ -253,8 +252,7 @@ def write(
         "format": weights.format,
         "source": {**(source or {}), "numbers": digest.hexdigest()},
     }
-    with replacing(path) as temporary:
-        safetensors.numpy.save_file(tensors, temporary, metadata={"dfi_jax": json.dumps(about)})
+    write_tensors(path, tensors, metadata={"dfi_jax": json.dumps(about)})
 
 
 class _Lazy(NamedTuple):

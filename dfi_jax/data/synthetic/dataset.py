@@ -62,8 +62,10 @@ def load(n: int = 1000, *, seed: int = 0, size: int = faces.CANONICAL_SIZE) -> D
     Raises:
       InputError: for n below 1, a negative seed, or a size below 16.
     """
-    if n < 1 or size < SMALLEST:
-        raise InputError(f"n is {n} and the size {size}; give 1 image or more, of {SMALLEST} pixels or more.")
+    if n < 1:
+        raise InputError(f"the dataset would have {n} images; give 1 or more.")
+    if size < SMALLEST:
+        raise InputError(f"the size of the images is {size}; give {SMALLEST} or more.")
     side = round(size * (1 + 2 * MARGIN / faces.CANONICAL_SIZE))
     people = [identity((seed, i // 2), photograph=i % 2) for i in range(n)]
     scores = np.stack([_draw_scores(seed, i) for i in range(n)])
