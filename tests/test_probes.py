@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfi_jax import probes
-from dfi_jax.data import load_dataset
+from dfi_jax.data import synthetic
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.errors import InputError
 from dfi_jax.weights import load_vgg
@@ -38,7 +38,7 @@ def vgg():
 
 
 def test_a_drawn_smile_and_spectacles_are_told_in_people_left_out(vgg):
-    dataset = load_dataset("synthetic:160")
+    dataset = synthetic.load(160, size=100)
     counts = []
     found = probes.fit(vgg, dataset, on_progress=lambda *count: counts.append(count))
     by_name = dict(zip(found.attributes, found.auc, strict=True))
@@ -49,8 +49,8 @@ def test_a_drawn_smile_and_spectacles_are_told_in_people_left_out(vgg):
     again = probes.fit(vgg, dataset, on_progress=lambda *count: counts.append(count))
     assert counts == []
     np.testing.assert_array_equal(found.weights, again.weights)
-    stranger = load_dataset("synthetic:40:9")
-    estimates = np.stack([probes.estimate(vgg, found, stranger.face(i, 200)) for i in range(40)])
+    stranger = synthetic.load(40, seed=9, size=100)
+    estimates = np.stack([probes.estimate(vgg, found, stranger.face(i, 100)) for i in range(40)])
     column = found.attributes.index("Eyeglasses")
     assert np.corrcoef(estimates[:, column], stranger.scores[:, column])[0, 1] > 0.5
 

@@ -225,8 +225,8 @@ def test_the_attributes_are_seen_in_people_never_seen():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: synthetic.load(0), "n is 0"),
-        (lambda: synthetic.load(2, size=8), "size 8; give 1 image or more, of 16 pixels"),
+        (lambda: synthetic.load(0), "would have 0 images"),
+        (lambda: synthetic.load(2, size=8), "images is 8; give 16 or more"),
         (lambda: synthetic.load(2, seed=-1), "should be 0 or more"),
         (lambda: synthetic.identity(-1), "seed -1"),
         (lambda: synthetic.identity(0, photograph=-2), "photograph -2"),

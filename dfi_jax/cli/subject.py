@@ -21,8 +21,8 @@ Align = Annotated[
     bool | None,
     typer.Option(
         "--align/--no-align",
-        help="Find the face in the photograph, or take all of it for the face, or what the dataset or LFW has in one of "
-        "its own; by default it is found in any other where the extra 'faces' is installed.",
+        help="Find the face in any photograph, or take all of it for the face, but in a dataset's own where that has "
+        "it; by default it is found in what is of no dataset, where the extra 'faces' is installed.",
     ),
 ]
 FaceNumber = Annotated[int | None, typer.Option("--face", help="Which face, from 1, the largest.")]

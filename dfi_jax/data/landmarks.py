@@ -12,7 +12,7 @@ from dfi_jax.data.dataset import Dataset
 def detect(
     dataset: Dataset, rows: Int[np.ndarray, " r"], *, on_progress: Callable[[int, int], None] | None = None
 ) -> Float[np.ndarray, "r 5 2"]:
-    """Five points of the face in each of some images, in the order of `faces.CANONICAL_POINTS`; NaN where none is found.
+    """Five points of the face in each of some images, as `faces.CANONICAL_POINTS`; NaN where none is found.
 
     The points are those of dlib's 68-point model. Of several faces in an image it is the one nearest to where the
     dataset has it. They are kept in the cache folder, image by image.
