@@ -216,6 +216,15 @@ def test_a_dataset_prepared_in_another_format_is_refused(prepared, tmp_path):
         tfds.load("lfw_attributes", data_dir=tmp_path / "copy")
 
 
+@pytest.mark.parametrize("content", ["{bad", "{}"])
+def test_a_damaged_description_is_refused(prepared, tmp_path, content):
+    shutil.copytree(prepared, tmp_path / "copy")
+    info = tmp_path / "copy" / "lfw_attributes" / "1.0.0" / "dataset_info.json"
+    info.write_text(content)
+    with pytest.raises(FileError, match=r"dataset_info\.json can't be read .* prepare the dataset again"):
+        tfds.load("lfw_attributes", data_dir=tmp_path / "copy")
+
+
 @pytest.mark.parametrize("damage", ["missing", "short"])
 def test_a_damaged_dataset_is_refused(prepared, tmp_path, damage):
     shutil.copytree(prepared, tmp_path / "copy")
