@@ -48,6 +48,21 @@ def own_cache(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture
+def without_faces(monkeypatch):
+    """The extra `faces` counts as missing, whether it is installed or not."""
+    monkeypatch.setattr("dfi_jax.faces.are_found", lambda: False)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A photograph, 120 × 140, of nobody."""
+    noise = np.random.default_rng(0).integers(0, 256, (7, 6, 3), dtype=np.uint8)
+    path = tmp_path / "me.png"
+    Image.fromarray(noise).resize((120, 140), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@pytest.fixture
 def real_lfw():
     """The folder of real photographs, where there is one."""
     if not LFW.is_dir():

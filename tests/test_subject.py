@@ -27,14 +27,6 @@ def dataset(lfw_folder):
     return lfw.load(lfw_folder)
 
 
-@pytest.fixture
-def stranger(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (7, 6, 3), dtype=np.uint8)
-    path = tmp_path / "me.png"
-    Image.fromarray(noise).resize((120, 140), Image.Resampling.BICUBIC).save(path)
-    return path
-
-
 def test_a_photograph_of_the_dataset_has_its_place_its_scores_and_its_number(vgg, dataset):
     subject = find_subject(dataset.folder / dataset.names[3], dataset=dataset)
     assert (subject.place, subject.index) == ((40, 20, 210, 190), 3)
@@ -44,11 +36,11 @@ def test_a_photograph_of_the_dataset_has_its_place_its_scores_and_its_number(vgg
     np.testing.assert_array_equal(like.face, dataset.face(3, 200))
 
 
-def test_a_stranger_is_all_face_unless_it_is_cropped(dataset, stranger):
-    assert find_subject(stranger, dataset=dataset, align=False).place == (0, 0, 120, 140)
-    assert find_subject(stranger, crop=(10, 20, 70, 90)).place == (10, 20, 70, 90)
+def test_a_stranger_is_all_face_unless_it_is_cropped(dataset, photo):
+    assert find_subject(photo, dataset=dataset, align=False).place == (0, 0, 120, 140)
+    assert find_subject(photo, crop=(10, 20, 70, 90)).place == (10, 20, 70, 90)
     with pytest.raises(InputError, match="doesn't lie inside the image"):
-        find_subject(stranger, crop=(10, 20, 121, 90))
+        find_subject(photo, crop=(10, 20, 121, 90))
 
 
 def test_the_face_is_found_where_the_extra_is_installed(tmp_path):
@@ -62,14 +54,14 @@ def test_the_face_is_found_where_the_extra_is_installed(tmp_path):
     assert cut(subject.photograph, subject.place, size=200).shape == (200, 200, 3)
 
 
-def test_no_face_is_an_error_that_names_the_way_around(stranger):
+def test_no_face_is_an_error_that_names_the_way_around(photo):
     pytest.importorskip("dlib")
     with pytest.raises(InputError, match=r"no face was found .* `--no-align`"):
-        find_subject(stranger, align=True)
+        find_subject(photo, align=True)
 
 
-def test_a_stranger_s_scores_are_estimated_unless_others_decide(vgg, dataset, stranger):
-    subject = find_subject(stranger, align=False)
+def test_a_stranger_s_scores_are_estimated_unless_others_decide(vgg, dataset, photo):
+    subject = find_subject(photo, align=False)
     assert describe_subject(vgg, dataset, subject).scores.shape == (4,)
     assert describe_subject(vgg, dataset, subject, by="pixels").scores is None
 
@@ -92,8 +84,8 @@ def test_a_vector_near_an_image_of_the_dataset_leaves_its_person_out(vgg, datase
     np.testing.assert_allclose(vector.features["conv1_1"], expected, atol=1e-4)
 
 
-def test_images_near_in_the_features_of_a_layer_are_selected(vgg, dataset, stranger):
-    subject = find_subject(stranger, align=False)
+def test_images_near_in_the_features_of_a_layer_are_selected(vgg, dataset, photo):
+    subject = find_subject(photo, align=False)
     like = describe_subject(vgg, dataset, subject, by="conv1_1")
     chosen = select_images(vgg, dataset, ["Smiling"], like=like, k=3, by="conv1_1", recipe=RECIPE)
 
@@ -108,8 +100,8 @@ def test_images_near_in_the_features_of_a_layer_are_selected(vgg, dataset, stran
         select_images(vgg, dataset, ["Smiling"], like=like, by="conv9_1", recipe=RECIPE)
 
 
-def test_means_are_computed_once_for_what_they_depend_on(vgg, dataset, stranger):
-    like = describe_subject(vgg, dataset, find_subject(stranger, align=False), by="pixels")
+def test_means_are_computed_once_for_what_they_depend_on(vgg, dataset, photo):
+    like = describe_subject(vgg, dataset, find_subject(photo, align=False), by="pixels")
     selection = select_images(vgg, dataset, ["Smiling"], like=like, k=10, recipe=RECIPE)
     done = []
 
@@ -173,15 +165,15 @@ def test_landmarks_are_looked_for_where_a_dataset_has_none(vgg, dataset, monkeyp
     assert len(select_images(vgg, dataset, ["Smiling"], like=lists, k=3, by="landmarks", recipe=RECIPE).target) == 3
 
 
-def test_a_face_s_number_needs_a_search(dataset, stranger):
+def test_a_face_s_number_needs_a_search(dataset, photo):
     with pytest.raises(InputError, match="none is looked for"):
-        find_subject(stranger, align=False, number=2)
+        find_subject(photo, align=False, number=2)
     with pytest.raises(InputError, match="none is looked for"):
-        find_subject(stranger, crop=(0, 0, 50, 50), number=1)
+        find_subject(photo, crop=(0, 0, 50, 50), number=1)
 
 
-def test_what_selection_refuses_is_known_at_once(vgg, dataset, stranger):
-    subject = find_subject(stranger, align=False)
+def test_what_selection_refuses_is_known_at_once(vgg, dataset, photo):
+    subject = find_subject(photo, align=False)
     for options, message in (
         ({"by": "taste"}, "choose from scores, binary, pixels, landmarks, or name a layer"),
         ({"by": "features"}, "or name a layer, such as conv5_1"),

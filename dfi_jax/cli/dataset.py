@@ -10,13 +10,12 @@ from jaxtyping import Float
 from dfi_jax import edit as editing
 from dfi_jax import image, probes, report
 from dfi_jax.cli import subject as options
-from dfi_jax.cli.terminal import Debug, megabytes, progress, sentence_for_errors
+from dfi_jax.cli.terminal import Debug, counting, progress, sentence_for_errors
 from dfi_jax.data import Dataset, load_dataset
 from dfi_jax.data.select import Selection, parse_attributes
 from dfi_jax.files import replacing
 from dfi_jax.recipe import RECIPES
-from dfi_jax.subject import cut, find_subject
-from dfi_jax.weights import load_vgg
+from dfi_jax.subject import cut
 
 SHEET = 20
 """Images of each set on a sheet: the nearest."""
@@ -46,12 +45,8 @@ def select(
     editing.check_folder(folder, force=overwrite)
     data = load_dataset(dataset)
     wanted = parse_attributes(attribute)
-    subject = find_subject(
-        photo, dataset=data, crop=options.parse_crop(crop), align=align, number=face,
-        points=options.parse_points(points),
-    )  # fmt: skip
-    with progress("weights") as bar:
-        vgg = load_vgg(weights, on_bytes=megabytes(bar))
+    subject = options.find(photo, dataset=data, crop=crop, align=align, face=face, points=points)
+    vgg = options.load_network(weights)
     selection = options.choose(vgg, data, wanted, subject=subject, k=k, by=by or None, recipe=RECIPES["default"])
     for name, rows in (("source", selection.source), ("target", selection.target)):
         with replacing(folder / f"{name}.txt") as temporary:
@@ -79,14 +74,10 @@ def attributes(
     always, 0.5 is chance.
     """
     data = load_dataset(dataset)
-    subject = find_subject(
-        photo, dataset=data, crop=options.parse_crop(crop), align=align, number=face,
-        points=options.parse_points(points),
-    )  # fmt: skip
-    with progress("weights") as bar:
-        vgg = load_vgg(weights, on_bytes=megabytes(bar))
+    subject = options.find(photo, dataset=data, crop=crop, align=align, face=face, points=points)
+    vgg = options.load_network(weights)
     with progress("attribute probes, once for this dataset") as bar:
-        fitted = probes.fit(vgg, data, on_progress=lambda done, total: bar(done, total, f"{done} of {total} images"))
+        fitted = probes.fit(vgg, data, on_progress=counting(bar))
     scores = probes.estimate(vgg, fitted, cut(subject.photograph, subject.place, size=200))
     known = None if subject.index is None else data.scores[subject.index]
     width = max(map(len, fitted.attributes))
@@ -97,7 +88,7 @@ def attributes(
 
 
 def _where(dataset: Dataset, row: int) -> str:
-    return dataset.names[row] if dataset.folder is None else str((dataset.folder / dataset.names[row]).resolve())
+    return dataset.names[row] if dataset.folder is None else str((dataset.folder / dataset.names[row]).absolute())
 
 
 def _draw(dataset: Dataset, selection: Selection, face: Float[np.ndarray, "s s 3"]) -> Float[np.ndarray, "_ _ 3"]:

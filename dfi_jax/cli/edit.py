@@ -12,14 +12,13 @@ from dfi_jax import attribute as vectors
 from dfi_jax import edit as editing
 from dfi_jax import image
 from dfi_jax.cli import subject as options
-from dfi_jax.cli.terminal import Debug, megabytes, progress, sentence_for_errors
+from dfi_jax.cli.terminal import Debug, counting, progress, sentence_for_errors
 from dfi_jax.data import load_dataset
 from dfi_jax.data.select import parse_attributes
 from dfi_jax.errors import InputError
 from dfi_jax.recipe import named_recipe
 from dfi_jax.reconstruct import Progress as Reconstructing
-from dfi_jax.subject import find_subject, vector_between
-from dfi_jax.weights import load_vgg
+from dfi_jax.subject import vector_between
 
 
 @sentence_for_errors
@@ -79,25 +78,19 @@ def edit(
         found = vectors.load(vector) if vector is not None else vectors.starter(attribute)
     data = load_dataset(dataset) if dataset else None
     wanted = parse_attributes(attribute) if dataset else ()
-    subject = find_subject(
-        photo, dataset=data, crop=options.parse_crop(crop), align=align, number=face,
-        points=options.parse_points(points),
-    )  # fmt: skip
+    subject = options.find(photo, dataset=data, crop=crop, align=align, face=face, points=points)
     mask_image = image.read(mask) if mask is not None else None
 
     seconds: dict[str, float] = {}
     about: dict[str, Any] = {"photograph": photo.name, "attribute": named}
-    with _timed(seconds, "weights"), progress("weights") as report:
-        vgg = load_vgg(weights, on_bytes=megabytes(report))
+    with _timed(seconds, "weights"):
+        vgg = options.load_network(weights)
     if data is not None:
         with _timed(seconds, "selection"):
             selection = options.choose(vgg, data, wanted, subject=subject, k=k, by=by or None, recipe=chosen)
         about["selection"] = selection.named(data)
         with _timed(seconds, "means"), progress("mean features") as report:
-            found = vector_between(
-                vgg, data, wanted, selection, k=k, recipe=chosen,
-                on_progress=lambda done, total: report(done, total, f"{done} of {total} images"),
-            )  # fmt: skip
+            found = vector_between(vgg, data, wanted, selection, k=k, recipe=chosen, on_progress=counting(report))
     assert found is not None
     with progress(f"{named}, {len(alphas)} strength{'s' * (len(alphas) > 1)}") as report:
 

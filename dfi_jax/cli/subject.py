@@ -1,19 +1,20 @@
 """The options that say where the face is in a photograph, and what it should be like; `edit` and others share them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from dfi_jax.cli.terminal import Report, progress
+from dfi_jax.cli.terminal import counting, megabytes, progress
 from dfi_jax.data import SPECS, Dataset
 from dfi_jax.data.select import BY, Selection
 from dfi_jax.errors import InputError
 from dfi_jax.image import Box
 from dfi_jax.recipe import Recipe
-from dfi_jax.subject import Subject, check_selection, describe_subject, select_images
+from dfi_jax.subject import Subject, check_selection, describe_subject, find_subject, select_images
 from dfi_jax.vgg import VGG
+from dfi_jax.weights import load_vgg
 
 Photo = Annotated[Path, typer.Argument(help="The photograph.")]
 Crop = Annotated[str, typer.Option(help="The face in the photograph: x0,y0,x1,y1 in pixels.")]
@@ -64,18 +65,35 @@ def parse_points(number: int) -> Literal[5, 68]:
     raise InputError(f"--points is {number}; give 5 or 68.")
 
 
+def find(
+    photo: Path,
+    *,
+    dataset: Dataset | None,
+    crop: str,
+    align: bool | None,
+    face: int | None,
+    points: int,
+) -> Subject:
+    """The photograph and the face in it, as the options say."""
+    return find_subject(
+        photo, dataset=dataset, crop=parse_crop(crop), align=align, number=face, points=parse_points(points)
+    )
+
+
+def load_network(name: str) -> VGG:
+    """The network, with a progress bar where it is downloaded."""
+    with progress("weights") as report:
+        return load_vgg(name, on_bytes=megabytes(report))
+
+
 def choose(
     vgg: VGG, dataset: Dataset, attributes: Sequence[str], *, subject: Subject, k: int, by: str | None, recipe: Recipe
 ) -> Selection:
     """The images that an edit of the photograph uses, with progress bars for what takes long."""
     check_selection(vgg, dataset, attributes, subject=subject, k=k, by=by)  # before anything takes long
     with progress("attribute probes, once for this dataset") as report:
-        like = describe_subject(vgg, dataset, subject, by=by, on_progress=_counting(report))
+        like = describe_subject(vgg, dataset, subject, by=by, on_progress=counting(report))
     with progress("landmarks") as report:
         return select_images(
-            vgg, dataset, attributes, like=like, k=k, by=by, recipe=recipe, on_progress=_counting(report)
+            vgg, dataset, attributes, like=like, k=k, by=by, recipe=recipe, on_progress=counting(report)
         )
-
-
-def _counting(report: Report) -> Callable[[int, int], None]:
-    return lambda done, total: report(done, total, f"{done} of {total} images")

@@ -96,3 +96,8 @@ def _sentence(error: BaseException) -> str:
 def megabytes(report: Report) -> Callable[[int, int], None]:
     """Shows how much of a download is there."""
     return lambda there, total: report(there, total or there, f"{there / 1e6:.0f} MB")
+
+
+def counting(report: Report) -> Callable[[int, int], None]:
+    """Shows how many images are done."""
+    return lambda done, total: report(done, total, f"{done} of {total} images")

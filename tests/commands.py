@@ -1,0 +1,20 @@
+"""`dfi`, run as a user would."""
+
+from typer.testing import CliRunner
+
+from dfi_jax.cli import app
+
+
+def dfi(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def fails(*arguments):
+    """Runs `dfi`, which should say one sentence and exit with code 1; returns the sentence."""
+    result = dfi(*arguments)
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.output
+    lines = result.output.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("dfi: ")
+    return lines[0]
