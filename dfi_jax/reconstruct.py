@@ -20,7 +20,7 @@ from dfi_jax.features import normalize, square_norms
 from dfi_jax.objective import objective
 from dfi_jax.recipe import Recipe
 from dfi_jax.solver import make_solver, to_image
-from dfi_jax.vgg import VGG, Features, features
+from dfi_jax.vgg import VGG, Features, features, prepare
 
 WINDOW = 10
 """Iterations over which progress is measured against a recipe's `tolerance`."""
@@ -145,6 +145,7 @@ def reconstruct(
       InputError: for a `normalized` recipe with raw weights or the reverse.
     """
     check_network(vgg, recipe)
+    vgg = prepare(vgg, layers=recipe.layers)
     run = _begin(problem, recipe=recipe)
     for iteration in range(1, recipe.iterations + 1):
         run = _step(vgg, problem, run, recipe=recipe)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float
 
-from dfi_jax.conv import average_pool2x2, conv3x3, max_pool2x2
+from dfi_jax.conv import Filters, average_pool2x2, conv3x3, make_filters, max_pool2x2
 from dfi_jax.errors import InputError
 
 ARCHITECTURES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -75,6 +75,7 @@ class VGG:
       sha256: of the file the parameters came from, or of the parameters where there is none.
       normalized: whether the filters are rescaled as by Gatys et al. (2015).
       pooling: what stands between two blocks.
+      filters: `{layer: conv.Filters}`, where `prepare` has made them.
     """
 
     params: Any
@@ -84,6 +85,7 @@ class VGG:
     sha256: str = struct.field(pytree_node=False)
     normalized: bool = struct.field(pytree_node=False, default=False)
     pooling: Pooling = struct.field(pytree_node=False, default="max")
+    filters: Any = None
 
     def identity(self) -> dict[str, Any]:
         """All that the features of an image depend on, for JSON."""
@@ -101,7 +103,9 @@ class Conv3x3(nn.Module):
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w d"]:
         kernel = self.param("kernel", nn.initializers.he_normal(), (3, 3, x.shape[-1], self.width))
         bias = self.param("bias", nn.initializers.zeros_init(), (self.width,))
-        return conv3x3(x, kernel) + bias
+        made = self.has_variable("filters", "filters")
+        filters = self.get_variable("filters", "filters") if made else make_filters(kernel)
+        return conv3x3(x, filters) + bias
 
 
 class Trunk(nn.Module):
@@ -159,6 +163,22 @@ def feature_shapes(architecture: str, layers: Sequence[str], size: tuple[int, in
     }  # fmt: skip
 
 
+def prepare(vgg: VGG, *, layers: tuple[str, ...] = DEFAULT_LAYERS) -> VGG:
+    """The network with its kernels made ready, once, for many evaluations of `features` and their gradients.
+
+    On a CPU they are transformed for Winograd's algorithm, which takes 8 times the memory of the kernels; features are
+    the same to about 1e-5.
+    """
+    names = [name for name in trunk_layers(vgg.architecture, layers) if name in vgg.params]
+    kernels = {name: vgg.params[name]["kernel"] for name in names}
+    return dataclasses.replace(vgg, filters=_prepare(kernels, winograd=jax.default_backend() == "cpu"))
+
+
+@partial(jax.jit, static_argnames="winograd")
+def _prepare(kernels: dict[str, Array], *, winograd: bool) -> dict[str, Filters]:
+    return {name: make_filters(kernel, winograd=winograd) for name, kernel in kernels.items()}
+
+
 @partial(jax.jit, static_argnames="layers")
 def features(
     vgg: VGG, images: Float[Array, "n h w 3"], *, layers: tuple[str, ...] = DEFAULT_LAYERS
@@ -187,4 +207,7 @@ def features(
     if needed[-1] not in vgg.params:
         raise InputError(f"{vgg.name}'s weights end at {list(vgg.params)[-1]}; ask for layers up to there.")
     params = {name: vgg.params[name] for name in needed}
-    return Trunk(vgg.architecture, layers, vgg.pooling).apply({"params": params}, vgg.preprocess(images))  # type: ignore[return-value]
+    variables = {"params": params}
+    if vgg.filters is not None:
+        variables["filters"] = {name: {"filters": vgg.filters[name]} for name in needed}
+    return Trunk(vgg.architecture, layers, vgg.pooling).apply(variables, vgg.preprocess(images))  # type: ignore[return-value]

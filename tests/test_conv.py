@@ -1,0 +1,51 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dfi_jax.conv import conv3x3, make_filters
+from dfi_jax.vgg import DEFAULT_LAYERS, features, prepare
+from dfi_jax.weights import load_vgg
+
+
+def correlate(x, kernel):
+    """A 3×3 cross-correlation by its definition, in float64."""
+    n, h, w, _ = x.shape
+    padded = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    taps = [padded[:, i : i + h, j : j + w] @ kernel[i, j].astype(np.float64) for i in range(3) for j in range(3)]
+    return np.sum(taps, axis=0)
+
+
+# 2e-5: Winograd's float32 sums are about 4e-6 off, the others 1e-6
+@pytest.mark.parametrize(("channels", "winograd"), [((64, 70), True), ((64, 70), False), ((3, 64), True)])
+@pytest.mark.parametrize("size", [(8, 12), (13, 6), (1, 3)])
+def test_a_convolution_and_its_gradient_are_those_of_the_definition(channels, winograd, size):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, *size, channels[0])).astype(np.float32)
+    kernel = rng.normal(size=(3, 3, *channels)).astype(np.float32)
+    weights = rng.normal(size=(2, *size, channels[1])).astype(np.float32)
+    filters = jax.jit(make_filters, static_argnames="winograd")(jnp.asarray(kernel), winograd=winograd)
+    assert isinstance(filters.forward, tuple) == (winograd and min(channels) >= 64)
+    found, pull = jax.vjp(lambda x: jax.jit(conv3x3)(x, filters), jnp.asarray(x))
+    expected = correlate(x, kernel)
+    np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
+    gradient = correlate(weights, kernel[::-1, ::-1].swapaxes(2, 3))
+    np.testing.assert_allclose(pull(jnp.asarray(weights))[0], gradient, atol=2e-5 * np.abs(gradient).max())
+
+
+def test_a_convolution_under_vmap_is_that_of_each():
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(3, 2, 9, 8, 64)), jnp.float32)
+    filters = make_filters(jnp.asarray(rng.normal(size=(3, 3, 64, 64)), jnp.float32), winograd=True)
+    found = jax.jit(jax.vmap(lambda x: conv3x3(x, filters)))(x)
+    np.testing.assert_allclose(found[1], conv3x3(x[1], filters), atol=1e-3)
+
+
+def test_a_prepared_network_has_the_features_of_the_network():
+    vgg = load_vgg("random-vgg19")
+    images = jnp.asarray(np.random.default_rng(0).random((2, 33, 50, 3)), jnp.float32)
+    expected = features(vgg, images)
+    found = features(prepare(vgg), images)
+    for layer in DEFAULT_LAYERS:
+        error = jnp.linalg.norm(found[layer] - expected[layer]) / jnp.linalg.norm(expected[layer])
+        assert error < 2e-5
