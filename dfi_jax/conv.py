@@ -1,8 +1,9 @@
 """How VGG's two operations, the 3×3 convolution and the 2×2 pooling, are lowered. Arrays are NHWC, kernels HWIO.
 
-On a CPU a convolution between wide layers is Winograd's F(4×4, 3×3): tiles of 6 × 6 pixels, 4 apart, become 36 products
-of matrices, a quarter of the multiplications. On anything else it is the vendor's. Which of them it is, is decided once,
-when a kernel becomes `Filters`, so that jit, vmap and grad see one function; its gradient is that of the images alone.
+On a CPU a convolution between wide layers is Winograd's F(4×4, 3×3): tiles of 6 × 6 pixels, 4 apart, become 36
+products of matrices, a quarter of the multiplications. On anything else it is the vendor's. Which of them it is, is
+decided once, when a kernel becomes `Filters`, so that jit, vmap and grad see one function; its gradient is that of the
+images alone.
 
 References: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016,
 https://arxiv.org/abs/1509.09308, whose matrices B, G and A these are.

@@ -10,7 +10,7 @@ from dfi_jax.weights import load_vgg
 
 def correlate(x, kernel):
     """A 3×3 cross-correlation by its definition, in float64."""
-    n, h, w, _ = x.shape
+    h, w = x.shape[1:3]
     padded = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
     taps = [padded[:, i : i + h, j : j + w] @ kernel[i, j].astype(np.float64) for i in range(3) for j in range(3)]
     return np.sum(taps, axis=0)
