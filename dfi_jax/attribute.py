@@ -15,7 +15,7 @@ from flax import struct
 from jaxtyping import Float
 
 from dfi_jax.errors import FileError, InputError
-from dfi_jax.features import mean_features, mean_squares, normalize, reciprocal_root, scale, square_norms
+from dfi_jax.features import mean_features
 from dfi_jax.files import write_tensors
 from dfi_jax.recipe import Norm, Recipe, Scope
 from dfi_jax.vgg import VGG, Features, feature_shapes
@@ -83,30 +83,6 @@ def compute(
         for batches in (target, source)
     ]
     return AttributeVector(jax.tree.map(jnp.subtract, *means), provenance)
-
-
-def scaled_vector(vector: Features, phi: Features, *, recipe: Recipe) -> Features:
-    """The attribute vector as the recipe's `vector_norm` scales it, for each image.
-
-    Args:
-      vector: w, without a batch axis.
-      phi: φ(x), (n, h, w, c) a layer.
-      recipe: its `vector_norm` and `norm_scope`.
-
-    Returns:
-      (n, h, w, c) a layer: w, w/‖w‖, ‖φ(x)‖·w/‖w‖ or w/mean(w²). A layer where w is all zero stays zero.
-    """
-    n = next(iter(phi.values())).shape[0]
-    w = {name: jnp.broadcast_to(layer, (n, *layer.shape)) for name, layer in vector.items()}
-    if recipe.vector_norm == "none":
-        return w
-    if recipe.vector_norm == "mean_square":
-        squares = mean_squares(w, scope=recipe.norm_scope)
-        return scale(w, {name: jnp.square(reciprocal_root(square)) for name, square in squares.items()})
-    w = normalize(w, norm="l2", scope=recipe.norm_scope)
-    if recipe.vector_norm == "unit":
-        return w
-    return scale(w, {name: jnp.sqrt(square) for name, square in square_norms(phi, scope=recipe.norm_scope).items()})
 
 
 def check(vector: AttributeVector, vgg: VGG, recipe: Recipe) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dfi_jax.errors import InputError
-from dfi_jax.recipe import Norm, Scope
+from dfi_jax.recipe import Norm, Recipe, Scope
 from dfi_jax.vgg import VGG, Features, features
 
 
@@ -49,6 +49,30 @@ def reciprocal_root(square: Float[Array, " n"]) -> Float[Array, " n"]:
     """1/√square, and 0 where square is 0, with a gradient of 0 there."""
     safe = jnp.where(square > 0, square, 1)
     return jnp.where(square > 0, jax.lax.rsqrt(safe), 0)
+
+
+def scaled_vector(vector: Features, phi: Features, *, recipe: Recipe) -> Features:
+    """The attribute vector as the recipe's `vector_norm` scales it, for each image.
+
+    Args:
+      vector: w, without a batch axis.
+      phi: φ(x), (n, h, w, c) a layer.
+      recipe: its `vector_norm` and `norm_scope`.
+
+    Returns:
+      (n, h, w, c) a layer: w, w/‖w‖, ‖φ(x)‖·w/‖w‖ or w/mean(w²). A layer where w is all zero stays zero.
+    """
+    n = next(iter(phi.values())).shape[0]
+    w = {name: jnp.broadcast_to(layer, (n, *layer.shape)) for name, layer in vector.items()}
+    if recipe.vector_norm == "none":
+        return w
+    if recipe.vector_norm == "mean_square":
+        squares = mean_squares(w, scope=recipe.norm_scope)
+        return scale(w, {name: jnp.square(reciprocal_root(square)) for name, square in squares.items()})
+    w = normalize(w, norm="l2", scope=recipe.norm_scope)
+    if recipe.vector_norm == "unit":
+        return w
+    return scale(w, {name: jnp.sqrt(square) for name, square in square_norms(phi, scope=recipe.norm_scope).items()})
 
 
 def mean_features(

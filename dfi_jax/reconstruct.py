@@ -4,7 +4,10 @@ A problem is a start and a target. Every problem in a batch has its own solver s
 and its own end, so a batch gives the same images as its problems one by one, to float tolerance.
 """
 
-from collections.abc import Callable, Sequence
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,15 +15,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from dfi_jax.attribute import scaled_vector
+from dfi_jax import parallel
 from dfi_jax.errors import InputError
-from dfi_jax.features import normalize, square_norms
+from dfi_jax.features import normalize, scaled_vector, square_norms
 from dfi_jax.objective import objective
 from dfi_jax.recipe import Recipe
 from dfi_jax.solver import make_solver, to_image
-from dfi_jax.vgg import VGG, Features, features, prepare
+from dfi_jax.vgg import VGG, Features, feature_shapes, features, prepare, trunk_layers
 
 WINDOW = 10
 """Iterations over which progress is measured against a recipe's `tolerance`."""
@@ -28,6 +32,12 @@ WINDOW = 10
 PREPARE_FROM = 300
 """Iterations, of all problems together, from which `vgg.prepare` pays: what it makes takes 18 seconds longer to compile
 and saves 0.07 seconds an iteration of a problem (VGG-16, 200 × 200, 2 CPU cores)."""
+
+MOST = {True: 8, False: 64}
+"""Problems at a time on one device, at most, if it is a CPU or not: larger batches are no faster."""
+
+WORKSPACE = 4
+"""Bytes that an evaluation and its gradient need, over those of all activations."""
 
 
 class Problem(NamedTuple):
@@ -76,8 +86,24 @@ class Progress(NamedTuple):
     images: Float[Array, "n h w 3"]
 
 
+class InFlight(NamedTuple):
+    """The problems that a stream is at work on; arrays have one entry each.
+
+    Attributes:
+      indices: of the problems, counted from 0 in their order.
+      iterations: evaluations that each has had.
+      objective: of each one's best image so far.
+      images: those.
+    """
+
+    indices: list[int]
+    iterations: Int[np.ndarray, " s"]
+    objective: Float[np.ndarray, " s"]
+    images: Float[np.ndarray, "s h w 3"]
+
+
 class _Run(NamedTuple):
-    """The loop's state, a batch of runs; `evaluations` alone is shared."""
+    """The state of a batch of runs, each independent of the others."""
 
     unknown: Float[Array, "n h w 3"]
     solver: Any
@@ -87,7 +113,6 @@ class _Run(NamedTuple):
     history: Float[Array, "n i"]
     iterations: Int[Array, " n"]
     done: Bool[Array, " n"]
-    evaluations: Int[Array, ""]
 
 
 def make_problem(
@@ -110,7 +135,7 @@ def make_problem(
       start: where z starts, instead of where the recipe says.
 
     Returns:
-      Problems with target φ(x) + α·w, w scaled as `attribute.scaled_vector` says.
+      Problems with target φ(x) + α·w, w scaled as `features.scaled_vector` says.
     """
     phi = normalize(features(vgg, images, layers=recipe.layers), norm=recipe.feature_norm, scope=recipe.norm_scope)
     w = scaled_vector(vector, phi, recipe=recipe)
@@ -133,37 +158,134 @@ def reconstruct(
     problem: Problem,
     *,
     recipe: Recipe,
+    batch_size: int | None = None,
     every: int = 5,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Reconstruction:
-    """argmin over z of distance(φ(z), target) + λ·R(z), for every problem of the batch, in one compiled loop.
+    """argmin over z of distance(φ(z), target) + λ·R(z), for every problem of the batch.
 
     Args:
       vgg: the network.
-      problem: the batch.
+      problem: the batch, of any length.
       recipe: the objective, the solver, its iterations and the image's bounds.
+      batch_size: problems at a time; as many as the devices' memory takes by default (`largest_batch`).
       every: iterations between two calls of `on_progress`; it is called after the first and the last as well.
-      on_progress: called with where the reconstruction stands.
+      on_progress: called with where the reconstruction stands; `iteration` is that of a problem on average.
+
+    Raises:
+      InputError: for a `normalized` recipe with raw weights or the reverse.
+    """
+    n = len(problem.start)
+    if n * recipe.iterations < PREPARE_FROM:
+        vgg = dataclasses.replace(vgg, filters={})  # none made ready
+    images = np.array(_bounded(problem.start))
+    value, iterations = np.full(n, np.inf, np.float32), np.zeros(n, np.int32)
+    history = np.zeros((n, recipe.iterations), np.float32)
+
+    def watch(now: InFlight) -> None:
+        images[now.indices], value[now.indices], iterations[now.indices] = now.images, now.objective, now.iterations
+        if on_progress is not None:
+            mean = -(-int(iterations.sum()) // n)
+            on_progress(Progress(mean, recipe.iterations, value.copy(), jnp.asarray(images)))
+
+    singles = (jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], problem) for i in range(n))
+    batch_size = min(n, batch_size or largest_batch(vgg, recipe))
+    for i, result in stream(vgg, singles, recipe=recipe, batch_size=batch_size, every=every, on_progress=watch):
+        history[i] = np.pad(result.history[0], (0, recipe.iterations - result.history.shape[1]), "edge")
+    return Reconstruction(images, value, history[:, : iterations.max()], iterations)
+
+
+def stream(
+    vgg: VGG,
+    problems: Iterable[Problem],
+    *,
+    recipe: Recipe,
+    batch_size: int | None = None,
+    every: int = 5,
+    on_progress: Callable[[InFlight], None] | None = None,
+) -> Iterator[tuple[int, Reconstruction]]:
+    """Reconstructs a queue of any length: a problem that is done leaves its place in the batch to the next.
+
+    Problems are taken from the queue when a place is free, and results are given while the devices work on, so
+    reading photographs and writing results take no time of theirs. Where this process has several devices, the batch
+    is spread over them.
+
+    Args:
+      vgg: the network.
+      problems: single ones (batches of length 1), all of one size.
+      recipe: as for `reconstruct`.
+      batch_size: problems at a time; as many as the devices' memory takes by default (`largest_batch`).
+      every: iterations between two looks at what is done, and two calls of `on_progress`.
+      on_progress: called with the problems in flight.
+
+    Yields:
+      The number of a problem in the queue and its reconstruction, a batch of length 1, as each is done.
 
     Raises:
       InputError: for a `normalized` recipe with raw weights or the reverse.
     """
     check_network(vgg, recipe)
-    if len(problem.start) * recipe.iterations >= PREPARE_FROM:
-        vgg = prepare(vgg, layers=recipe.layers)
+    queue = enumerate(problems)
+    first = list(itertools.islice(queue, batch_size or largest_batch(vgg, recipe)))
+    if not first:
+        return
+    devices = min(len(first), jax.local_device_count())
+    mesh = parallel.mesh(devices)
+    vgg = parallel.replicate(vgg if vgg.filters is not None else prepare(vgg, layers=recipe.layers), mesh)
+    places = {place: i for place, (i, _) in enumerate(first)}
+    filled = [single for _, single in first] + [first[-1][1]] * (-len(first) % devices)
+    problem = parallel.shard(jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *filled), mesh)
     run = _begin(problem, recipe=recipe)
-    for iteration in range(1, recipe.iterations + 1):
-        run = _step(vgg, problem, run, recipe=recipe)
-        if iteration % every == 0 or iteration in (1, recipe.iterations):
-            if on_progress is not None:
-                on_progress(Progress(iteration, recipe.iterations, np.asarray(run.value), _bounded(run.best)))
-            if bool(run.done.all()):
-                break
-    evaluations = int(run.evaluations)
-    return Reconstruction(
-        np.asarray(_bounded(run.best)), np.asarray(run.value), np.asarray(run.history)[:, :evaluations],
-        np.asarray(run.iterations),
-    )  # fmt: skip
+    run = parallel.shard(run._replace(done=jnp.arange(len(filled)) >= len(first)), mesh)
+    passed, remaining = 0, recipe.iterations
+    finished: list[tuple[int, Reconstruction]] = []
+    while places:
+        steps = min(every - passed % every, remaining) if passed else 1
+        run = _advance(vgg, problem, run, steps, recipe=recipe, mesh=mesh)
+        passed += steps
+        yield from finished  # while the devices are at work
+
+        seen = Reconstruction(_bounded(run.best), run.value, run.history, run.iterations)  # type: ignore[arg-type]
+        seen, done = jax.device_get((seen, run.done))
+        if on_progress is not None:
+            rows = list(places)
+            on_progress(InFlight(list(places.values()), seen.iterations[rows], seen.objective[rows], seen.images[rows]))
+        finished = []
+        ran = {place: int(seen.iterations[place]) for place in places}
+        for place in [place for place in places if done[place]]:
+            one = jax.tree.map(lambda leaf, place=place: leaf[place : place + 1], seen)
+            finished.append((places.pop(place), one._replace(history=one.history[:, : ran.pop(place)])))
+            for i, single in itertools.islice(queue, 1):
+                problem, run = parallel.shard(_place(problem, run, single, jnp.asarray(place), recipe=recipe), mesh)
+                places[place], ran[place] = i, 0
+        remaining = recipe.iterations - max(ran.values(), default=0)
+        if devices == 1 and 0 < len(places) <= len(done) // 2:
+            problem, run = _keep(problem, run, jnp.array(list(places)))
+            places = dict(enumerate(places.values()))
+    yield from finished
+
+
+def largest_batch(vgg: VGG, recipe: Recipe) -> int:
+    """Problems that the memory of this process's devices takes at a time, 1 at least.
+
+    Half of what is free over the bytes of a problem (`problem_bytes`), at most `MOST` a device.
+    """
+    each = parallel.free_memory() // 2 // problem_bytes(vgg.architecture, recipe)
+    return jax.local_device_count() * max(1, min(each, MOST[jax.default_backend() == "cpu"]))
+
+
+def problem_bytes(architecture: str, recipe: Recipe) -> int:
+    """Bytes that a problem takes on its device while it is being solved, about.
+
+    Every activation up to the deepest layer, once for its value and once for its gradient, as much again for what a
+    convolution works with, twice as many images as L-BFGS remembers pairs, and the target.
+    """
+    names = trunk_layers(architecture, recipe.layers)
+    shapes = feature_shapes(architecture, names, (recipe.size, recipe.size))
+    activations = sum(math.prod(shape) for shape in shapes.values())
+    target = sum(math.prod(shapes[name]) for name in recipe.layers)
+    images = (2 * recipe.memory + 12) * 3 * recipe.size**2
+    return 4 * (WORKSPACE * activations + target + images)
 
 
 def sweep(
@@ -243,18 +365,53 @@ def _begin(problem: Problem, *, recipe: Recipe) -> _Run:
         history=jnp.zeros((n, recipe.iterations)),
         iterations=jnp.zeros(n, jnp.int32),
         done=jnp.zeros(n, bool),
-        evaluations=jnp.zeros((), jnp.int32),
     )
 
 
-@partial(jax.jit, static_argnames="recipe", donate_argnums=2)
-def _step(vgg: VGG, problem: Problem, run: _Run, *, recipe: Recipe) -> _Run:
-    """One iteration of every problem that isn't done.
+@partial(jax.jit, static_argnames="recipe", donate_argnums=(0, 1))
+def _place(
+    problem: Problem, run: _Run, single: Problem, slot: Int[Array, ""], *, recipe: Recipe
+) -> tuple[Problem, _Run]:
+    """The batch with a problem at its beginning in one place."""
+    fresh = (single, _begin(single, recipe=recipe))
+    return jax.tree.map(lambda all_of_them, one: all_of_them.at[slot].set(one[0]), (problem, run), fresh)
 
-    The loop over iterations is Python's, not `lax.while_loop`: inside a loop XLA lowers convolutions for CPU another
-    way, and a step takes 4 times as long (VGG-16, 200 × 200, jax 0.10.2, 2 cores). Dispatch is asynchronous, so an
-    accelerator doesn't wait for Python.
+
+@jax.jit
+def _keep(problem: Problem, run: _Run, slots: Int[Array, " s"]) -> tuple[Problem, _Run]:
+    """A smaller batch, of some places alone."""
+    return jax.tree.map(lambda leaf: leaf[slots], (problem, run))
+
+
+def _advance(vgg: VGG, problem: Problem, run: _Run, steps: int, *, recipe: Recipe, mesh: Mesh) -> _Run:
+    """So many iterations.
+
+    On an accelerator they are one compiled loop. On a CPU the loop is Python's: inside of one XLA lowers convolutions
+    another way, and a step takes 4 times as long (VGG-16, 200 × 200, jax 0.10.2, 2 cores).
     """
+    if jax.default_backend() != "cpu":
+        return _steps(vgg, problem, run, jnp.asarray(steps), recipe=recipe, mesh=mesh)
+    for _ in range(steps):
+        run = _step(vgg, problem, run, recipe=recipe, mesh=mesh)
+    return run
+
+
+@partial(jax.jit, static_argnames=("recipe", "mesh"), donate_argnums=2)
+def _steps(vgg: VGG, problem: Problem, run: _Run, steps: Int[Array, ""], *, recipe: Recipe, mesh: Mesh) -> _Run:
+    def steps_here(vgg: VGG, problem: Problem, run: _Run, steps: Int[Array, ""]) -> _Run:
+        return jax.lax.fori_loop(0, steps, lambda _, run: _iterate(vgg, problem, run, recipe=recipe), run)
+
+    return parallel.on_each(steps_here, mesh, replicated=(True, False, False, True))(vgg, problem, run, steps)
+
+
+@partial(jax.jit, static_argnames=("recipe", "mesh"), donate_argnums=2)
+def _step(vgg: VGG, problem: Problem, run: _Run, *, recipe: Recipe, mesh: Mesh) -> _Run:
+    step_here = partial(_iterate, recipe=recipe)
+    return parallel.on_each(step_here, mesh, replicated=(True, False, False))(vgg, problem, run)
+
+
+def _iterate(vgg: VGG, problem: Problem, run: _Run, *, recipe: Recipe) -> _Run:
+    """One iteration of every problem that isn't done."""
 
     def total(unknown: Array) -> tuple[Array, tuple[Array, Array]]:
         images = to_image(unknown, problem.start, power=recipe.spectrum_power if recipe.solver == "lbfgs" else 0.0)
@@ -270,8 +427,8 @@ def _step(vgg: VGG, problem: Problem, run: _Run, *, recipe: Recipe) -> _Run:
     updates, solver = jax.vmap(partial(_update, make_solver(recipe)))(gradient, run.solver, run.unknown, values)
     better = ~run.done & (values < run.value)
     value = jnp.where(better, values, run.value)
-    evaluations = run.evaluations + 1
-    measured = evaluations % WINDOW == 0
+    iterations = run.iterations + ~run.done
+    measured = iterations % WINDOW == 0
     stalled = measured & (recipe.tolerance > 0) & (value >= (1 - recipe.tolerance) * run.earlier)
     return _Run(
         unknown=_where(run.done, run.unknown, optax.apply_updates(run.unknown, updates)),
@@ -279,10 +436,9 @@ def _step(vgg: VGG, problem: Problem, run: _Run, *, recipe: Recipe) -> _Run:
         best=_where(better, images, run.best),
         value=value,
         earlier=jnp.where(measured, value, run.earlier),
-        history=run.history.at[:, run.evaluations].set(value),
-        iterations=run.iterations + ~run.done,
-        done=run.done | stalled,
-        evaluations=evaluations,
+        history=jnp.where(jnp.arange(recipe.iterations) == run.iterations[:, None], value[:, None], run.history),
+        iterations=iterations,
+        done=run.done | stalled | (iterations == recipe.iterations),
     )
 
 

@@ -8,6 +8,7 @@ import safetensors
 from dfi_jax import attribute
 from dfi_jax.attribute import AttributeVector, Provenance
 from dfi_jax.errors import FileError, InputError
+from dfi_jax.features import scaled_vector
 from dfi_jax.recipe import Recipe
 from dfi_jax.vgg import features
 from dfi_jax.weights import load_vgg
@@ -42,7 +43,7 @@ def test_the_vector_is_the_difference_of_the_means(vgg, vector):
 def test_a_vector_is_scaled_as_its_formula_says(vgg, vector, vector_norm, scope):
     phi = features(vgg, np.random.default_rng(1).random((2, 16, 16, 3), np.float32), layers=LAYERS)
     recipe = RECIPE.replace(vector_norm=vector_norm, norm_scope=scope)
-    scaled = attribute.scaled_vector(vector.features, phi, recipe=recipe)
+    scaled = scaled_vector(vector.features, phi, recipe=recipe)
     w = {name: np.asarray(layer, np.float64) for name, layer in vector.features.items()}
     for name in LAYERS:
         names = [name] if scope == "layer" else LAYERS

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -5,7 +6,16 @@ import pytest
 from dfi_jax.errors import InputError
 from dfi_jax.features import square_norms
 from dfi_jax.recipe import Recipe
-from dfi_jax.reconstruct import Problem, make_problem, noise_like, reconstruct, sweep
+from dfi_jax.reconstruct import (
+    Problem,
+    largest_batch,
+    make_problem,
+    noise_like,
+    problem_bytes,
+    reconstruct,
+    stream,
+    sweep,
+)
 from dfi_jax.vgg import features
 from dfi_jax.weights import load_vgg
 
@@ -137,3 +147,74 @@ def test_raw_weights_are_refused_where_the_recipe_asks_for_normalized_ones(vgg, 
     problem = make_problem(vgg, images, vector, jnp.zeros(3), recipe=RECIPE)
     with pytest.raises(InputError, match="asks for normalized weights and random-vgg16's are raw"):
         reconstruct(vgg, problem, recipe=recipe)
+
+
+def singles(problem):
+    """The problems of a batch, one by one."""
+    return [jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], problem) for i in range(len(problem.start))]
+
+
+def test_a_queue_streams_through_a_smaller_batch_and_each_is_as_alone(vgg, images, vector):
+    recipe = RECIPE.replace(iterations=7)
+    alphas = jnp.array([0.1, 0.3, -0.2, 0.2, 0.4])
+    problem = make_problem(vgg, images[jnp.array([0, 1, 2, 0, 1])], vector, alphas, recipe=recipe)
+    taken, seen = [], []
+
+    def queue():
+        for i, single in enumerate(singles(problem)):
+            taken.append(i)
+            yield single
+
+    found = {}
+    for i, result in stream(vgg, queue(), recipe=recipe, batch_size=2, every=5, on_progress=seen.append):
+        found[i] = result
+        assert len(taken) <= len(found) + 3  # no more than the batch is read ahead, and the two that just ended
+    assert sorted(found) == list(range(5))
+    for i, single in enumerate(singles(problem)):
+        alone = reconstruct(vgg, single, recipe=recipe)
+        np.testing.assert_allclose(found[i].images, alone.images, atol=1e-3)
+        np.testing.assert_allclose(found[i].history, alone.history, rtol=1e-3, atol=1e-9)
+    assert [now.indices for now in seen if 7 in now.iterations] == [[0, 1], [2, 3], [4]]
+
+
+def test_a_problem_that_stops_early_leaves_its_place_to_the_next(vgg, images):
+    recipe = RECIPE.replace(iterations=60, tolerance=0.3)
+    starts = jnp.stack([images[0], jnp.full_like(images[1], 0.5), images[2]])
+    problem = targets(vgg, starts, images)
+    seen = []
+    found = dict(stream(vgg, singles(problem), recipe=recipe, batch_size=2, on_progress=seen.append))
+    assert found[0].iterations[0] == found[2].iterations[0] == 20
+    assert any(sorted(now.indices) == [1, 2] for now in seen)
+    alone = reconstruct(vgg, singles(problem)[1], recipe=recipe)
+    assert found[1].iterations[0] == alone.iterations[0]
+    np.testing.assert_allclose(found[1].images, alone.images, atol=1e-3)
+
+
+def test_an_empty_queue_gives_nothing(vgg):
+    assert list(stream(vgg, [], recipe=RECIPE)) == []
+
+
+def test_a_batch_larger_than_its_places_is_as_the_whole(vgg, images, vector):
+    problem = make_problem(vgg, images, vector, jnp.full(3, 0.3), recipe=RECIPE)
+    seen = []
+    found = reconstruct(vgg, problem, recipe=RECIPE, batch_size=2, on_progress=seen.append)
+    whole = reconstruct(vgg, problem, recipe=RECIPE)
+    np.testing.assert_allclose(found.images, whole.images, atol=1e-3)
+    np.testing.assert_allclose(found.history, whole.history, rtol=1e-3)
+    assert seen[-1].iteration == RECIPE.iterations
+    np.testing.assert_array_equal(seen[-1].images, found.images)
+
+
+def test_iterations_in_one_compiled_loop_are_those_of_python(vgg, images, vector, monkeypatch):
+    problem = make_problem(vgg, images, vector, jnp.full(3, 0.3), recipe=RECIPE)
+    expected = reconstruct(vgg, problem, recipe=RECIPE)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    found = reconstruct(vgg, problem, recipe=RECIPE)
+    np.testing.assert_allclose(found.images, expected.images, atol=1e-3)
+
+
+def test_a_batch_fits_the_memory_that_is_free(monkeypatch):
+    each = problem_bytes("vgg16", RECIPE)
+    for free, expected in ((0, 1), (2 * 5 * each, 5), (10**15, 8)):
+        monkeypatch.setattr("dfi_jax.parallel.free_memory", lambda free=free: free)
+        assert largest_batch(load_vgg("random-vgg16"), RECIPE) == expected
