@@ -1,16 +1,21 @@
 """What can be computed again, kept in the cache folder by a key of all that it depends on.
 
 A file is renamed into place when it is whole, and never changed, so that any number of processes may share the folder;
-two that compute the same thing at once write the same file. A file that can't be read counts as missing.
+two that compute the same thing at once write the same file. A file that can't be read counts as missing. Compiled
+programs alone are JAX's own files, written under its own lock.
 """
 
 import hashlib
 import json
 import logging
+import os
+import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -18,8 +23,12 @@ import safetensors.numpy
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.files import cache_folder, write_tensors
 
-KINDS = ("means", "probes", "landmarks", "weights")
-"""Folders of the cache: mean features, attribute probes, landmarks of datasets' faces, and downloaded networks."""
+KINDS = ("means", "probes", "landmarks", "compiled", "weights")
+"""Folders of the cache: mean features, attribute probes, landmarks of datasets' faces, what JAX has compiled, and
+downloaded networks."""
+
+COMPILED_BYTES = 1_000_000_000
+"""Of compiled programs, at most; those unused for longest go first."""
 
 Arrays = dict[str, np.ndarray]
 
@@ -60,6 +69,34 @@ def remember(kind: str, depends: Mapping[str, Any], compute: Callable[[], Arrays
     except FileError as error:
         _log.warning("The result isn't kept for the next time: %s", error)
     return arrays
+
+
+def keep_compiled(*, seconds: float = 1.0) -> None:
+    """Has JAX keep what it compiles from now on, and takes from there what an earlier process has compiled.
+
+    This sets options of JAX for the whole process, which is a program's to do and not a library's. It does nothing
+    where the user has set `JAX_COMPILATION_CACHE_DIR`, or where the folder can't be written to; what goes wrong later
+    with a file there costs only time.
+
+    Args:
+      seconds: that compilation should have taken to be worth keeping.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    folder = cache_folder() / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        for path in folder.glob("*-cache"):  # without its other half, by which age is known, JAX would write no more
+            if not path.with_name(f"{path.name.removesuffix('-cache')}-atime").exists():
+                path.unlink(missing_ok=True)
+    except OSError:
+        return
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry", UserWarning)
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_max_size", COMPILED_BYTES)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", seconds)
 
 
 def usage() -> dict[str, Usage]:

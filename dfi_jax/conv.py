@@ -1,21 +1,38 @@
 """How VGG's two operations, the 3×3 convolution and the 2×2 pooling, are lowered. Arrays are NHWC, kernels HWIO.
 
-On a CPU a convolution between wide layers is Winograd's F(4×4, 3×3): tiles of 6 × 6 pixels, 4 apart, become 36
-products of matrices, a quarter of the multiplications. On anything else it is the vendor's. Which of them it is, is
-decided once, when a kernel becomes `Filters`, so that jit, vmap and grad see one function; its gradient is that of the
-images alone.
+On a CPU, and where `vgg.prepare` asks for it, a convolution between wide layers is Winograd's F(4×4, 3×3): tiles of
+6 × 6 pixels, 4 apart, become 36 products of matrices, a quarter of the multiplications. Otherwise it is the vendor's.
+Which of them it is, and how precise, is decided once, when a kernel becomes `Filters`, so that jit, vmap and grad see
+one function; its gradient is that of the images alone.
 
 References: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016,
 https://arxiv.org/abs/1509.09308, whose matrices B, G and A these are.
 """
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 from jax import lax
 from jaxtyping import Array, Float
+
+from dfi_jax.errors import InputError
+
+Precision = Literal["highest", "tf32", "bfloat16"]
+"""Of a convolution's operands, the image's or gradient's and the kernel's: float32 as they are, or rounded to nearest,
+ties to even, to the 10 bits of TF32 after the leading one, or to bfloat16's 7. Their sums are float32 always.
+
+The rounding is explicit on every platform, so that a precision means the same numbers everywhere, up to the order of
+sums. The vendor is then free to take the fast way: `lax.Precision.HIGH`, which JAX documents as TF32 on GPUs that have
+it, and for `bfloat16`, but on a CPU, operands of that type. That was measured on CPUs alone, where it only costs time;
+what a GPU makes of it isn't verified. XLA's sources have no convolution of bfloat16 into float32 on NVIDIA's GPUs and
+would compute it as one of float32, so expect no more speed there than from `tf32`.
+"""
+
+_BITS: dict[Precision, int] = {"tf32": 10, "bfloat16": 7}
 
 WINOGRAD_WIDTH = 64
 """Channels, in and out, from which Winograd's algorithm is the faster one (VGG-19, 200 × 200, 2 CPU cores)."""
@@ -39,42 +56,61 @@ _A = np.array(
 )  # of the products, 4 × 6
 
 
-class Filters(NamedTuple):
+@struct.dataclass
+class Filters:
     """A kernel made ready for convolution with images and for the gradient of that.
 
     Attributes:
       forward: the kernel, (3, 3, ci, co); or, for Winograd's algorithm, 36 matrices (ci, co).
       backward: the same of the kernel turned by 180° with its channels exchanged: a convolution with it is the
         gradient of a convolution with the kernel.
+      precision: what the kernel was rounded to, and images will be.
     """
 
     forward: Any
     backward: Any
+    precision: Precision = struct.field(pytree_node=False, default="highest")
 
 
-def make_filters(kernel: Float[Array, "3 3 ci co"], *, winograd: bool = False) -> Filters:
-    """Makes a kernel ready, for the vendor's convolution or, where it is asked for and pays, for Winograd's."""
+def check_precision(name: str) -> Precision:
+    """The name, if there is such a precision; raises InputError otherwise."""
+    for precision in get_args(Precision):
+        if name == precision:
+            return precision
+    raise InputError(f"there is no precision {name!r}; choose from {', '.join(get_args(Precision))}.")
+
+
+def make_filters(
+    kernel: Float[Array, "3 3 ci co"], *, winograd: bool = False, precision: Precision = "highest"
+) -> Filters:
+    """Makes a kernel ready, for the vendor's convolution or, where it is asked for and pays, for Winograd's.
+
+    Winograd's transforms a kernel and images that are rounded already, and so approximates the direct convolution of
+    the same precision.
+    """
+    kernel = _round(kernel, precision)
     turned = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
     if winograd and min(kernel.shape[2:]) >= WINOGRAD_WIDTH:
-        return Filters(_transform_kernel(kernel), _transform_kernel(turned))
-    return Filters(kernel, turned)
+        return Filters(_transform_kernel(kernel), _transform_kernel(turned), precision)
+    return Filters(kernel, turned, precision)
 
 
 @jax.custom_vjp
 def conv3x3(x: Float[Array, "n h w ci"], filters: Filters) -> Float[Array, "n h w co"]:
     """Cross-correlation of x with a 3×3 kernel, stride 1, zeros beyond the border, same height and width.
 
-    Its gradient is that of x alone, which is a convolution too; none of the filters is ever computed.
+    Its gradient is that of x alone, which is a convolution too, of the same precision; none of the filters is ever
+    computed.
     """
-    return _convolve(x, filters.forward)
+    return _convolve(x, filters.forward, filters.precision)
 
 
 def _forward(x: Array, filters: Filters) -> tuple[Array, Filters]:
-    return _convolve(x, filters.forward), filters
+    return _convolve(x, filters.forward, filters.precision), filters
 
 
 def _backward(filters: Filters, gradient: Array) -> tuple[Array, None]:
-    return _convolve(gradient, filters.backward), None
+    return _convolve(gradient, filters.backward, filters.precision), None
 
 
 conv3x3.defvjp(_forward, _backward)
@@ -100,10 +136,27 @@ def _windows(x: Float[Array, "n h w c"]) -> Float[Array, "n h//2 2 w//2 2 c"]:
     return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c)
 
 
-def _convolve(x: Array, kernel: Any) -> Array:
+def _round(x: Array, precision: Precision) -> Array:
+    """A cast there and back wouldn't do: XLA is free to leave it out."""
+    return x if precision == "highest" else lax.reduce_precision(x, exponent_bits=8, mantissa_bits=_BITS[precision])
+
+
+def _convolve(x: Array, kernel: Any, precision: Precision) -> Array:
+    x = _round(x, precision)
     if isinstance(kernel, tuple):
         return _winograd(x, kernel)
-    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    if precision == "bfloat16":
+        return lax.platform_dependent(x, kernel, cpu=_direct, default=_direct_bfloat16)
+    return _direct(x, kernel, precision="highest" if precision == "highest" else "high")
+
+
+_direct = partial(
+    lax.conv_general_dilated, window_strides=(1, 1), padding="SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+)
+
+
+def _direct_bfloat16(x: Array, kernel: Array) -> Array:
+    return _direct(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16), preferred_element_type=x.dtype)
 
 
 def _transform_kernel(kernel: Float[Array, "3 3 ci co"]) -> tuple[Float[Array, "ci co"], ...]:
@@ -126,7 +179,7 @@ def _winograd(x: Float[Array, "n h w ci"], kernel: tuple[Float[Array, "ci co"], 
     rows = _combine(_B, [padded[:, a : a + 4 * down - 3 : 4] for a in range(6)])
     rows = lax.optimization_barrier(rows)
     tiles = [_combine(_B, [row[:, :, b : b + 4 * across - 3 : 4].reshape(-1, c) for b in range(6)]) for row in rows]
-    products = [[tiles[a][b] @ kernel[6 * a + b] for b in range(6)] for a in range(6)]
+    products = [[jnp.matmul(tiles[a][b], kernel[6 * a + b], precision="highest") for b in range(6)] for a in range(6)]
     columns = [_combine(_A, [products[a][b] for a in range(6)]) for b in range(6)]
     pixels = [_combine(_A, [columns[b][i] for b in range(6)]) for i in range(4)]
     shape = (n, down, across, -1)

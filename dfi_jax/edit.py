@@ -5,7 +5,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +21,16 @@ from dfi_jax.attribute import AttributeVector, Provenance
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.files import replacing
 from dfi_jax.recipe import Recipe
-from dfi_jax.reconstruct import Progress, check_network, make_problem, reconstruct, sweep
+from dfi_jax.reconstruct import (
+    Problem,
+    Progress,
+    Reconstruction,
+    check_network,
+    make_problem,
+    reconstruct,
+    stream,
+    sweep,
+)
 from dfi_jax.subject import Place, check_face, cut
 from dfi_jax.vgg import VGG
 
@@ -136,6 +145,117 @@ def edit_face(
         provenance=vector.provenance,
         place=place,
         seconds=seconds,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A photograph to edit; the fields are as `edit_face` takes them."""
+
+    photograph: Float[np.ndarray, "H W 3"]
+    vector: AttributeVector
+    alphas: tuple[float, ...]
+    place: Place | None = None
+
+
+def edit_faces(
+    vgg: VGG, requests: Iterable[Request], *, recipe: Recipe, batch_size: int | None = None
+) -> Iterator[tuple[int, Edited]]:
+    """Edits any number of photographs, all their strengths in one queue through the devices.
+
+    The images are those that `edit_face` gives of each. A recipe that starts from the previous strength, or cancels
+    the residual, is no queue of independent problems: its photographs are edited one after the other.
+
+    Args:
+      vgg: the network.
+      requests: taken one by one, when there is place for their problems.
+      recipe: of all of them, without the step `mask`.
+      batch_size: problems at a time; as many as the devices' memory takes by default.
+
+    Yields:
+      The number of a request and what came of it, as each is done.
+
+    Raises:
+      InputError: as `edit_face` does; what `check_request` lets pass doesn't end the others.
+    """
+    if recipe.init == "previous" or "cancel_residual" in recipe.postprocess:
+        for number, request in enumerate(requests):
+            yield (
+                number,
+                edit_face(
+                    vgg, request.photograph, request.vector, alphas=request.alphas, recipe=recipe, place=request.place
+                ),
+            )
+        return
+    waiting: dict[int, _Waiting] = {}
+    origin: list[tuple[int, int]] = []
+
+    def problems() -> Iterator[Problem]:
+        for number, request in enumerate(requests):
+            check_request(vgg, request, recipe=recipe)
+            place = (
+                request.place
+                if request.place is not None
+                else (0, 0, request.photograph.shape[1], request.photograph.shape[0])
+            )
+            face = cut(request.photograph, place, size=recipe.size)
+            waiting[number] = _Waiting(request, place, face, [None] * len(request.alphas), time.perf_counter())
+            for a, alpha in enumerate(request.alphas):
+                origin.append((number, a))
+                yield make_problem(
+                    vgg, jnp.asarray(face)[None], request.vector.features, jnp.asarray([alpha], jnp.float32),
+                    recipe=recipe,
+                )  # fmt: skip
+
+    for i, result in stream(vgg, problems(), recipe=recipe, batch_size=batch_size):
+        number, a = origin[i]
+        waiting[number].results[a] = result
+        if None not in waiting[number].results:
+            yield number, _assemble(waiting.pop(number), recipe)
+
+
+def check_request(vgg: VGG, request: Request, *, recipe: Recipe) -> None:
+    """Raises InputError for what can't be edited."""
+    check_alphas(request.alphas)
+    check_network(vgg, recipe)
+    attribute.check(request.vector, vgg, recipe)
+    if "mask" in recipe.postprocess:
+        raise InputError("the recipe has the step `mask`, which takes a mask of each photograph; edit them singly.")
+    if request.place is not None:
+        check_face(request.photograph, request.place)
+
+
+@dataclass
+class _Waiting:
+    """A request, some of whose strengths aren't done."""
+
+    request: Request
+    place: Place
+    face: Float[np.ndarray, "s s 3"]
+    results: list[Reconstruction | None]
+    started: float
+
+
+def _assemble(waiting: _Waiting, recipe: Recipe) -> Edited:
+    request, results = waiting.request, [result for result in waiting.results if result is not None]
+    faces = np.concatenate([result.images for result in results])
+    width = max(result.history.shape[1] for result in results)
+    history = [np.pad(result.history, ((0, 0), (0, width - result.history.shape[1])), "edge") for result in results]
+    photographs = [
+        _finish(z, waiting.face, request.photograph, waiting.place, recipe=recipe, unedited=[], mask=None)
+        for z in faces
+    ]
+    return Edited(
+        original=waiting.face,
+        faces=faces,
+        photographs=np.stack(photographs),
+        alphas=tuple(float(alpha) for alpha in request.alphas),
+        history=np.concatenate(history),
+        iterations=np.concatenate([result.iterations for result in results]),
+        recipe=recipe,
+        provenance=request.vector.provenance,
+        place=waiting.place,
+        seconds={"edit": time.perf_counter() - waiting.started},
     )
 
 
@@ -254,6 +374,11 @@ def save(
     with replacing(folder / "result.json") as temporary:
         temporary.write_text(json.dumps(result, indent=2), encoding="utf-8")
     return [folder / name for name in (*names, "sheet.png", "loss.png", "result.json")]
+
+
+def file_name(text: str) -> str:
+    """A text as part of a file's name: letters, digits and `-_~`."""
+    return "".join(c if c.isalnum() or c in "-_~" else "-" for c in text)
 
 
 def check_folder(folder: Path, *, force: bool) -> None:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from dfi_jax import parallel
 from dfi_jax.errors import InputError
 from dfi_jax.recipe import Norm, Recipe, Scope
 from dfi_jax.vgg import VGG, Features, features
@@ -82,6 +83,7 @@ def mean_features(
     layers: tuple[str, ...],
     norm: Norm = "none",
     scope: Scope = "layer",
+    over_processes: bool = False,
 ) -> dict[str, Float[Array, "h w c"]]:
     """mean φ(x) over all images of all batches, one batch in memory at a time.
 
@@ -92,6 +94,8 @@ def mean_features(
       layers: of the network.
       norm: whether each image's features are normalised before the mean.
       scope: of that norm.
+      over_processes: whether the images are this process's share, and the mean is over those of all processes
+        (`parallel`), each of which calls this and has one image at least.
 
     Raises:
       InputError: where there is no image.
@@ -113,6 +117,10 @@ def mean_features(
         count += n
     if mean is None:
         raise InputError("there is no image to take the mean features of; give one image at least.")
+    if over_processes:
+        images = parallel.total(np.asarray(count, np.float32))
+        shares = {name: np.asarray(layer) * np.float32(count / images) for name, layer in mean.items()}
+        mean = {name: jnp.asarray(layer) for name, layer in parallel.total(shares).items()}
     return mean
 
 

@@ -4,7 +4,6 @@ A problem is a start and a target. Every problem in a batch has its own solver s
 and its own end, so a batch gives the same images as its problems one by one, to float tolerance.
 """
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -176,8 +175,8 @@ def reconstruct(
       InputError: for a `normalized` recipe with raw weights or the reverse.
     """
     n = len(problem.start)
-    if n * recipe.iterations < PREPARE_FROM:
-        vgg = dataclasses.replace(vgg, filters={})  # none made ready
+    if vgg.filters is None and n * recipe.iterations >= PREPARE_FROM:
+        vgg = prepare(vgg, layers=recipe.layers)
     images = np.array(_bounded(problem.start))
     value, iterations = np.full(n, np.inf, np.float32), np.zeros(n, np.int32)
     history = np.zeros((n, recipe.iterations), np.float32)
@@ -211,7 +210,7 @@ def stream(
     is spread over them.
 
     Args:
-      vgg: the network.
+      vgg: the network; for a long queue in small batches on a CPU, as `vgg.prepare` makes it.
       problems: single ones (batches of length 1), all of one size.
       recipe: as for `reconstruct`.
       batch_size: problems at a time; as many as the devices' memory takes by default (`largest_batch`).
@@ -231,7 +230,9 @@ def stream(
         return
     devices = min(len(first), jax.local_device_count())
     mesh = parallel.mesh(devices)
-    vgg = parallel.replicate(vgg if vgg.filters is not None else prepare(vgg, layers=recipe.layers), mesh)
+    if vgg.filters is None and len(first) * recipe.iterations >= PREPARE_FROM:
+        vgg = prepare(vgg, layers=recipe.layers)
+    vgg = parallel.replicate(vgg, mesh)
     places = {place: i for place, (i, _) in enumerate(first)}
     filled = [single for _, single in first] + [first[-1][1]] * (-len(first) % devices)
     problem = parallel.shard(jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *filled), mesh)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float
 
-from dfi_jax.conv import Filters, average_pool2x2, conv3x3, make_filters, max_pool2x2
+from dfi_jax.conv import Filters, Precision, average_pool2x2, check_precision, conv3x3, make_filters, max_pool2x2
 from dfi_jax.errors import InputError
 
 ARCHITECTURES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -75,7 +75,12 @@ class VGG:
       sha256: of the file the parameters came from, or of the parameters where there is none.
       normalized: whether the filters are rescaled as by Gatys et al. (2015).
       pooling: what stands between two blocks.
-      filters: `{layer: conv.Filters}`, where `prepare` has made them.
+      precision: of the convolutions, as `conv.Precision` says; `vgg.replace(precision="tf32")` is the network at
+        another one.
+      filters: `{layer: conv.Filters}`, where `prepare` has made them; those of another precision aren't used.
+
+    Raises:
+      InputError: for a precision that there isn't.
     """
 
     params: Any
@@ -85,26 +90,31 @@ class VGG:
     sha256: str = struct.field(pytree_node=False)
     normalized: bool = struct.field(pytree_node=False, default=False)
     pooling: Pooling = struct.field(pytree_node=False, default="max")
+    precision: Precision = struct.field(pytree_node=False, default="highest")
     filters: Any = None
+
+    def __post_init__(self) -> None:
+        check_precision(self.precision)
 
     def identity(self) -> dict[str, Any]:
         """All that the features of an image depend on, for JSON."""
         preprocess = dataclasses.asdict(self.preprocess)
         return {"sha256": self.sha256, "architecture": self.architecture, "pooling": self.pooling,
-                "normalized": self.normalized, "preprocess": preprocess}  # fmt: skip
+                "normalized": self.normalized, "precision": self.precision, "preprocess": preprocess}  # fmt: skip
 
 
 class Conv3x3(nn.Module):
     """A 3×3 convolution with a bias."""
 
     width: int
+    precision: Precision = "highest"
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w d"]:
         kernel = self.param("kernel", nn.initializers.he_normal(), (3, 3, x.shape[-1], self.width))
         bias = self.param("bias", nn.initializers.zeros_init(), (self.width,))
         made = self.has_variable("filters", "filters")
-        filters = self.get_variable("filters", "filters") if made else make_filters(kernel)
+        filters = self.get_variable("filters", "filters") if made else make_filters(kernel, precision=self.precision)
         return conv3x3(x, filters) + bias
 
 
@@ -114,6 +124,7 @@ class Trunk(nn.Module):
     architecture: str
     layers: tuple[str, ...]
     pooling: Pooling = "max"
+    precision: Precision = "highest"
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w 3"]) -> Features:
@@ -122,7 +133,7 @@ class Trunk(nn.Module):
         for name in trunk_layers(self.architecture, self.layers):
             if name.endswith("_1") and name != "conv1_1":
                 x = pool(x)
-            x = nn.relu(Conv3x3(WIDTHS[block_of(name)], name=name)(x))
+            x = nn.relu(Conv3x3(WIDTHS[block_of(name)], self.precision, name=name)(x))
             if name in self.layers:
                 found[name] = x
         return {name: found[name] for name in self.layers}
@@ -171,12 +182,13 @@ def prepare(vgg: VGG, *, layers: tuple[str, ...] = DEFAULT_LAYERS) -> VGG:
     """
     names = [name for name in trunk_layers(vgg.architecture, layers) if name in vgg.params]
     kernels = {name: vgg.params[name]["kernel"] for name in names}
-    return dataclasses.replace(vgg, filters=_prepare(kernels, winograd=jax.default_backend() == "cpu"))
+    made = _prepare(kernels, winograd=jax.default_backend() == "cpu", precision=vgg.precision)
+    return dataclasses.replace(vgg, filters=made)
 
 
-@partial(jax.jit, static_argnames="winograd")
-def _prepare(kernels: dict[str, Array], *, winograd: bool) -> dict[str, Filters]:
-    return {name: make_filters(kernel, winograd=winograd) for name, kernel in kernels.items()}
+@partial(jax.jit, static_argnames=("winograd", "precision"))
+def _prepare(kernels: dict[str, Array], *, winograd: bool, precision: Precision) -> dict[str, Filters]:
+    return {name: make_filters(kernel, winograd=winograd, precision=precision) for name, kernel in kernels.items()}
 
 
 @partial(jax.jit, static_argnames="layers")
@@ -207,7 +219,7 @@ def features(
     if needed[-1] not in vgg.params:
         raise InputError(f"{vgg.name}'s weights end at {list(vgg.params)[-1]}; ask for layers up to there.")
     params = {name: vgg.params[name] for name in needed}
-    variables = {"params": params}
-    if vgg.filters is not None:
-        variables["filters"] = {name: {"filters": vgg.filters[name]} for name in needed}
-    return Trunk(vgg.architecture, layers, vgg.pooling).apply(variables, vgg.preprocess(images))  # type: ignore[return-value]
+    made = {name: made for name, made in (vgg.filters or {}).items() if made.precision == vgg.precision}
+    filters = {name: {"filters": made[name]} for name in needed if name in made}
+    trunk = Trunk(vgg.architecture, layers, vgg.pooling, vgg.precision)
+    return trunk.apply({"params": params, "filters": filters}, vgg.preprocess(images))  # type: ignore[return-value]

@@ -46,6 +46,7 @@ def edit(
     points: options.Points = 5,
     mask: Annotated[Path | None, typer.Option(help="An image of the face: white where it may change.")] = None,
     weights: options.Weights = "vgg16",
+    precision: options.Precision = "highest",
     out: Annotated[
         Path | None, typer.Option(help="The folder for the results; dfi-PHOTO-ATTRIBUTE by default.")
     ] = None,
@@ -70,7 +71,7 @@ def edit(
             f"or give a --vector or a --dataset."
         )
     named = attribute or (vector.stem if vector is not None else "")
-    folder = out or Path(f"dfi-{photo.stem}-{_file_name(named)}")
+    folder = out or Path(f"dfi-{photo.stem}-{editing.file_name(named)}")
     editing.check_folder(folder, force=overwrite)
 
     found = None
@@ -84,7 +85,7 @@ def edit(
     seconds: dict[str, float] = {}
     about: dict[str, Any] = {"photograph": photo.name, "attribute": named}
     with _timed(seconds, "weights"):
-        vgg = options.load_network(weights)
+        vgg = options.load_network(weights, precision)
     if data is not None:
         with _timed(seconds, "selection"):
             selection = options.choose(vgg, data, wanted, subject=subject, k=k, by=by or None, recipe=chosen)
@@ -117,10 +118,6 @@ def _with_mask(steps: tuple[str, ...]) -> tuple[str, ...]:
     """The steps with `mask` among them, before the difference goes to the photograph."""
     before = tuple(step for step in steps if step not in ("mask", "transfer_difference"))
     return (*before, "mask", *(step for step in steps if step == "transfer_difference"))
-
-
-def _file_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_~" else "-" for c in text)
 
 
 @contextmanager

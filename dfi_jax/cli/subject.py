@@ -1,11 +1,13 @@
 """The options that say where the face is in a photograph, and what it should be like; `edit` and others share them."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from dfi_jax import conv
 from dfi_jax.cli.terminal import counting, megabytes, progress
 from dfi_jax.data import SPECS, Dataset
 from dfi_jax.data.select import BY, Selection
@@ -43,6 +45,13 @@ By = Annotated[
 ]
 DatasetSpec = Annotated[str, typer.Option("--dataset", help=f"{SPECS}.")]
 Weights = Annotated[str, typer.Option(help="The network: a name that `dfi weights list` has, or a file of weights.")]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="What convolutions round their operands to: highest (the default, not at all), tf32 or bfloat16; the last "
+        "two are for accelerators, and save no time on a CPU."
+    ),
+]
 
 
 def parse_crop(text: str) -> Box | None:
@@ -80,10 +89,11 @@ def find(
     )
 
 
-def load_network(name: str) -> VGG:
-    """The network, with a progress bar where it is downloaded."""
+def load_network(name: str, precision: str = "highest") -> VGG:
+    """The network at a precision, with a progress bar where it is downloaded."""
+    checked = conv.check_precision(precision)
     with progress("weights") as report:
-        return load_vgg(name, on_bytes=megabytes(report))
+        return dataclasses.replace(load_vgg(name, on_bytes=megabytes(report)), precision=checked)
 
 
 def choose(
