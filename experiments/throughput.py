@@ -131,7 +131,7 @@ def flops(architecture: str, size: int) -> int:
 
 
 def torch_objective(vgg: VGG, target: dict[str, jax.Array], norms: dict[str, jax.Array]) -> Callable[[Any], Any]:
-    """The same objective of an image (n, 3, h, w) in PyTorch."""
+    """The same objective of images (n, h, w, 3) in PyTorch."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tensor = partial(torch.tensor, device=device)
     last = torch.channels_last
@@ -144,7 +144,7 @@ def torch_objective(vgg: VGG, target: dict[str, jax.Array], norms: dict[str, jax
     mean, std = (tensor(values).reshape(3, 1, 1) for values in (vgg.preprocess.mean, vgg.preprocess.std))
 
     def value(z: Any) -> Any:
-        x, total = (z - mean) / std, 0.0
+        x, total = (z.permute(0, 3, 1, 2) - mean) / std, 0.0
         for name in names:
             if name.endswith("_1") and name != "conv1_1":
                 x = torch.nn.functional.max_pool2d(x, 2)
@@ -157,10 +157,9 @@ def torch_objective(vgg: VGG, target: dict[str, jax.Array], norms: dict[str, jax
 
 
 def torch_images(images: jax.Array) -> Any:
-    """As PyTorch's convolutions like them best."""
+    """A leaf (n, h, w, 3), which the objective sees as (n, 3, h, w) with channels last."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    z = torch.tensor(np.array(images), device=device).permute(0, 3, 1, 2)
-    return z.contiguous(memory_format=torch.channels_last).requires_grad_()
+    return torch.tensor(np.array(images), device=device).requires_grad_()
 
 
 def in_turns(functions: list[Callable[[], Any]], times: int) -> list[list[float]]:
@@ -204,7 +203,7 @@ def step(architecture: str, n: int, times: int) -> tuple[str, float, float | Non
             total.backward()
             if z.is_cuda:
                 torch.cuda.synchronize()
-            return total.item(), z.grad.permute(0, 2, 3, 1).cpu().numpy()
+            return total.item(), z.grad.cpu().numpy()
 
         run.append(theirs)
         (a, b), (c, d) = ours(start, vgg), theirs()
