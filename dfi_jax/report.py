@@ -52,7 +52,7 @@ def write_loss_curves(path: Path, history: Float[np.ndarray, "n i"], labels: Seq
     axes = figure.add_subplot()
     for curve, label in zip(history, labels, strict=True):
         axes.plot(np.arange(1, len(curve) + 1), curve, label=label)
-    axes.set(xlabel="evaluations", ylabel="objective", yscale="log")
+    axes.set(xlabel="evaluations", ylabel="objective", yscale="log" if np.any(history > 0) else "linear")
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend()
     with replacing(path) as temporary:

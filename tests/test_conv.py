@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dfi_jax.conv import conv3x3, make_filters
+from dfi_jax.conv import check_precision, conv3x3, make_filters
+from dfi_jax.errors import InputError
 from dfi_jax.vgg import DEFAULT_LAYERS, features, prepare
 from dfi_jax.weights import load_vgg
 
@@ -49,3 +50,47 @@ def test_a_prepared_network_has_the_features_of_the_network():
     for layer in DEFAULT_LAYERS:
         error = jnp.linalg.norm(found[layer] - expected[layer]) / jnp.linalg.norm(expected[layer])
         assert error < 2e-5
+
+
+def rounded(values, bits):
+    """float32 to so many bits after the leading one, nearest, ties to even, on the bits themselves."""
+    drop = 23 - bits
+    whole = values.astype(np.float32).view(np.uint32).astype(np.uint64)
+    whole += (1 << (drop - 1)) - 1 + ((whole >> drop) & 1)
+    return (whole >> drop << drop).astype(np.uint32).view(np.float32)
+
+
+@pytest.mark.parametrize(("precision", "bits"), [("tf32", 10), ("bfloat16", 7)])
+@pytest.mark.parametrize("winograd", [True, False])
+def test_a_lower_precision_is_that_of_rounded_operands(precision, bits, winograd):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, 9, 10, 64)).astype(np.float32)
+    kernel = rng.normal(size=(3, 3, 64, 65)).astype(np.float32)
+    weights = rng.normal(size=(1, 9, 10, 65)).astype(np.float32)
+    filters = make_filters(jnp.asarray(kernel), winograd=winograd, precision=precision)
+    found, pull = jax.vjp(lambda x: conv3x3(x, filters), jnp.asarray(x))
+    expected = correlate(rounded(x, bits), rounded(kernel, bits))
+    np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
+    assert np.abs(found - correlate(x, kernel)).max() > 1e-3  # and not of the whole ones
+    gradient = correlate(rounded(weights, bits), rounded(kernel, bits)[::-1, ::-1].swapaxes(2, 3))
+    np.testing.assert_allclose(pull(jnp.asarray(weights))[0], gradient, atol=2e-5 * np.abs(gradient).max())
+
+
+def test_a_precision_is_part_of_what_a_network_is_and_a_wrong_one_is_refused():
+    vgg = load_vgg("random-vgg16")
+    lower = vgg.replace(precision="tf32")
+    assert vgg.identity() != lower.identity()
+    with pytest.raises(InputError, match="no precision 'float8'; choose from highest, tf32, bfloat16"):
+        check_precision("float8")
+
+
+def test_filters_of_another_precision_or_of_too_few_layers_are_not_used():
+    vgg = load_vgg("random-vgg16")
+    images = jnp.asarray(np.random.default_rng(0).random((1, 16, 16, 3)), jnp.float32)
+    prepared = prepare(vgg, layers=("conv1_2",))
+    deeper = features(prepared, images, layers=("conv2_1",))["conv2_1"]
+    expected = features(vgg, images, layers=("conv2_1",))["conv2_1"]
+    np.testing.assert_allclose(deeper, expected, atol=2e-5 * float(jnp.abs(expected).max()))
+    lower = features(prepared.replace(precision="bfloat16"), images, layers=("conv1_2",))["conv1_2"]
+    expected = features(vgg.replace(precision="bfloat16"), images, layers=("conv1_2",))["conv1_2"]
+    np.testing.assert_array_equal(lower, expected)
