@@ -1,6 +1,10 @@
 import multiprocessing
+import os
 import resource
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,3 +88,31 @@ def test_processes_share_it_safely(tmp_path):
         results = pool.map(_compute_once, [str(tmp_path)] * 3)
     assert results == [list(range(40))] * 3
     assert sorted(path.suffix for path in (tmp_path / "means").iterdir()) == [".safetensors"] * 40
+
+
+COMPILE = """
+import jax, jax.numpy as jnp
+from dfi_jax import cache
+cache.keep_compiled(seconds=0)
+jax.jit(lambda x: jnp.sin(x) @ x.T)(jnp.ones((5, 6))).block_until_ready()
+"""
+
+
+def test_a_second_process_finds_what_the_first_has_compiled(tmp_path):
+    def compile_once():
+        environment = os.environ | {"DFI_JAX_CACHE": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])}
+        done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        return {path.name for path in (tmp_path / "compiled").glob("*-cache")}
+
+    first = compile_once()
+    assert first
+    assert compile_once() == first
+
+
+def test_a_folder_for_compiled_programs_that_cannot_be_made_is_no_error(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    environment = os.environ | {"DFI_JAX_CACHE": str(tmp_path / "file"), "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

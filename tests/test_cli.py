@@ -132,6 +132,7 @@ def test_the_cache_is_shown_and_cleared(lfw_folder, photo):
     options = ["--dataset", f"lfw:{lfw_folder}", "--weights", "random-vgg16"]
     assert dfi("attributes", photo, *options).exit_code == 0
     lines = [line.split()[:3] for line in dfi("cache", "info").output.splitlines()]
+    lines = [line for line in lines if line[0] != "compiled"]  # how many depends on how long compilation takes
     assert [line[:2] for line in lines] == [["means", "0"], ["probes", "1"], ["landmarks", "0"], ["weights", "0"]]
     assert dfi("cache", "clear").exit_code == 0
     assert "probes          0" in dfi("cache", "info").output
