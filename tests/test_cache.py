@@ -111,6 +111,32 @@ def test_a_second_process_finds_what_the_first_has_compiled(tmp_path):
     assert compile_once() == first
 
 
+def test_a_damaged_compiled_program_costs_only_time(tmp_path):
+    environment = os.environ | {"DFI_JAX_CACHE": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])}
+
+    def compile_once():
+        done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    compile_once()
+    kept = sorted((tmp_path / "compiled").glob("*-cache"))
+    for path in kept:
+        path.write_bytes(b"no program")
+    compile_once()
+    for path in (tmp_path / "compiled").glob("*-atime"):  # as where a process is killed between the two files
+        path.unlink()
+    compile_once()
+    assert sorted((tmp_path / "compiled").glob("*-cache")) == kept
+    assert all(path.read_bytes() != b"no program" for path in kept)
+
+
+def test_a_folder_for_compiled_programs_that_the_user_names_is_theirs(monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
+    monkeypatch.setattr("jax.config.update", None)
+    cache.keep_compiled()
+    assert not cache.usage()["compiled"].folder.exists()
+
+
 def test_a_folder_for_compiled_programs_that_cannot_be_made_is_no_error(tmp_path):
     (tmp_path / "file").write_text("no folder")
     environment = os.environ | {"DFI_JAX_CACHE": str(tmp_path / "file"), "PYTHONPATH": str(Path(__file__).parents[1])}

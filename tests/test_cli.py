@@ -65,6 +65,17 @@ def test_a_photo_is_edited_with_a_vector_file(photo, vector_file, tmp_path):
     assert saved["place"] == [0, 0, 120, 140]
 
 
+def test_a_precision_changes_the_edit_a_little(photo, vector_file, tmp_path):
+    objectives = []
+    for precision in ("highest", "bfloat16"):
+        out = tmp_path / precision
+        result = dfi("edit", photo, "--vector", vector_file, "--precision", precision, "--out", out, *OPTIONS)
+        assert result.exit_code == 0, result.output
+        objectives.append(json.loads((out / "result.json").read_text())["objective"][0][-1])
+    assert objectives[0] != objectives[1]
+    assert objectives[0] == pytest.approx(objectives[1], rel=0.1)
+
+
 def test_a_photo_in_a_dataset_gets_its_crop_and_its_scores(lfw_folder, tmp_path):
     photo = lfw_folder / "lfw-deepfunneled" / "Person_Number0" / "Person_Number0_0001.jpg"
     out = tmp_path / "out"
@@ -172,6 +183,7 @@ def test_without_a_starter_vector_of_that_name_those_there_are_listed(photo):
         (["--vector", "a.safetensors", "--dataset", "lfw:a"], "both --vector and --dataset are given"),
         (["--mask", "/nowhere.png"], "/nowhere.png does not exist"),
         (["--points", "7"], "--points is 7; give 5 or 68"),
+        (["--precision", "half"], "there is no precision 'half'; choose from highest, tf32, bfloat16"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(photo, tmp_path, options, sentence):

@@ -84,6 +84,14 @@ def test_a_precision_is_part_of_what_a_network_is_and_a_wrong_one_is_refused():
         check_precision("float8")
 
 
+def test_an_accelerator_is_given_bfloat16_to_sum_in_float32():
+    filters = make_filters(jnp.ones((3, 3, 8, 8)), precision="bfloat16")
+    x = jnp.ones((1, 4, 4, 8))
+    program = jax.export.export(jax.jit(conv3x3), platforms=["cuda"])(x, filters).mlir_module()
+    (line,) = [line for line in program.splitlines() if "stablehlo.convolution" in line]
+    assert "(tensor<1x4x4x8xbf16>, tensor<3x3x8x8xbf16>) -> tensor<1x4x4x8xf32>" in line
+
+
 def test_filters_of_another_precision_or_of_too_few_layers_are_not_used():
     vgg = load_vgg("random-vgg16")
     images = jnp.asarray(np.random.default_rng(0).random((1, 16, 16, 3)), jnp.float32)
