@@ -9,8 +9,9 @@ from dfi_jax.attribute import AttributeVector, Provenance
 from dfi_jax.data import load_dataset
 from dfi_jax.edit import Edited, Request, edit_face, edit_faces
 from dfi_jax.errors import DfiError, FileError, InputError
+from dfi_jax.problem import Problem, make_problem
 from dfi_jax.recipe import RECIPES, Recipe
-from dfi_jax.reconstruct import InFlight, Problem, Progress, Reconstruction, make_problem, reconstruct, stream, sweep
+from dfi_jax.reconstruct import InFlight, Progress, Reconstruction, reconstruct, stream, sweep
 from dfi_jax.subject import Subject, describe_subject, find_subject, select_images, vector_between
 from dfi_jax.vgg import DEFAULT_LAYERS, VGG, Preprocess, features, prepare
 from dfi_jax.weights import load_vgg

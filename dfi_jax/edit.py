@@ -20,17 +20,9 @@ from dfi_jax import attribute, image, postprocess, report
 from dfi_jax.attribute import AttributeVector, Provenance
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.files import replacing
+from dfi_jax.problem import Problem, check_network, make_problem
 from dfi_jax.recipe import Recipe
-from dfi_jax.reconstruct import (
-    Problem,
-    Progress,
-    Reconstruction,
-    check_network,
-    make_problem,
-    reconstruct,
-    stream,
-    sweep,
-)
+from dfi_jax.reconstruct import Progress, Reconstruction, reconstruct, stream, sweep
 from dfi_jax.subject import Place, check_face, cut
 from dfi_jax.vgg import VGG
 

@@ -5,7 +5,6 @@ and its own end, so a batch gives the same images as its problems one by one, to
 """
 
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,12 +17,11 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from dfi_jax import parallel
-from dfi_jax.errors import InputError
-from dfi_jax.features import normalize, scaled_vector, square_norms
 from dfi_jax.objective import objective
+from dfi_jax.problem import Problem, check_network, make_problem, problem_bytes
 from dfi_jax.recipe import Recipe
 from dfi_jax.solver import make_solver, to_image
-from dfi_jax.vgg import VGG, Features, feature_shapes, features, prepare, trunk_layers
+from dfi_jax.vgg import VGG, Features, prepare
 
 WINDOW = 10
 """Iterations over which progress is measured against a recipe's `tolerance`."""
@@ -34,23 +32,6 @@ and saves 0.07 seconds an iteration of a problem (VGG-16, 200 × 200, 2 CPU core
 
 MOST = {True: 8, False: 64}
 """Problems at a time on one device, at most, if it is a CPU or not: larger batches are no faster."""
-
-WORKSPACE = 4
-"""Bytes that an evaluation and its gradient need, over those of all activations."""
-
-
-class Problem(NamedTuple):
-    """A batch of problems; every leaf has the batch as its first axis.
-
-    Attributes:
-      start: the image that z starts from, RGB in [0, 1].
-      target: φ(x) + αw.
-      square_norms: ‖φ(x)‖² of each layer.
-    """
-
-    start: Float[Array, "n h w 3"]
-    target: Features
-    square_norms: dict[str, Float[Array, " n"]]
 
 
 class Reconstruction(NamedTuple):
@@ -112,44 +93,6 @@ class _Run(NamedTuple):
     history: Float[Array, "n i"]
     iterations: Int[Array, " n"]
     done: Bool[Array, " n"]
-
-
-def make_problem(
-    vgg: VGG,
-    images: Float[Array, "n h w 3"],
-    vector: Features,
-    alphas: Float[Array, " n"],
-    *,
-    recipe: Recipe,
-    start: Float[Array, "n h w 3"] | None = None,
-) -> Problem:
-    """The problems of moving each image's features by its own strength along an attribute vector.
-
-    Args:
-      vgg: the network.
-      images: x, RGB in [0, 1].
-      vector: w, `{layer: (h, w, c)}`.
-      alphas: α of each image.
-      recipe: how features and vector are normalised, and where z starts.
-      start: where z starts, instead of where the recipe says.
-
-    Returns:
-      Problems with target φ(x) + α·w, w scaled as `features.scaled_vector` says.
-    """
-    phi = normalize(features(vgg, images, layers=recipe.layers), norm=recipe.feature_norm, scope=recipe.norm_scope)
-    w = scaled_vector(vector, phi, recipe=recipe)
-    target = {name: layer + alphas[:, None, None, None] * w[name] for name, layer in phi.items()}
-    if start is None:
-        start = (
-            noise_like(images, vgg.preprocess.mean_rgb, seed=recipe.noise_seed) if recipe.init == "noise" else images
-        )
-    return Problem(start, target, square_norms(phi, scope="layer"))
-
-
-def noise_like(images: Float[Array, "n h w 3"], mean: Sequence[float], *, seed: int) -> Float[Array, "n h w 3"]:
-    """Uniform noise of ±10/255 around a colour, the same for every image of the batch."""
-    noise = np.random.default_rng(seed).uniform(-10 / 255, 10 / 255, images.shape[1:])
-    return jnp.broadcast_to(jnp.asarray(noise + np.asarray(mean), jnp.float32), images.shape)
 
 
 def reconstruct(
@@ -275,20 +218,6 @@ def largest_batch(vgg: VGG, recipe: Recipe) -> int:
     return jax.local_device_count() * max(1, min(each, MOST[jax.default_backend() == "cpu"]))
 
 
-def problem_bytes(architecture: str, recipe: Recipe) -> int:
-    """Bytes that a problem takes on its device while it is being solved, about.
-
-    Every activation up to the deepest layer, once for its value and once for its gradient, as much again for what a
-    convolution works with, twice as many images as L-BFGS remembers pairs, and the target.
-    """
-    names = trunk_layers(architecture, recipe.layers)
-    shapes = feature_shapes(architecture, names, (recipe.size, recipe.size))
-    activations = sum(math.prod(shape) for shape in shapes.values())
-    target = sum(math.prod(shapes[name]) for name in recipe.layers)
-    images = (2 * recipe.memory + 12) * 3 * recipe.size**2
-    return 4 * (WORKSPACE * activations + target + images)
-
-
 def sweep(
     vgg: VGG,
     image: Float[Array, "h w 3"],
@@ -338,16 +267,6 @@ def sweep(
     )
 
 
-def check_network(vgg: VGG, recipe: Recipe) -> None:
-    """Raises InputError unless the network is of the kind that the recipe asks for."""
-    if vgg.normalized != (recipe.network == "normalized"):
-        kind = "normalized" if vgg.normalized else "raw"
-        raise InputError(
-            f"the recipe asks for {recipe.network} weights and {vgg.name}'s are {kind}; "
-            f"choose other weights or a recipe with network={kind!r}."
-        )
-
-
 def _bounded(images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
     return jnp.clip(images, 0, 1)
 
@@ -356,7 +275,7 @@ def _bounded(images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
 def _begin(problem: Problem, *, recipe: Recipe) -> _Run:
     n = problem.start.shape[0]
     unknown = jnp.zeros_like(problem.start)
-    infinite = jnp.full(n, jnp.inf)
+    infinite = jnp.full(n, jnp.inf, jnp.float32)
     return _Run(
         unknown=unknown,
         solver=jax.vmap(make_solver(recipe).init)(unknown),

@@ -62,9 +62,9 @@ def safeguard(inner: optax.GradientTransformation, *, patience: int = 3) -> opta
             inner=inner.init(params),
             params=params,
             gradient=zeros,
-            value=jnp.asarray(jnp.inf),
+            value=jnp.asarray(jnp.inf, jnp.float32),
             direction=zeros,
-            length=jnp.asarray(1.0),
+            length=jnp.asarray(1.0, jnp.float32),
             rejected=jnp.asarray(0),
         )
 

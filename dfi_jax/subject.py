@@ -18,8 +18,8 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.select import Like, Selection
 from dfi_jax.errors import InputError
 from dfi_jax.features import mean_features
+from dfi_jax.problem import check_network
 from dfi_jax.recipe import Recipe
-from dfi_jax.reconstruct import check_network
 from dfi_jax.vgg import VGG, Features, check_layers, features
 
 Place = image.Box | Float[np.ndarray, "2 3"]

@@ -9,8 +9,9 @@ from dfi_jax import image
 from dfi_jax.attribute import AttributeVector, Provenance
 from dfi_jax.edit import check_alphas, edit_face, save
 from dfi_jax.errors import FileError, InputError
+from dfi_jax.problem import make_problem
 from dfi_jax.recipe import Recipe
-from dfi_jax.reconstruct import make_problem, reconstruct
+from dfi_jax.reconstruct import reconstruct
 from dfi_jax.vgg import feature_shapes
 from dfi_jax.weights import load_vgg
 

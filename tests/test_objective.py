@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from dfi_jax.objective import feature_loss, objective, total_variation
+from dfi_jax.problem import make_problem
 from dfi_jax.recipe import Recipe
-from dfi_jax.reconstruct import make_problem
 from dfi_jax.vgg import features
 from dfi_jax.weights import load_vgg
 

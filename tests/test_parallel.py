@@ -22,7 +22,8 @@ TESTS = Path(__file__).parent
 
 STREAM = """
 import sys, jax, jax.numpy as jnp, numpy as np
-from dfi_jax.reconstruct import make_problem, reconstruct
+from dfi_jax.problem import make_problem
+from dfi_jax.reconstruct import reconstruct
 from dfi_jax.recipe import Recipe
 from dfi_jax.vgg import features
 from dfi_jax.weights import load_vgg

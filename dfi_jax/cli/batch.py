@@ -15,7 +15,6 @@ from dfi_jax.cli.terminal import Debug, console, progress, sentence_for_errors
 from dfi_jax.data import load_dataset
 from dfi_jax.data.select import parse_attributes
 from dfi_jax.errors import InputError
-from dfi_jax.recipe import named_recipe
 from dfi_jax.subject import Subject, check_selection, describe_subject, find_subject, select_images, vector_between
 
 
@@ -30,10 +29,8 @@ def batch(
     ],
     out: Annotated[Path, typer.Option(help="The folder for the results, a folder for each line.")],
     dataset: options.DatasetSpec = "",
-    recipe: Annotated[str, typer.Option(help="A named recipe: default or chainer-dfi.")] = "default",
-    iterations: Annotated[
-        int | None, typer.Option(help="Evaluations of the objective, at most, for each strength.")
-    ] = None,
+    recipe: options.RecipeName = "default",
+    iterations: options.Iterations = None,
     k: options.K = 100,
     by: options.By = "",
     align: options.Align = None,
@@ -56,9 +53,7 @@ def batch(
     """Edit many photographs in one run; started again, it goes on where it was."""
     if batch_size is not None and batch_size < 1:
         raise InputError(f"--batch-size is {batch_size}; give 1 or more.")
-    chosen = named_recipe(recipe)
-    if iterations is not None:
-        chosen = chosen.replace(iterations=iterations)
+    chosen = options.make_recipe(recipe, iterations)
     everything = batches.read_manifest(manifest)
     if distributed:
         parallel.initialize()

@@ -16,7 +16,6 @@ from dfi_jax.cli.terminal import Debug, counting, progress, sentence_for_errors
 from dfi_jax.data import load_dataset
 from dfi_jax.data.select import parse_attributes
 from dfi_jax.errors import InputError
-from dfi_jax.recipe import named_recipe
 from dfi_jax.reconstruct import Progress as Reconstructing
 from dfi_jax.subject import vector_between
 
@@ -34,10 +33,8 @@ def edit(
     vector: Annotated[Path | None, typer.Option(help="A file with an attribute vector.")] = None,
     dataset: options.DatasetSpec = "",
     alpha: Annotated[str, typer.Option(help="Strengths, with commas between them; negative ones take away.")] = "0.4",
-    recipe: Annotated[str, typer.Option(help="A named recipe: default or chainer-dfi.")] = "default",
-    iterations: Annotated[
-        int | None, typer.Option(help="Evaluations of the objective, at most, for each strength.")
-    ] = None,
+    recipe: options.RecipeName = "default",
+    iterations: options.Iterations = None,
     k: options.K = 100,
     by: options.By = "",
     crop: options.Crop = "",
@@ -56,9 +53,7 @@ def edit(
     """Edit a face at one or several strengths; write pictures, loss curves and how they were made."""
     alphas = _parse_alphas(alpha)
     editing.check_alphas(alphas)
-    chosen = named_recipe(recipe)
-    if iterations is not None:
-        chosen = chosen.replace(iterations=iterations)
+    chosen = options.make_recipe(recipe, iterations)
     if mask is not None:
         chosen = chosen.replace(postprocess=_with_mask(chosen.postprocess))
     if vector is not None and dataset:

@@ -1,4 +1,4 @@
-"""The options that say where the face is in a photograph, and what it should be like; `edit` and others share them."""
+"""The options that commands share: where the face is in a photograph, what it should be like, and how it is made."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from dfi_jax.data import SPECS, Dataset
 from dfi_jax.data.select import BY, Selection
 from dfi_jax.errors import InputError
 from dfi_jax.image import Box
-from dfi_jax.recipe import Recipe
+from dfi_jax.recipe import Recipe, named_recipe
 from dfi_jax.subject import Subject, check_selection, describe_subject, find_subject, select_images
 from dfi_jax.vgg import VGG
 from dfi_jax.weights import load_vgg
@@ -35,6 +35,8 @@ Points = Annotated[
         help="Points that a face is aligned by: 5, or 68, mouth included, whose model isn't for commercial use."
     ),
 ]
+RecipeName = Annotated[str, typer.Option("--recipe", help="A named recipe: default or chainer-dfi.")]
+Iterations = Annotated[int | None, typer.Option(help="Evaluations of the objective, at most, for each strength.")]
 K = Annotated[int, typer.Option(help="Images with and without the attribute, at most.")]
 By = Annotated[
     str,
@@ -72,6 +74,12 @@ def parse_points(number: int) -> Literal[5, 68]:
     if number == 68:
         return 68
     raise InputError(f"--points is {number}; give 5 or 68.")
+
+
+def make_recipe(name: str, iterations: int | None) -> Recipe:
+    """The recipe of that name, with the iterations that were asked for."""
+    recipe = named_recipe(name)
+    return recipe if iterations is None else recipe.replace(iterations=iterations)
 
 
 def find(
