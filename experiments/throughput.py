@@ -2,18 +2,21 @@
 
     python experiments/throughput.py [--quick] [--json] [--plot FILE]
 
-Prints a table; `--json` prints one object instead. It needs jax, flax, optax and numpy alone,
-PyTorch for the comparison (extra `bench`), and matplotlib for the plot. PyTorch runs what the authors' Torch backend
-runs: `torch.optim.LBFGS`, history 100, step 1, no line search; its images are channels-last.
+Prints a table; `--json` prints one object instead, with null for what needs PyTorch where there is none. It needs jax,
+flax, optax and numpy alone, PyTorch for the comparison (extra `bench`; `torch_lbfgs.py` says what it computes), and
+matplotlib for the plot. Everything runs on JAX's default device, and in PyTorch on CUDA where it has that.
 
-The time to a loss is that of an iteration, measured in turns with PyTorch's, times the iterations that it takes: the
-machine may be busy in one minute and not in the next. Weights are VGG-16's and the starter vector's where the whole
-package is installed, and He-normal random ones else; the table says which.
+What is compared is run in turns, because the machine may be busy in one minute and not in the next: the time to a loss
+is an iteration's median, taken in turns with PyTorch's, times the iterations that it takes. What is compiled is
+compiled before. Weights of that run are VGG-16's, with the starter vector for eyeglasses on a drawn face, where the
+whole package is installed, and VGG-19's shape with random weights else; the table says which. All other weights are
+random, which do for speed.
 """
 
 import argparse
 import contextlib
 import importlib
+import importlib.util
 import itertools
 import json
 import math
@@ -26,13 +29,15 @@ import sys
 import time
 import types
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-LAYERS = ("conv3_1", "conv4_1", "conv5_1")
 SIZE = 200
+ITERATIONS = 600
+"""Ours at most, until the loss that PyTorch has after its."""
+
 TORCH_ITERATIONS = 300
 
 
@@ -62,16 +67,17 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 from dfi_jax.objective import objective  # noqa: E402
+from dfi_jax.problem import make_problem  # noqa: E402
 from dfi_jax.recipe import Recipe  # noqa: E402
-from dfi_jax.reconstruct import make_problem, reconstruct  # noqa: E402
+from dfi_jax.reconstruct import Progress, largest_batch, reconstruct  # noqa: E402
 from dfi_jax.vgg import VGG, WIDTHS, Preprocess, block_of, feature_shapes, features, prepare, trunk_layers  # noqa: E402
 
-try:
-    import torch
-except ImportError:
-    torch = None
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+if HAS_TORCH:
+    import torch_lbfgs
 
-RECIPE = Recipe(bounds="none")
+RECIPE = Recipe(bounds="none", iterations=ITERATIONS)
+LAYERS = RECIPE.layers
 PREPROCESS = Preprocess((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -80,8 +86,9 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+@cache
 def random_vgg(architecture: str) -> VGG:
-    """He-normal weights."""
+    """He-normal weights, made ready."""
     rng = np.random.default_rng(0)
     params, width = {}, 3
     for name in trunk_layers(architecture, LAYERS):
@@ -89,7 +96,7 @@ def random_vgg(architecture: str) -> VGG:
         kernel = rng.normal(0, math.sqrt(2 / (9 * width)), (3, 3, width, out)).astype(np.float32)
         params[name] = {"kernel": jnp.asarray(kernel), "bias": jnp.zeros(out)}
         width = out
-    return VGG(params, architecture, PREPROCESS, f"random {architecture}", "")
+    return prepare(VGG(params, architecture, PREPROCESS, f"random {architecture}", ""), layers=LAYERS)
 
 
 def pictures(n: int, size: int) -> jax.Array:
@@ -114,7 +121,7 @@ def starting_point() -> tuple[VGG, dict[str, jax.Array], jax.Array]:
         from dfi_jax.weights import load_vgg
 
         face = jnp.asarray(load(1, size=SIZE).read(0)[MARGIN:-MARGIN, MARGIN:-MARGIN])[None]
-        return load_vgg("vgg16"), attribute.starter("eyeglasses").features, face
+        return prepare(load_vgg("vgg16"), layers=LAYERS), attribute.starter("eyeglasses").features, face
     except ImportError:
         vgg = random_vgg("vgg19")
         a, b = (features(vgg, other, layers=LAYERS) for other in others)
@@ -130,36 +137,9 @@ def flops(architecture: str, size: int) -> int:
     return total
 
 
-def torch_objective(vgg: VGG, target: dict[str, jax.Array], norms: dict[str, jax.Array]) -> Callable[[Any], Any]:
-    """The same objective of images (n, h, w, 3) in PyTorch."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    tensor = partial(torch.tensor, device=device)
-    last = torch.channels_last
-    names = trunk_layers(vgg.architecture, LAYERS)
-    kernels = {n: tensor(np.array(vgg.params[n]["kernel"])).permute(3, 2, 0, 1).contiguous(memory_format=last)
-               for n in names}  # fmt: skip
-    biases = {n: tensor(np.array(vgg.params[n]["bias"])) for n in names}
-    wanted = {n: tensor(np.array(target[n])).permute(0, 3, 1, 2) for n in LAYERS}
-    norms = {n: tensor(np.array(norms[n])) for n in LAYERS}
-    mean, std = (tensor(values).reshape(3, 1, 1) for values in (vgg.preprocess.mean, vgg.preprocess.std))
-
-    def value(z: Any) -> Any:
-        x, total = (z.permute(0, 3, 1, 2) - mean) / std, 0.0
-        for name in names:
-            if name.endswith("_1") and name != "conv1_1":
-                x = torch.nn.functional.max_pool2d(x, 2)
-            x = torch.relu(torch.nn.functional.conv2d(x, kernels[name], biases[name], padding=1))
-            if name in LAYERS:
-                total = total + ((x - wanted[name]) ** 2).sum((1, 2, 3)) / (2 * norms[name])
-        return total.sum()
-
-    return torch.compile(value) if device == "cuda" else value
-
-
-def torch_images(images: jax.Array) -> Any:
-    """A leaf (n, h, w, 3), which the objective sees as (n, 3, h, w) with channels last."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.tensor(np.array(images), device=device).requires_grad_()
+def torch_loss(vgg: VGG, target: dict[str, jax.Array], norms: dict[str, jax.Array]) -> Any:
+    """The objective in PyTorch."""
+    return torch_lbfgs.make_objective({n: vgg.params[n] for n in trunk_layers(vgg.architecture, LAYERS)}, target, norms)
 
 
 def in_turns(functions: list[Callable[[], Any]], times: int) -> list[list[float]]:
@@ -177,48 +157,11 @@ def in_turns(functions: list[Callable[[], Any]], times: int) -> list[list[float]
 
 def spread(values: list[float]) -> str:
     """Median and quartiles."""
-    low, middle, high = statistics.quantiles(values, n=4)
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return f"{middle:.3g} ({low:.3g}–{high:.3g})"
 
 
-def step(architecture: str, n: int, times: int) -> tuple[str, float, float | None]:
-    """A row of the table, our seconds, and PyTorch's over ours, for a value and gradient of n images."""
-    vgg = prepare(random_vgg(architecture), layers=LAYERS)
-    images = pictures(n + 1, SIZE)
-    phi = features(vgg, images[1:], layers=LAYERS)
-    norms = {name: jnp.sum(layer**2, axis=(1, 2, 3)) for name, layer in phi.items()}
-
-    @jax.jit
-    def ours(z: jax.Array, vgg: VGG) -> Any:
-        return jax.value_and_grad(lambda z: objective(vgg, z, phi, norms, recipe=RECIPE).sum())(z)
-
-    start = images[:-1]
-    run = [lambda: jax.block_until_ready(ours(start, vgg))]
-    if torch is not None:
-        value, z = torch_objective(vgg, phi, norms), torch_images(start)
-
-        def theirs() -> Any:
-            z.grad = None
-            total = value(z)
-            total.backward()
-            if z.is_cuda:
-                torch.cuda.synchronize()
-            return total.item(), z.grad.cpu().numpy()
-
-        run.append(theirs)
-        (a, b), (c, d) = ours(start, vgg), theirs()
-        error = np.linalg.norm(b - d) / np.linalg.norm(d)
-        say(f"{architecture}, {n}: relative difference of loss {abs(float(a) / c - 1):.1e}, of gradient {error:.1e}")
-    seconds = in_turns(run, times)
-    mine = statistics.median(seconds[0])
-    if torch is None:
-        return f"| {architecture}, {n} at once | {spread(seconds[0])} | | |", mine, None
-    ratios = [b / a for a, b in zip(*seconds, strict=True)]
-    row = f"| {architecture}, {n} at once | {spread(seconds[0])} | {spread(seconds[1])} | {spread(ratios)} |"
-    return row, mine, statistics.median(ratios)
-
-
-def gemm_gflops(times: int) -> float:
+def gigaflops_of_a_product(times: int) -> float:
     """Of a float32 matrix product."""
     a = jnp.ones((2048, 2048))
     product = jax.jit(partial(jnp.matmul, precision="highest"))
@@ -226,93 +169,147 @@ def gemm_gflops(times: int) -> float:
     return 2 * 2048**3 / statistics.median(seconds) / 1e9
 
 
+def step(architecture: str, n: int, times: int) -> tuple[str, float, float | None]:
+    """A row of the table, our seconds, and PyTorch's over ours, for a value and gradient of n images."""
+    vgg = random_vgg(architecture)
+    images = pictures(n + 1, SIZE)
+    phi = features(vgg, images[1:], layers=LAYERS)
+    norms = {name: jnp.sum(layer**2, axis=(1, 2, 3)) for name, layer in phi.items()}
+    start = images[:-1]
+
+    @jax.jit
+    def value_and_gradient(z: jax.Array, vgg: VGG) -> Any:
+        return jax.value_and_grad(lambda z: objective(vgg, z, phi, norms, recipe=RECIPE).sum())(z)
+
+    def ours() -> Any:
+        return jax.block_until_ready(value_and_gradient(start, vgg))
+
+    row = f"| {architecture}, {n} at once | "
+    if not HAS_TORCH:
+        (seconds,) = in_turns([ours], times)
+        return row + f"{spread(seconds)} | | | |", statistics.median(seconds), None
+    mean, std = PREPROCESS.mean, PREPROCESS.std
+    theirs = torch_lbfgs.value_and_gradient(torch_loss(vgg, phi, norms), start, mean=mean, std=std)
+    mine, other = in_turns([ours, theirs], times)
+    (a, b), (c, d) = ours(), (found.cpu().numpy() for found in theirs())
+    error = f"{abs(float(a) / float(c) - 1):.0e}, {np.linalg.norm(b - d) / np.linalg.norm(d):.0e}"
+    ratios = [b / a for a, b in zip(mine, other, strict=True)]
+    row += f"{spread(mine)} | {spread(other)} | {spread(ratios)} | {error} |"
+    return row, statistics.median(mine), statistics.median(ratios)
+
+
 class Enough(Exception):  # noqa: N818 (no error)
     """Ends a reconstruction."""
 
 
-def seconds_of_iterations(vgg: VGG, problem: Any, recipe: Recipe, count: int) -> float:
-    """Median of so many iterations after the first two."""
+def every() -> int:
+    """Iterations between two looks: on an accelerator each look interrupts a compiled loop."""
+    return 1 if jax.default_backend() == "cpu" else 5
+
+
+def seconds_an_iteration(vgg: VGG, problem: Any, count: int) -> float:
+    """Median of so many intervals between looks, after the first two looks, for all problems at once."""
     ticks: list[float] = []
 
-    def tick(_: Any) -> None:
+    def tick(_: Progress) -> None:
         ticks.append(time.perf_counter())
         if len(ticks) == count + 2:
             raise Enough
 
+    recipe = RECIPE.replace(size=problem.start.shape[1])
     with contextlib.suppress(Enough):
-        reconstruct(vgg, problem, recipe=recipe, every=1, on_progress=tick)
-    return statistics.median(b - a for a, b in itertools.pairwise(ticks[1:]))
+        reconstruct(vgg, problem, recipe=recipe, every=every(), on_progress=tick)
+    return statistics.median(b - a for a, b in itertools.pairwise(ticks[1:])) / every()
 
 
-def time_to_loss(turns: int) -> dict[str, Any]:
+def time_to_loss(quick: bool) -> dict[str, Any]:
     """Iterations and seconds to the loss that PyTorch has after 300 iterations, from the same start."""
     vgg, vector, start = starting_point()
-    vgg = prepare(vgg, layers=LAYERS)
     problem = make_problem(vgg, start, vector, jnp.array([0.4]), recipe=RECIPE)
-    recipe = RECIPE.replace(iterations=TORCH_ITERATIONS)
-    started = time.perf_counter()
-    seconds_of_iterations(vgg, problem, recipe, 1)
-    say(f"{vgg.name}: compiled in {time.perf_counter() - started:.1f} s")
-    value, z = torch_objective(vgg, problem.target, problem.square_norms), torch_images(start)
-    solver = torch.optim.LBFGS([z], lr=1, history_size=100, max_iter=1, tolerance_grad=0, tolerance_change=0)
-    losses: list[float] = []
+    begun = time.perf_counter()
+    seconds_an_iteration(vgg, problem, 1)
+    compilation = time.perf_counter() - begun
+    iterate = partial(torch_lbfgs.iterate, torch_loss(vgg, problem.target, problem.square_norms), start,
+                      mean=vgg.preprocess.mean, std=vgg.preprocess.std, iterations=TORCH_ITERATIONS)  # fmt: skip
+    in_pixels = math.inf if quick else min(loss for _, loss in iterate(scaled=False))
+    rival, theirs = iterate(scaled=True), []
+    ours: list[tuple[int, float, float]] = [(0, 0.0, math.inf)]  # iterations, seconds an iteration, loss
+    since = time.perf_counter()
 
-    def closure() -> Any:
-        solver.zero_grad()
-        loss = value(z)
-        loss.backward()
-        losses.append(loss.item())
-        return loss
+    def turn(progress: Progress) -> None:
+        """Takes our time, and gives PyTorch 20 iterations for 10 of ours."""
+        nonlocal since
+        passed = progress.iteration - ours[-1][0]
+        ours.append((progress.iteration, (time.perf_counter() - since) / passed, float(progress.objective[0])))
+        if progress.iteration % 10 == 0:
+            theirs.extend(itertools.islice(rival, 20))
+        if len(theirs) == TORCH_ITERATIONS and ours[-1][2] <= min(in_pixels, *(loss for _, loss in theirs)):
+            raise Enough
+        since = time.perf_counter()
 
-    ours, theirs = [], []
-    for i in range(TORCH_ITERATIONS):
-        started = time.perf_counter()
-        solver.step(closure)  # one iteration, one evaluation; its memory stays from step to step
-        theirs.append(time.perf_counter() - started)
-        if (i + 1) % (TORCH_ITERATIONS // turns) == 0:
-            ours.append(seconds_of_iterations(vgg, problem, recipe, 6))
-    history = reconstruct(vgg, problem, recipe=recipe).history[0]
-    reached = np.flatnonzero(history <= min(losses))
-    iterations = int(reached[0]) + 1 if len(reached) else None
-    a, b = statistics.median(ours), statistics.median(theirs)
+    with contextlib.suppress(Enough):
+        reconstruct(vgg, problem, recipe=RECIPE, every=every(), on_progress=turn)
+    del ours[0]
+    losses = [loss for _, loss in theirs]
+    reached = min(in_pixels, *losses)
+    iterations = next((iteration for iteration, _, loss in ours if loss <= reached), None)
+    a, b = statistics.median(seconds for _, seconds, _ in ours), statistics.median(seconds for seconds, _ in theirs)
     return {
         "network": vgg.name,
-        "history": history.tolist(),
-        "seconds": a,
-        "torch_history": losses,
-        "torch_seconds": b,
+        "compilation": compilation,
+        "loss": reached,
+        "unknown": "the network's units" if quick or min(losses) <= in_pixels else "[0, 1]",
         "iterations": iterations,
+        "seconds": a,
+        "torch_seconds": b,
         "ratio": iterations and iterations * a / (TORCH_ITERATIONS * b),
+        "start": abs(ours[0][2] / losses[0] - 1) if every() == 1 else None,
+        "curves": {
+            "dfi_jax": ([a * iteration for iteration, _, _ in ours], [loss for _, _, loss in ours]),
+            "PyTorch": ([b * i for i in range(1, 1 + len(losses))], losses),
+        },
     }
 
 
-def seconds_at(architecture: str, size: int, problems: int, count: int) -> float:
-    """Of an iteration of so many problems at once, all of them together."""
-    vgg = random_vgg(architecture)
-    recipe = RECIPE.replace(size=size, iterations=max(300, count + 2))
-    images = pictures(2, size)
-    phi = features(vgg, images, layers=LAYERS)
-    vector = {name: layer[1] - layer[0] for name, layer in phi.items()}
-    alphas = jnp.linspace(0.1, 0.5, problems)
-    problem = make_problem(vgg, jnp.repeat(images[:1], problems, axis=0), vector, alphas, recipe=recipe)
-    return seconds_of_iterations(vgg, problem, recipe, count)
+def problems_at(architecture: str, size: int, n: int) -> Any:
+    """One picture at n strengths, along a vector that is noise: it does for time."""
+    rng = np.random.default_rng(2)
+    shapes = feature_shapes(architecture, LAYERS, (size, size))
+    vector = {name: jnp.asarray(rng.standard_normal(shape, np.float32)) for name, shape in shapes.items()}
+    images = jnp.repeat(pictures(1, size), n, axis=0)
+    recipe = RECIPE.replace(size=size)
+    return make_problem(random_vgg(architecture), images, vector, jnp.linspace(0.1, 0.5, n), recipe=recipe)
 
 
-def peak_bytes(architecture: str, size: int) -> int:
-    """Of three iterations of one problem, in a process of their own."""
+def several(counts: tuple[int, ...], rounds: int) -> dict[int, list[float]]:
+    """Seconds an iteration and problem of so many VGG-19 problems at once, in turns; the first round compiles."""
+    vgg = random_vgg("vgg19")
+    problems = {n: problems_at("vgg19", SIZE, n) for n in counts}
+    seconds: dict[int, list[float]] = {n: [] for n in counts}
+    for i in range(rounds + 1):
+        for n, problem in problems.items():
+            at_once = min(n, largest_batch(vgg, RECIPE))  # of a longer queue so many are in flight
+            taken = seconds_an_iteration(vgg, problem, 6 if n == 1 else 2) / at_once
+            if i > 0:
+                seconds[n].append(taken)
+    return seconds
+
+
+def peak(architecture: str, size: int) -> tuple[int, float]:
+    """Bytes at the peak of three looks at one problem, and seconds an iteration, in a process of their own."""
     command = [sys.executable, __file__, "--peak-of", architecture, str(size)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return int(done.stdout)
+    whole = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=whole)
+    size_in_bytes, seconds = done.stdout.split()
+    return int(size_in_bytes), float(seconds)
 
 
 def report_peak(architecture: str, size: int) -> None:
-    """What `peak_bytes` asks a process."""
-    seconds_at(architecture, size, 1, 1)
-    statistics_of_device = jax.devices()[0].memory_stats()
-    if statistics_of_device:
-        print(statistics_of_device["peak_bytes_in_use"])
-    else:
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+    """What `peak` asks a process: of the device's memory, or on a CPU of the whole process."""
+    seconds = seconds_an_iteration(random_vgg(architecture), problems_at(architecture, size, 1), 1)
+    device = jax.devices()[0].memory_stats()
+    unit = 1 if sys.platform == "darwin" else 1024
+    print(device["peak_bytes_in_use"] if device else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, seconds)
 
 
 def machine() -> str:
@@ -323,7 +320,9 @@ def machine() -> str:
         cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    versions = f"jax {jax.__version__}" + (f", torch {torch.__version__}" if torch else "")
+    versions = f"jax {jax.__version__}"
+    if HAS_TORCH:
+        versions += f", torch {torch_lbfgs.torch.__version__} on {torch_lbfgs.DEVICE}, float32 without TF32"
     return (
         f"{jax.devices()[0].device_kind}; {cpu}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}"
     )
@@ -336,24 +335,26 @@ def plot(path: Path, sizes: dict[int, float], run: dict[str, Any] | None) -> Non
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.loglog(list(sizes), list(sizes.values()), "o-")
-    left.set(xlabel="height and width, pixels", ylabel="seconds an iteration", title="random VGG-19")
+    left.set(xlabel="height and width, pixels", ylabel="seconds an iteration", title="random vgg19")
     if run is not None:
-        for name, history, seconds in (
-            ("dfi_jax", "history", "seconds"),
-            ("PyTorch", "torch_history", "torch_seconds"),
-        ):
-            right.plot(np.arange(1, 1 + len(run[history])) * run[seconds], run[history], label=name)
-        right.axhline(min(run["torch_history"]), color="gray", linewidth=0.5)
-        low = min(run["history"])
-        right.set(xlabel="seconds", ylabel="objective", ylim=(0.98 * low, 1.2 * low), title=run["network"])
+        for name, (seconds, losses) in run["curves"].items():
+            right.plot(seconds, losses, label=name)
+        right.axhline(run["loss"], color="gray", linewidth=0.5)
+        right.set(xlabel="seconds", ylabel="objective", title=run["network"])
+        right.set_ylim(0.98 * run["loss"], 1.2 * run["loss"])
         right.legend()
     figure.savefig(path, dpi=120)
+
+
+def table(*rows: str) -> list[str]:
+    """Its lines; the first row is its head."""
+    return ["", rows[0], "| --- " * (rows[0].count("|") - 1) + "|", *rows[1:]]
 
 
 def main() -> None:
     """Measures one thing after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions and sizes: under five minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, sizes and networks")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--plot", type=Path, help="an image file for the curves")
     parser.add_argument("--peak-of", nargs=2, metavar=("ARCHITECTURE", "SIZE"), help=argparse.SUPPRESS)
@@ -362,51 +363,57 @@ def main() -> None:
         report_peak(arguments.peak_of[0], int(arguments.peak_of[1]))
         return
     quick = arguments.quick
-    if torch is not None:
-        torch.set_num_threads(os.cpu_count() or 1)
-    lines = [f"Machine: {machine()}", ""]
-    lines += [
-        "| value and gradient, 200 × 200 | ours, s | PyTorch, s | PyTorch over ours |",
-        "| --- | --- | --- | --- |",
-    ]
-    cases = [("vgg19", 1)] if quick else [("vgg19", 1), ("vgg19", 5), ("vgg16", 1), ("vgg16", 5)]
     found: dict[str, Any] = {}
-    for architecture, n in cases:
-        row, seconds, speedup = step(architecture, n, 12 if n == 1 else 6)
-        lines.append(row)
-        if (architecture, n) == ("vgg19", 1):
-            found["step_speedup"], found["gflops"] = speedup, flops("vgg19", SIZE) / seconds / 1e9
-            found["gemm_gflops"] = gemm_gflops(12)
-    rates = f"{found['gflops']:.0f} GFLOP/s of direct convolution; a matrix product has {found['gemm_gflops']:.0f}."
-    lines += ["", f"VGG-19, one image: {rates}"]
+
+    say("memory")  # first, as this process doesn't hold a device yet
+    peaks = {name: peak(name, 1000) for name in (("vgg19",) if quick else ("vgg19", "vgg16"))}
+    found["peak_bytes_1000"], seconds_1000 = peaks["vgg19"]
+    lines = [f"Machine: {machine()}"]
+
+    say("value and gradient")
+    cases = [("vgg19", 1)] if quick else [("vgg19", 1), ("vgg19", 5), ("vgg16", 1), ("vgg16", 5)]
+    steps = {case: step(*case, 12 if case[1] == 1 else 6) for case in cases}
+    _, seconds, found["step_speedup"] = steps["vgg19", 1]
+    found["gflops"], found["gemm_gflops"] = flops("vgg19", SIZE) / seconds / 1e9, gigaflops_of_a_product(12)
+    head = "| value and gradient, 200 × 200 | ours, s | PyTorch, s | PyTorch over ours | value, gradient differ by |"
+    lines += table(head, *(row for row, _, _ in steps.values()))
+    lines += ["", f"VGG-19, one image: {found['gflops']:.0f} GFLOP/s, counted as direct convolution does; a matrix "
+                  f"product of 2048 × 2048 has {found['gemm_gflops']:.0f}."]  # fmt: skip
 
     say("to PyTorch's loss")
-    run = time_to_loss(4 if quick else 10) if torch is not None else None
+    run = time_to_loss(quick) if HAS_TORCH else None
     found["loss_time_ratio"] = run and run["ratio"]
     if run is not None:
-        took = f"{run['iterations']} of {run['seconds']:.3f} s" if run["iterations"] else "more than 300"
-        theirs = f"{min(run['torch_history']):.5f} after 300 iterations of {run['torch_seconds']:.3f} s"
+        iterations = run["iterations"] or f"more than {ITERATIONS}"
         ratio = f"{run['ratio']:.2f}" if run["ratio"] else "none"
-        lines += ["", f"{run['network']}: PyTorch is at {theirs}; we are there after {took}: ratio of times {ratio}."]
+        lines += table("| to a loss | iterations | s an iteration |",
+                       f"| PyTorch | {TORCH_ITERATIONS} | {run['torch_seconds']:.3f} |",
+                       f"| ours | {iterations} | {run['seconds']:.3f} |")  # fmt: skip
+        lines += ["", f"The network is {run['network']}, the loss {run['loss']:.5f}, PyTorch's unknown an image in "
+                      f"{run['unknown']}. Our time over PyTorch's: {ratio}; compilation, {run['compilation']:.0f} s, "
+                      f"is not counted."]  # fmt: skip
+        if run["start"] is not None:
+            lines[-1] += f" At the start the two losses differ by {run['start']:.0e} of them."
 
     say("several at once")
-    lines += ["", "| problems at once, VGG-19 | s an iteration | s an image |", "| --- | --- | --- |"]
-    for n in (1, 5) if quick else (1, 5, 25):
-        seconds = seconds_at("vgg19", SIZE, n, 8 if n == 1 else 4)
-        found[f"_{n}"] = seconds
-        lines.append(f"| {n} | {seconds:.3f} | {seconds / n:.3f} |")
-    found["sweep_ratio"] = found.pop("_5") / found.pop("_1")
-    found.pop("_25", None)
+    seconds_of = several((1, 5) if quick else (1, 5, 25), 3 if quick else 5)
+    ratios = [5 * five / one for one, five in zip(seconds_of[1], seconds_of[5], strict=True)]
+    found["sweep_ratio"] = statistics.median(ratios)
+    lines += table("| problems at once, VGG-19 | s an iteration and problem |",
+                   *(f"| {n} | {spread(seconds)} |" for n, seconds in seconds_of.items()))  # fmt: skip
+    lines += ["", f"Five take {spread(ratios)} times one."]
 
     say("sizes")
-    sizes = {size: seconds_at("vgg19", size, 1, 4)
-             for size in ((100, 200, 400) if quick else (100, 200, 400, 600, 800, 1000))}  # fmt: skip
+    sizes = {SIZE: statistics.median(seconds_of[1]), 1000: seconds_1000}
+    for size in (100,) if quick else (100, 400, 600, 800):
+        sizes[size] = seconds_an_iteration(random_vgg("vgg19"), problems_at("vgg19", size, 1), 4)
+    sizes = dict(sorted(sizes.items()))
     found["pixels_exponent"] = float(np.polyfit(2 * np.log(list(sizes)), np.log(list(sizes.values())), 1)[0])
-    found["peak_bytes_1000"] = peak_bytes("vgg19", 1000)
-    lines += ["", "| height and width | s an iteration |", "| --- | --- |"]
-    lines += [f"| {size} | {seconds:.3f} |" for size, seconds in sizes.items()]
-    peak = f"{found['peak_bytes_1000'] / 1e9:.2f} GB at 1000 × 1000"
-    lines += ["", f"Seconds grow as pixels to the power {found['pixels_exponent']:.2f}; peak memory is {peak}."]
+    lines += table("| height and width, VGG-19 | s an iteration |",
+                   *(f"| {size} | {seconds:.3f} |" for size, seconds in sizes.items()))  # fmt: skip
+    most = ", ".join(f"{name} {size_in_bytes / 1e9:.2f} GB" for name, (size_in_bytes, _) in peaks.items())
+    exponent = f"Seconds grow as pixels to the power {found['pixels_exponent']:.2f}."
+    lines += ["", f"{exponent} Peak memory at 1000 × 1000: {most}."]
     if arguments.plot:
         plot(arguments.plot, sizes, run)
     print(json.dumps(found) if arguments.json else "\n".join(lines))
