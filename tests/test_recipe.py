@@ -32,7 +32,7 @@ def test_chainer_dfi_weighs_total_variation_as_its_formula():
         ("tv_weight", -1.0), ("tv_weight", float("nan")), ("tv_beta", 0.5), ("layers", ()), ("layers", ["conv1_1"]),
         ("layers", ("conv1_1", "conv1_1")), ("layers", (3,)), ("size", 8), ("size", 200.0), ("size", True),
         ("init", "zero"), ("noise_seed", -1), ("bounds", "box"), ("solver", "sgd"), ("iterations", 0),
-        ("tolerance", -0.1), ("memory", 0), ("relaxation", 0.0), ("preconditioner", "fourier"), ("learning_rate", 0.0),
+        ("tolerance", -0.1), ("memory", 0), ("spectrum_power", float("inf")), ("learning_rate", 0.0),
         ("postprocess", ("sharpen",)), ("postprocess", ("match_color", "match_color")),
         ("postprocess", ("transfer_difference", "match_color")),
     ],
