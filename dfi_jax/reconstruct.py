@@ -178,7 +178,8 @@ def stream(
     vgg = parallel.replicate(vgg, mesh)
     places = {place: i for place, (i, _) in enumerate(first)}
     filled = [single for _, single in first] + [first[-1][1]] * (-len(first) % devices)
-    problem = parallel.shard(jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *filled), mesh)
+    # a copy: of a single problem `concatenate` gives the caller's own arrays, and places are filled in donated ones
+    problem = parallel.shard(jax.tree.map(lambda *leaves: jnp.array(jnp.concatenate(leaves)), *filled), mesh)
     run = _begin(problem, recipe=recipe)
     run = parallel.shard(run._replace(done=jnp.arange(len(filled)) >= len(first)), mesh)
     passed, remaining = 0, recipe.iterations

@@ -172,6 +172,15 @@ def test_a_problem_that_stops_early_leaves_its_place_to_the_next(vgg, images):
     np.testing.assert_allclose(found[1].images, alone.images, atol=1e-3)
 
 
+def test_a_queue_one_at_a_time_leaves_its_problems_as_they_were(vgg, images, vector):
+    recipe = RECIPE.replace(iterations=3)
+    alphas = jnp.full(1, 0.3)
+    problems = [make_problem(vgg, images[i : i + 1], vector, alphas, recipe=recipe) for i in range(2)]
+    before = jax.tree.map(np.array, problems)
+    assert len(list(stream(vgg, problems, recipe=recipe, batch_size=1))) == 2
+    jax.tree.map(np.testing.assert_array_equal, problems, before)
+
+
 def test_an_empty_queue_gives_nothing(vgg):
     assert list(stream(vgg, [], recipe=RECIPE)) == []
 
