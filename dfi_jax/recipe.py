@@ -73,7 +73,7 @@ class Recipe:
     solver: Solver = "lbfgs"
     iterations: int = 100
     tolerance: float = 0.0
-    memory: int = 20
+    memory: int = 30
     spectrum_power: float = 0.5
     learning_rate: float = 0.02
     postprocess: tuple[Step, ...] = ("transfer_difference",)

@@ -6,25 +6,17 @@ and its own end, so a batch gives the same images as its problems one by one, to
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from dfi_jax import parallel
-from dfi_jax.objective import objective
+from dfi_jax import descent, parallel
 from dfi_jax.problem import Problem, check_network, make_problem, problem_bytes
 from dfi_jax.recipe import Recipe
-from dfi_jax.solver import make_solver, to_image
 from dfi_jax.vgg import VGG, Features, prepare
-
-WINDOW = 10
-"""Iterations over which progress is measured against a recipe's `tolerance`."""
 
 PREPARE_FROM = 300
 """Iterations, of all problems together, from which `vgg.prepare` pays: what it makes takes 18 seconds longer to compile
@@ -80,19 +72,6 @@ class InFlight(NamedTuple):
     iterations: Int[np.ndarray, " s"]
     objective: Float[np.ndarray, " s"]
     images: Float[np.ndarray, "s h w 3"]
-
-
-class _Run(NamedTuple):
-    """The state of a batch of runs, each independent of the others."""
-
-    unknown: Float[Array, "n h w 3"]
-    solver: Any
-    best: Float[Array, "n h w 3"]
-    value: Float[Array, " n"]
-    earlier: Float[Array, " n"]
-    history: Float[Array, "n i"]
-    iterations: Int[Array, " n"]
-    done: Bool[Array, " n"]
 
 
 def reconstruct(
@@ -180,13 +159,13 @@ def stream(
     filled = [single for _, single in first] + [first[-1][1]] * (-len(first) % devices)
     # a copy: of a single problem `concatenate` gives the caller's own arrays, and places are filled in donated ones
     problem = parallel.shard(jax.tree.map(lambda *leaves: jnp.array(jnp.concatenate(leaves)), *filled), mesh)
-    run = _begin(problem, recipe=recipe)
+    run = descent.begin(problem, recipe=recipe)
     run = parallel.shard(run._replace(done=jnp.arange(len(filled)) >= len(first)), mesh)
     passed, remaining = 0, recipe.iterations
     finished: list[tuple[int, Reconstruction]] = []
     while places:
         steps = min(every - passed % every, remaining) if passed else 1
-        run = _advance(vgg, problem, run, steps, recipe=recipe, mesh=mesh)
+        run = descent.advance(vgg, problem, run, steps, clock=passed, recipe=recipe, mesh=mesh)
         passed += steps
         yield from finished  # while the devices are at work
 
@@ -201,11 +180,13 @@ def stream(
             one = jax.tree.map(lambda leaf, place=place: leaf[place : place + 1], seen)
             finished.append((places.pop(place), one._replace(history=one.history[:, : ran.pop(place)])))
             for i, single in itertools.islice(queue, 1):
-                problem, run = parallel.shard(_place(problem, run, single, jnp.asarray(place), recipe=recipe), mesh)
+                problem, run = parallel.shard(
+                    descent.place(problem, run, single, jnp.asarray(place), recipe=recipe), mesh
+                )
                 places[place], ran[place] = i, 0
         remaining = recipe.iterations - max(ran.values(), default=0)
         if devices == 1 and 0 < len(places) <= len(done) // 2:
-            problem, run = _keep(problem, run, jnp.array(list(places)))
+            problem, run = descent.keep(problem, run, jnp.array(list(places)))
             places = dict(enumerate(places.values()))
     yield from finished
 
@@ -270,102 +251,3 @@ def sweep(
 
 def _bounded(images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
     return jnp.clip(images, 0, 1)
-
-
-@partial(jax.jit, static_argnames="recipe")
-def _begin(problem: Problem, *, recipe: Recipe) -> _Run:
-    n = problem.start.shape[0]
-    unknown = jnp.zeros_like(problem.start)
-    infinite = jnp.full(n, jnp.inf, jnp.float32)
-    return _Run(
-        unknown=unknown,
-        solver=jax.vmap(make_solver(recipe).init)(unknown),
-        best=problem.start,
-        value=infinite,
-        earlier=infinite,
-        history=jnp.zeros((n, recipe.iterations)),
-        iterations=jnp.zeros(n, jnp.int32),
-        done=jnp.zeros(n, bool),
-    )
-
-
-@partial(jax.jit, static_argnames="recipe", donate_argnums=(0, 1))
-def _place(
-    problem: Problem, run: _Run, single: Problem, slot: Int[Array, ""], *, recipe: Recipe
-) -> tuple[Problem, _Run]:
-    """The batch with a problem at its beginning in one place."""
-    fresh = (single, _begin(single, recipe=recipe))
-    return jax.tree.map(lambda all_of_them, one: all_of_them.at[slot].set(one[0]), (problem, run), fresh)
-
-
-@jax.jit
-def _keep(problem: Problem, run: _Run, slots: Int[Array, " s"]) -> tuple[Problem, _Run]:
-    """A smaller batch, of some places alone."""
-    return jax.tree.map(lambda leaf: leaf[slots], (problem, run))
-
-
-def _advance(vgg: VGG, problem: Problem, run: _Run, steps: int, *, recipe: Recipe, mesh: Mesh) -> _Run:
-    """So many iterations.
-
-    On an accelerator they are one compiled loop. On a CPU the loop is Python's: inside of one XLA lowers convolutions
-    another way, and a step takes 4 times as long (VGG-16, 200 × 200, jax 0.10.2, 2 cores).
-    """
-    if jax.default_backend() != "cpu":
-        return _steps(vgg, problem, run, jnp.asarray(steps), recipe=recipe, mesh=mesh)
-    for _ in range(steps):
-        run = _step(vgg, problem, run, recipe=recipe, mesh=mesh)
-    return run
-
-
-@partial(jax.jit, static_argnames=("recipe", "mesh"), donate_argnums=2)
-def _steps(vgg: VGG, problem: Problem, run: _Run, steps: Int[Array, ""], *, recipe: Recipe, mesh: Mesh) -> _Run:
-    def steps_here(vgg: VGG, problem: Problem, run: _Run, steps: Int[Array, ""]) -> _Run:
-        return jax.lax.fori_loop(0, steps, lambda _, run: _iterate(vgg, problem, run, recipe=recipe), run)
-
-    return parallel.on_each(steps_here, mesh, replicated=(True, False, False, True))(vgg, problem, run, steps)
-
-
-@partial(jax.jit, static_argnames=("recipe", "mesh"), donate_argnums=2)
-def _step(vgg: VGG, problem: Problem, run: _Run, *, recipe: Recipe, mesh: Mesh) -> _Run:
-    step_here = partial(_iterate, recipe=recipe)
-    return parallel.on_each(step_here, mesh, replicated=(True, False, False))(vgg, problem, run)
-
-
-def _iterate(vgg: VGG, problem: Problem, run: _Run, *, recipe: Recipe) -> _Run:
-    """One iteration of every problem that isn't done."""
-
-    def total(unknown: Array) -> tuple[Array, tuple[Array, Array]]:
-        images = to_image(unknown, problem.start, power=recipe.spectrum_power if recipe.solver == "lbfgs" else 0.0)
-        seen = images
-        penalty = jnp.zeros(())
-        if recipe.bounds == "valid":
-            seen = _bounded(images)
-            penalty = jnp.sum(jnp.square(images - seen), axis=(1, 2, 3))
-        values = objective(vgg, seen, problem.target, problem.square_norms, recipe=recipe) + penalty
-        return values.sum(), (values, seen)
-
-    (_, (values, images)), gradient = jax.value_and_grad(total, has_aux=True)(run.unknown)
-    updates, solver = jax.vmap(partial(_update, make_solver(recipe)))(gradient, run.solver, run.unknown, values)
-    better = ~run.done & (values < run.value)
-    value = jnp.where(better, values, run.value)
-    iterations = run.iterations + ~run.done
-    measured = iterations % WINDOW == 0
-    stalled = measured & (recipe.tolerance > 0) & (value >= (1 - recipe.tolerance) * run.earlier)
-    return _Run(
-        unknown=_where(run.done, run.unknown, optax.apply_updates(run.unknown, updates)),
-        solver=jax.tree.map(partial(_where, run.done), run.solver, solver),
-        best=_where(better, images, run.best),
-        value=value,
-        earlier=jnp.where(measured, value, run.earlier),
-        history=jnp.where(jnp.arange(recipe.iterations) == run.iterations[:, None], value[:, None], run.history),
-        iterations=iterations,
-        done=run.done | stalled | (iterations == recipe.iterations),
-    )
-
-
-def _update(solver: Any, gradient: Array, state: Any, unknown: Array, value: Array) -> tuple[Array, Any]:
-    return solver.update(gradient, state, unknown, value=value)
-
-
-def _where(condition: Bool[Array, " n"], yes: Array, no: Array) -> Array:
-    return jnp.where(condition.reshape(-1, *[1] * (yes.ndim - 1)), yes, no)

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from dfi_jax.recipe import Recipe
-from dfi_jax.solver import make_solver, safeguard, spectrum_scale, to_image
+from dfi_jax.solver import lbfgs, make_solver, spectrum_scale, to_image
 
 
 def minimise(function, start, *, iterations, recipe=None):
@@ -14,9 +14,9 @@ def minimise(function, start, *, iterations, recipe=None):
     value_and_gradient = jax.jit(jax.value_and_grad(function))
     update = jax.jit(solver.update)
     point, state, accepted = start, solver.init(start), []
-    for _ in range(iterations):
+    for clock in range(iterations):
         value, gradient = value_and_gradient(point)
-        step, state = update(gradient, state, point, value=value)
+        step, state = update(gradient, state, point, value=value, clock=clock)
         accepted.append(float(state.value))
         point = optax.apply_updates(point, step)
     return np.array(accepted), state.params
@@ -52,11 +52,11 @@ def test_a_step_into_what_is_not_finite_is_taken_back():
     np.testing.assert_allclose(found, 0.01, rtol=1e-2)
 
 
-def test_the_safeguard_shortens_to_the_minimum_of_the_parabola():
-    solver = safeguard(optax.scale(-1.0))  # the step from x is −f′(x); of f = 2x² it lands as far out as it began × 3
-    state, point = solver.init(jnp.ones(1)), jnp.ones(1)
-    for expected in (-3.0, 0.0):  # the parabola through f is f itself, and its minimum is at a quarter of the step
-        step, state = solver.update(4 * point, state, point, value=2 * point[0] ** 2)
+def test_a_step_is_shortened_to_the_minimum_of_the_parabola():
+    solver = lbfgs(3)  # a first step is of length 1, and of f = 50x² it goes from 0.2 far beyond 0
+    state, point = solver.init(jnp.full(1, 0.2)), jnp.full(1, 0.2)
+    for clock, expected in enumerate((-0.8, 0.0)):  # the parabola through f is f itself, and its minimum is at 0
+        step, state = solver.update(100 * point, state, point, value=50 * point[0] ** 2, clock=clock)
         point = point + step
         assert point[0] == pytest.approx(expected, abs=1e-6)
 
@@ -65,16 +65,63 @@ def test_after_three_rejections_the_memory_is_dropped():
     solver = make_solver(Recipe())
     point = jnp.array([1.0, 2.0])
     state = solver.init(point)
-    for x in (point, point - 0.5):  # of f = ‖x‖²/2
-        _, state = solver.update(x, state, x, value=jnp.sum(x**2) / 2)
-    held = sum(float(jnp.abs(leaf).sum()) for leaf in jax.tree.leaves(state.inner[0].diff_params_memory))
-    assert held > 0
+    for clock, x in enumerate((point, point - 0.5)):  # of f = ‖x‖²/2
+        _, state = solver.update(x, state, x, value=jnp.sum(x**2) / 2, clock=clock)
+    assert state.held.sum() == 1
     for rejected in (1, 2, 3):
-        _, state = solver.update(jnp.full(2, jnp.nan), state, point, value=jnp.asarray(jnp.nan))
+        nan = jnp.full(2, jnp.nan)
+        _, state = solver.update(nan, state, point, value=jnp.asarray(jnp.nan), clock=1 + rejected)
         assert state.rejected == rejected
-    assert not np.any(state.inner[0].diff_params_memory)
+    assert not state.held.any()
     np.testing.assert_allclose(state.params, point - 0.5)
     np.testing.assert_array_less(0, -np.vdot(state.gradient, state.direction))
+
+
+def two_loops(steps, changes, gradient):
+    """H·gradient by the recursion of Nocedal and Wright, algorithm 7.4, in float64; pairs oldest first."""
+    q, alphas = gradient.astype(np.float64), []
+    for s, y in reversed(list(zip(steps, changes, strict=True))):
+        alphas.append(s @ q / (s @ y))
+        q = q - alphas[-1] * y
+    if steps:
+        q = q * (steps[-1] @ changes[-1]) / (changes[-1] @ changes[-1])
+    for s, y, alpha in zip(steps, changes, reversed(alphas), strict=True):
+        q = q + (alpha - y @ q / (s @ y)) * s
+    return q
+
+
+@pytest.mark.parametrize("rejections", [(), (4, 9)])
+def test_a_direction_is_that_of_the_two_loop_recursion(rejections):
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(9, 9))
+    matrix = root @ root.T + np.eye(9)
+    solver = lbfgs(4)
+    at = rng.normal(size=9)
+    state, steps, last = solver.init(jnp.asarray(at, jnp.float32)), [], None
+    value = 100.0
+    for clock in range(12):  # points of no solver's choosing; only the newest pairs in the ring of four count
+        refused = clock in rejections
+        gradient = matrix @ at
+        value = value + 1 if refused else value - 1
+        _, state = solver.update(
+            jnp.asarray(gradient, jnp.float32),
+            state,
+            jnp.asarray(at, jnp.float32),
+            value=jnp.float32(value),
+            clock=clock,
+        )
+        if refused:
+            steps.append(None)
+            value -= 2
+        else:
+            if clock > 0:
+                steps.append((at - last[0], gradient - last[1]))
+            last = (at, gradient)
+            pairs = [pair for pair in steps[-4:] if pair is not None]
+            if pairs:
+                expected = -two_loops(*zip(*pairs, strict=True), gradient)
+                np.testing.assert_allclose(state.direction, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+        at = at + rng.normal(size=9) * 0.3
 
 
 def test_problems_under_vmap_are_solved_as_one_by_one():
@@ -82,17 +129,17 @@ def test_problems_under_vmap_are_solved_as_one_by_one():
     scales = jnp.array([1.0, 30.0, 1000.0])
     starts = jnp.asarray(np.random.default_rng(0).normal(size=(3, 5)), jnp.float32)
 
-    def step(scale, point, state):
+    def step(scale, point, state, clock):
         value, gradient = jax.value_and_grad(lambda x: scale * rosenbrock(x) / 100)(point)
-        update, state = solver.update(gradient, state, point, value=value)
+        update, state = solver.update(gradient, state, point, value=value, clock=clock)
         return point + update, state
 
     batch, batch_state = starts, jax.vmap(solver.init)(starts)
     singles = [(start, solver.init(start)) for start in starts]
-    single_step, batch_step = jax.jit(step), jax.jit(jax.vmap(step))
-    for _ in range(15):
-        batch, batch_state = batch_step(scales, batch, batch_state)
-        singles = [single_step(scale, *single) for scale, single in zip(scales, singles, strict=True)]
+    single_step, batch_step = jax.jit(step), jax.jit(jax.vmap(step, in_axes=(0, 0, 0, None)))
+    for clock in range(15):
+        batch, batch_state = batch_step(scales, batch, batch_state, clock)
+        singles = [single_step(scale, *single, clock) for scale, single in zip(scales, singles, strict=True)]
     for i, (_, state) in enumerate(singles):
         assert batch_state.value[i] == pytest.approx(float(state.value), rel=1e-3)
 
@@ -102,7 +149,7 @@ def test_adam_lowers_its_objective():
     point = jnp.full(3, 2.0)
     state = solver.init(point)
     for _ in range(200):
-        step, state = solver.update(2 * point, state, point, value=jnp.sum(point**2))
+        step, state = solver.update(2 * point, state, point, value=jnp.sum(point**2), clock=0)
         point = point + step
     np.testing.assert_allclose(point, 0, atol=1e-2)
 
