@@ -14,22 +14,28 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from dfi_jax import parallel
-from dfi_jax.objective import objective
+from dfi_jax import parallel, preconditioner
+from dfi_jax.objective import feature_loss, objective
 from dfi_jax.problem import Problem
 from dfi_jax.recipe import Recipe
-from dfi_jax.solver import make_solver, to_image
+from dfi_jax.solver import make_solver
 from dfi_jax.vgg import VGG
 
 WINDOW = 10
 """Iterations over which progress is measured against a recipe's `tolerance`."""
+
+PENALTY = 0.01
+"""Of the sum of squares by which pixels leave [0, 1], over the loss of features that are all zero. The network sees
+them clipped, so the penalty only calls them back, and it should be no stiffer than the loss: at 1 the default recipe
+needs half as many iterations again (`experiments/solver.py`)."""
 
 
 class Descent(NamedTuple):
     """The state of a batch; every leaf has the batch as its first axis.
 
     Attributes:
-      unknown: where the next evaluation is, as `solver.to_image` takes it.
+      unknown: where the next evaluation is, as `preconditioner.to_image` takes it, or z − start without one.
+      places: as `preconditioner.places` gives them.
       solver: its state.
       best: the best images so far.
       value: the objective there.
@@ -40,6 +46,7 @@ class Descent(NamedTuple):
     """
 
     unknown: Float[Array, "n h w 3"]
+    places: Float[Array, "n h w 1"]
     solver: Any
     best: Float[Array, "n h w 3"]
     value: Float[Array, " n"]
@@ -57,6 +64,7 @@ def begin(problem: Problem, *, recipe: Recipe) -> Descent:
     infinite = jnp.full(n, jnp.inf, jnp.float32)
     return Descent(
         unknown=unknown,
+        places=preconditioner.places(problem.start),
         solver=jax.vmap(make_solver(recipe).init)(unknown),
         best=problem.start,
         value=infinite,
@@ -119,13 +127,16 @@ def _iterate(vgg: VGG, problem: Problem, now: Descent, clock: Int[Array, ""], *,
     """One evaluation of every problem, and the solver's step from it."""
 
     def total(unknown: Array) -> tuple[Array, tuple[Array, Array]]:
-        images = to_image(unknown, problem.start, power=recipe.spectrum_power if recipe.solver == "lbfgs" else 0.0)
+        images = _image(unknown, problem.start, now.places, recipe=recipe)
         seen = images
-        penalty = jnp.zeros(())
+        outside = jnp.zeros(())
         if recipe.bounds == "valid":
             seen = jnp.clip(images, 0, 1)
-            penalty = jnp.sum(jnp.square(images - seen), axis=(1, 2, 3))
-        values = objective(vgg, seen, problem.target, problem.square_norms, recipe=recipe) + penalty
+            outside = jnp.sum(jnp.square(images - seen), axis=(1, 2, 3))
+        values = objective(vgg, seen, problem.target, problem.square_norms, recipe=recipe)
+        nothing = jax.tree.map(jnp.zeros_like, problem.target)
+        unit = feature_loss(nothing, problem.target, problem.square_norms, loss=recipe.loss)
+        values = values + PENALTY * unit * outside
         return values.sum(), (values, seen)
 
     (_, (values, images)), gradient = jax.value_and_grad(total, has_aux=True)(now.unknown)
@@ -136,7 +147,7 @@ def _iterate(vgg: VGG, problem: Problem, now: Descent, clock: Int[Array, ""], *,
     iterations = now.iterations + ~now.done
     measured = iterations % WINDOW == 0
     stalled = measured & (recipe.tolerance > 0) & (value >= (1 - recipe.tolerance) * now.earlier)
-    return Descent(
+    return now._replace(
         unknown=optax.apply_updates(now.unknown, updates),
         solver=solver,  # of those that are done as well: to keep theirs would copy all pairs
         best=_where(better, images, now.best),
@@ -146,6 +157,12 @@ def _iterate(vgg: VGG, problem: Problem, now: Descent, clock: Int[Array, ""], *,
         iterations=iterations,
         done=now.done | stalled | (iterations == recipe.iterations),
     )
+
+
+def _image(unknown: Array, start: Array, places: Array, *, recipe: Recipe) -> Float[Array, "n h w 3"]:
+    if recipe.solver == "lbfgs" and recipe.preconditioner == "vgg":
+        return preconditioner.to_image(unknown, start, places)
+    return start + unknown
 
 
 def _solve(

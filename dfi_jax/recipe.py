@@ -17,6 +17,7 @@ Loss = Literal["sum_squares", "mean_squares", "relative"]
 Init = Literal["image", "noise", "previous"]
 Bounds = Literal["none", "valid"]
 Solver = Literal["lbfgs", "adam"]
+Preconditioner = Literal["none", "vgg"]
 Step = Literal["match_color", "cancel_residual", "transfer_difference", "mask"]
 
 
@@ -48,7 +49,9 @@ class Recipe:
       iterations: evaluations of the objective and its gradient, at most.
       tolerance: a problem is done when ten iterations lower its objective by less than this fraction; 0 never stops.
       memory: pairs that L-BFGS remembers.
-      spectrum_power: L-BFGS works on an image spectrum scaled by 1/frequency to this power; 0 is on pixels.
+      relaxation: what L-BFGS's steps are multiplied by.
+      preconditioner: L-BFGS works on pixels (`none`), or on frequencies, colours and places scaled as they matter to a
+        VGG (`vgg`, `preconditioner.to_image`).
       learning_rate: of Adam, on images in [0, 1].
       postprocess: steps in order, each once: `match_color` gives every channel the original's mean and deviation;
         `cancel_residual` also reconstructs α = 0 and subtracts its error; `transfer_difference` adds z − x, resized,
@@ -73,8 +76,9 @@ class Recipe:
     solver: Solver = "lbfgs"
     iterations: int = 100
     tolerance: float = 0.0
-    memory: int = 30
-    spectrum_power: float = 0.5
+    memory: int = 20
+    relaxation: float = 1.3
+    preconditioner: Preconditioner = "vgg"
     learning_rate: float = 0.02
     postprocess: tuple[Step, ...] = ("transfer_difference",)
 
@@ -82,12 +86,13 @@ class Recipe:
         for field in dataclasses.fields(self):
             _check_type(field.name, getattr(self, field.name), field.type)
         least = {"tv_weight": 0, "tv_beta": 1, "size": 16, "iterations": 1, "tolerance": 0, "memory": 1,
-                 "spectrum_power": 0, "noise_seed": 0}  # fmt: skip
+                 "noise_seed": 0}  # fmt: skip
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise InputError(f"recipe: {name} is {getattr(self, name)}; it should be {bound} or more.")
-        if self.learning_rate <= 0:
-            raise InputError(f"recipe: learning_rate is {self.learning_rate}; it should be more than 0.")
+        for name in ("learning_rate", "relaxation"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"recipe: {name} is {getattr(self, name)}; it should be more than 0.")
         for name in ("layers", "postprocess"):
             if len(set(getattr(self, name))) != len(getattr(self, name)):
                 raise InputError(f"recipe: {name} names one of {', '.join(getattr(self, name))} twice.")
@@ -136,7 +141,8 @@ RECIPES = {
         bounds="none",
         iterations=1000,
         memory=5,
-        spectrum_power=0.0,
+        relaxation=1.0,
+        preconditioner="none",
         postprocess=("match_color", "cancel_residual", "transfer_difference"),
     ),
 }

@@ -7,7 +7,7 @@ from jaxtyping import install_import_hook
 # before the package is imported; recipe.py checks its own fields, with errors for its users, and is left to do so
 _CHECKED = (
     "attribute batch cache conv data descent edit faces features files image objective parallel postprocess "
-    "probes problem reconstruct report solver vgg weights"
+    "preconditioner probes problem reconstruct report solver vgg weights"
 )
 install_import_hook([f"dfi_jax.{module}" for module in _CHECKED.split()], "beartype.beartype")
 

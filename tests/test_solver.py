@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from dfi_jax.recipe import Recipe
-from dfi_jax.solver import lbfgs, make_solver, spectrum_scale, to_image
+from dfi_jax.solver import lbfgs, make_solver
 
 
 def minimise(function, start, *, iterations, recipe=None):
@@ -95,7 +95,7 @@ def test_a_direction_is_that_of_the_two_loop_recursion(rejections):
     rng = np.random.default_rng(0)
     root = rng.normal(size=(9, 9))
     matrix = root @ root.T + np.eye(9)
-    solver = lbfgs(4)
+    solver = lbfgs(4, relaxation=1.3)
     at = rng.normal(size=9)
     state, steps, last = solver.init(jnp.asarray(at, jnp.float32)), [], None
     value = 100.0
@@ -119,7 +119,7 @@ def test_a_direction_is_that_of_the_two_loop_recursion(rejections):
             last = (at, gradient)
             pairs = [pair for pair in steps[-4:] if pair is not None]
             if pairs:
-                expected = -two_loops(*zip(*pairs, strict=True), gradient)
+                expected = -1.3 * two_loops(*zip(*pairs, strict=True), gradient)
                 np.testing.assert_allclose(state.direction, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
         at = at + rng.normal(size=9) * 0.3
 
@@ -152,21 +152,3 @@ def test_adam_lowers_its_objective():
         step, state = solver.update(2 * point, state, point, value=jnp.sum(point**2), clock=0)
         point = point + step
     np.testing.assert_allclose(point, 0, atol=1e-2)
-
-
-@pytest.mark.parametrize("size", [(16, 16), (15, 20)])
-def test_an_image_is_its_start_and_the_scaled_spectrum_of_the_unknown(size):
-    rng = np.random.default_rng(0)
-    unknown, start = rng.normal(size=(2, *size, 3)), rng.random((2, *size, 3))
-    frequency = np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.fftfreq(size[1])[None])
-    half = np.maximum(frequency, 1 / max(size))[:, : size[1] // 2 + 1] ** -0.5  # what a real FFT keeps
-    full = np.maximum(frequency, 1 / max(size)) ** -0.5 / np.sqrt(np.mean(half**2))
-    expected = start + np.fft.ifft2(full[..., None] * np.fft.fft2(unknown, axes=(1, 2)), axes=(1, 2)).real
-    found = to_image(jnp.asarray(unknown, jnp.float32), jnp.asarray(start, jnp.float32), power=0.5)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-def test_power_0_works_on_pixels():
-    unknown = jnp.ones((1, 4, 4, 3)) * 0.25
-    np.testing.assert_array_equal(to_image(unknown, unknown, power=0.0), 2 * unknown)
-    np.testing.assert_allclose(spectrum_scale((4, 4), power=0.0), 1)
