@@ -66,7 +66,7 @@ def read_manifest(path: Path) -> list[Job]:
     """The jobs of a manifest; paths in it are relative to its folder.
 
     Raises:
-      FileError: where it can't be read, or a photograph or vector that it names isn't there.
+      FileError: where it can't be read.
       InputError: for a line that isn't as it should be, with its number.
     """
     try:
@@ -111,9 +111,6 @@ def _parse(line: str, folder: Path) -> Job:
         raise InputError(f"crop is {crop}; it should be four whole numbers, [x0, y0, x1, y1].")
     photo = folder / values["photo"]
     vector = folder / values["vector"] if values.get("vector") else None
-    for file in (photo, vector):
-        if file is not None and not file.is_file():
-            raise FileError(f"{file} is no file; check the path.")
     attribute = values.get("attribute") or (vector.stem if vector is not None else "")
     name = values.get("name") or f"{photo.stem}-{editing.file_name(attribute)}"
     if name != Path(name).name or name in ("", ".", ".."):
@@ -146,6 +143,14 @@ def unfinished(jobs: Sequence[Job], out: Path, *, recipe: Recipe) -> list[Job]:
                 f"or give the job another name."
             )
     return left
+
+
+def check_files(jobs: Iterable[Job]) -> None:
+    """Raises FileError where a photograph or vector isn't there; a process asks it of its own share."""
+    for job in jobs:
+        for file in (job.photo, job.vector):
+            if file is not None and not file.is_file():
+                raise FileError(f"{job.name}: {file} is no file; check its path in the manifest.")
 
 
 def run(

@@ -356,7 +356,7 @@ def save(
         "place": np.asarray(edited.place).tolist(),
         "recipe": dataclasses.asdict(edited.recipe),
         "vector": dataclasses.asdict(edited.provenance),
-        "network": {"name": vgg.name, "architecture": vgg.architecture, "sha256": vgg.sha256},
+        "network": {"name": vgg.name} | vgg.identity(),
         "iterations": edited.iterations.tolist(),
         "objective": edited.history.tolist(),
         "seconds": seconds | edited.seconds,

@@ -61,6 +61,7 @@ def batch(
     if not jobs:
         console.print(f"all of {len(parallel.own(everything))} edits are in {out} already", highlight=False)
         return
+    batches.check_files(jobs)
     data = load_dataset(dataset) if dataset else None
     for name in {job.attribute for job in jobs if job.vector is None}:
         if data is None:
