@@ -7,9 +7,11 @@ done, so a run that was ended goes on where it was when it is started again.
 """
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +25,9 @@ from dfi_jax.vgg import VGG
 
 ALPHAS = (0.4,)
 """The strengths of a line that names none."""
+
+BACKLOG = 16
+"""Edits that wait to be written, at most: each holds its photographs in memory."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,8 @@ def run(
 ) -> Iterator[Job | Failure]:
     """Does the jobs, those of one attribute after each other, and writes each one's results as it is done.
 
+    Results are written by a thread of their own, one after the other, while the devices go on.
+
     Args:
       vgg: the network.
       jobs: to do.
@@ -192,14 +199,25 @@ def run(
             begun.append(job)
             yield request
 
-    for number, edited in edit_faces(vgg, requests(), recipe=recipe, batch_size=batch_size):
-        job = begun[number]
+    waiting: deque[tuple[Job, Future[Any]]] = deque()
+
+    def written() -> Job | Failure:
+        job, saving = waiting.popleft()
         try:
-            editing.save(out / job.name, edited, vgg=vgg, subject=job.about(), seconds={}, force=True)
+            saving.result()
         except DfiError as error:
-            failures.append(Failure(job, str(error)))
-        else:
-            yield job
-        yield from failures
-        failures.clear()
+            return Failure(job, str(error))
+        return job
+
+    with ThreadPoolExecutor(max_workers=1) as writer:
+        for number, edited in edit_faces(vgg, requests(), recipe=recipe, batch_size=batch_size):
+            job = begun[number]
+            save = partial(editing.save, out / job.name, edited, vgg=vgg, subject=job.about(), seconds={}, force=True)
+            waiting.append((job, writer.submit(save)))
+            while waiting and (waiting[0][1].done() or len(waiting) > BACKLOG):
+                yield written()
+            yield from failures
+            failures.clear()
+        while waiting:
+            yield written()
     yield from failures

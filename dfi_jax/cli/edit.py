@@ -1,5 +1,6 @@
 """`dfi edit`: from a photograph to edited photographs."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,7 +92,7 @@ def edit(
     with progress(f"{named}, {len(alphas)} strength{'s' * (len(alphas) > 1)}") as report:
 
         def watch(state: Reconstructing) -> None:
-            values = " ".join(f"{value:.4g}" for value in state.objective)
+            values = " ".join(f"{value:.4g}" for value in state.objective if math.isfinite(value))  # of those begun
             report(state.iteration, state.total, f"objective {values}")
 
         edited = editing.edit_face(
