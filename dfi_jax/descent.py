@@ -26,8 +26,7 @@ WINDOW = 10
 
 PENALTY = 0.01
 """Of the sum of squares by which pixels leave [0, 1], over the loss of features that are all zero. The network sees
-them clipped, so the penalty only calls them back, and it should be no stiffer than the loss: at 1 the default recipe
-needs half as many iterations again (`experiments/solver.py`)."""
+pixels clipped, so the penalty only calls them back, and it should be no stiffer than the loss (docs/solver.md)."""
 
 
 class Descent(NamedTuple):
@@ -128,15 +127,12 @@ def _iterate(vgg: VGG, problem: Problem, now: Descent, clock: Int[Array, ""], *,
 
     def total(unknown: Array) -> tuple[Array, tuple[Array, Array]]:
         images = _image(unknown, problem.start, now.places, recipe=recipe)
-        seen = images
-        outside = jnp.zeros(())
-        if recipe.bounds == "valid":
-            seen = jnp.clip(images, 0, 1)
-            outside = jnp.sum(jnp.square(images - seen), axis=(1, 2, 3))
+        seen = jnp.clip(images, 0, 1) if recipe.bounds == "valid" else images
         values = objective(vgg, seen, problem.target, problem.square_norms, recipe=recipe)
-        nothing = jax.tree.map(jnp.zeros_like, problem.target)
-        unit = feature_loss(nothing, problem.target, problem.square_norms, loss=recipe.loss)
-        values = values + PENALTY * unit * outside
+        if recipe.bounds == "valid":
+            nothing = jax.tree.map(jnp.zeros_like, problem.target)
+            unit = feature_loss(nothing, problem.target, problem.square_norms, loss=recipe.loss)
+            values = values + PENALTY * unit * jnp.sum(jnp.square(images - seen), axis=(1, 2, 3))
         return values.sum(), (values, seen)
 
     (_, (values, images)), gradient = jax.value_and_grad(total, has_aux=True)(now.unknown)

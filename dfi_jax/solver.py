@@ -67,13 +67,13 @@ def lbfgs(memory: int, *, relaxation: float = 1.0) -> optax.GradientTransformati
     After `PATIENCE` rejections in a row, or where d doesn't descend, all pairs are forgotten and a first step is taken.
 
     H in this form is a few products of matrices and vectors, where the usual recursion is 2 m after one another. With
-    30 pairs an update takes 5 milliseconds instead of 34, and of five problems 20 instead of 135 (images of 200 × 200,
-    2 CPU cores, beside `optax.scale_by_lbfgs` under the same safeguard).
+    30 pairs an update takes 5 milliseconds instead of 34 (an image of 200 × 200, 2 CPU cores, beside
+    `optax.scale_by_lbfgs` under the same safeguard).
 
     Args:
       memory: m, pairs remembered at most; of a step that was rejected the place stays empty.
       relaxation: what a step is multiplied by. A step that crosses the kinks of many ReLUs finds more curvature than
-        there is on its way, and longer ones pay: 1.3 saves a fourteenth of the iterations (`experiments/solver.py`).
+        there is on its way, and longer ones pay a little (docs/solver.md).
 
     Returns:
       A transformation whose `update` takes as well the objective's `value` at `params`, and `clock`, a count of all
