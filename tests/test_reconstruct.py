@@ -1,3 +1,5 @@
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,7 +45,7 @@ def targets(vgg, starts, wanted):
 
 def test_an_image_is_found_again_by_its_features(vgg, images):
     problem = targets(vgg, jnp.full_like(images, 0.5), images)
-    result = reconstruct(vgg, problem, recipe=RECIPE.replace(iterations=120))
+    result = reconstruct(vgg, problem, recipe=RECIPE.replace(iterations=120), batch_size=3)
     assert np.abs(result.images - np.asarray(images)).max() < 0.02
     assert np.all(result.objective < 1e-3 * result.history[:, 0])
 
@@ -52,7 +54,7 @@ def test_an_image_is_found_again_by_its_features(vgg, images):
 def test_a_batch_gives_the_images_of_one_by_one_runs(vgg, images, vector, solver):
     recipe = RECIPE.replace(solver=solver)
     alphas = jnp.array([0.1, 0.3, -0.2])
-    batch = reconstruct(vgg, make_problem(vgg, images, vector, alphas, recipe=recipe), recipe=recipe)
+    batch = reconstruct(vgg, make_problem(vgg, images, vector, alphas, recipe=recipe), recipe=recipe, batch_size=3)
     for i in range(3):
         one = slice(i, i + 1)
         single = reconstruct(vgg, make_problem(vgg, images[one], vector, alphas[one], recipe=recipe), recipe=recipe)
@@ -62,7 +64,7 @@ def test_a_batch_gives_the_images_of_one_by_one_runs(vgg, images, vector, solver
 
 def test_the_history_never_rises_and_ends_at_the_objective(vgg, images, vector):
     problem = make_problem(vgg, images, vector, jnp.full(3, 0.3), recipe=RECIPE)
-    result = reconstruct(vgg, problem, recipe=RECIPE)
+    result = reconstruct(vgg, problem, recipe=RECIPE, batch_size=3)
     assert result.history.shape == (3, RECIPE.iterations)
     assert np.all(np.diff(result.history) <= 0)
     np.testing.assert_array_equal(result.history[:, -1], result.objective)
@@ -78,7 +80,7 @@ def test_strength_0_from_the_image_gives_the_image_back(vgg, images, vector):
 def test_a_problem_that_is_done_stops_alone(vgg, images):
     recipe = RECIPE.replace(iterations=60, tolerance=0.3)
     starts = jnp.stack([images[0], jnp.full_like(images[1], 0.5)])
-    result = reconstruct(vgg, targets(vgg, starts, images[:2]), recipe=recipe)
+    result = reconstruct(vgg, targets(vgg, starts, images[:2]), recipe=recipe, batch_size=2)
     assert result.iterations[0] == 20  # it begins at its solution, and ten iterations don't better it
     alone = reconstruct(vgg, targets(vgg, starts[1:], images[1:2]), recipe=recipe)
     assert result.iterations[1] == alone.iterations[0] > 20
@@ -181,6 +183,39 @@ def test_a_queue_one_at_a_time_leaves_its_problems_as_they_were(vgg, images, vec
     jax.tree.map(np.testing.assert_array_equal, problems, before)
 
 
+def test_the_next_problem_is_taken_while_the_devices_are_at_work_on_the_last(vgg, images, vector):
+    recipe = RECIPE.replace(iterations=7)
+    problem = make_problem(vgg, images, vector, jnp.full(3, 0.3), recipe=recipe)
+    taken, seen = [], []
+
+    def queue():
+        for i, single in enumerate(singles(problem)):
+            taken.append(i)
+            yield single
+
+    def watch(now):
+        seen.append((now.indices[0], taken[-1]))
+
+    list(stream(vgg, queue(), recipe=recipe, batch_size=1, every=7, on_progress=watch))
+    assert sorted(set(seen)) == [(0, 1), (1, 2), (2, 2)]
+
+
+def test_the_network_is_made_ready_once_when_enough_problems_have_come(vgg, images, vector, monkeypatch):
+    recipe = RECIPE.replace(iterations=5)
+    problem = make_problem(vgg, images, vector, jnp.full(3, 0.3), recipe=recipe)
+    seen, made = [], []
+
+    def prepare(network, *, layers):
+        made.append(seen[-1].indices)
+        return network.replace(filters={})
+
+    module = sys.modules["dfi_jax.reconstruct"]  # the package's attribute of that name is the function
+    monkeypatch.setattr(module, "PREPARE_FROM", 10)
+    monkeypatch.setattr(module, "prepare", prepare)
+    assert len(list(stream(vgg, singles(problem), recipe=recipe, batch_size=1, on_progress=seen.append))) == 3
+    assert made == [[0]]  # when the second of five iterations each is about to begin
+
+
 def test_an_empty_queue_gives_nothing(vgg):
     assert list(stream(vgg, [], recipe=RECIPE)) == []
 
@@ -189,7 +224,7 @@ def test_a_batch_larger_than_its_places_is_as_the_whole(vgg, images, vector):
     problem = make_problem(vgg, images, vector, jnp.full(3, 0.3), recipe=RECIPE)
     seen = []
     found = reconstruct(vgg, problem, recipe=RECIPE, batch_size=2, on_progress=seen.append)
-    whole = reconstruct(vgg, problem, recipe=RECIPE)
+    whole = reconstruct(vgg, problem, recipe=RECIPE, batch_size=3)
     np.testing.assert_allclose(found.images, whole.images, atol=1e-3)
     np.testing.assert_allclose(found.history, whole.history, rtol=1e-3)
     assert seen[-1].iteration == RECIPE.iterations
@@ -198,9 +233,9 @@ def test_a_batch_larger_than_its_places_is_as_the_whole(vgg, images, vector):
 
 def test_iterations_in_one_compiled_loop_are_those_of_python(vgg, images, vector, monkeypatch):
     problem = make_problem(vgg, images, vector, jnp.full(3, 0.3), recipe=RECIPE)
-    expected = reconstruct(vgg, problem, recipe=RECIPE)
+    expected = reconstruct(vgg, problem, recipe=RECIPE, batch_size=3)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    found = reconstruct(vgg, problem, recipe=RECIPE)
+    found = reconstruct(vgg, problem, recipe=RECIPE, batch_size=3)
     np.testing.assert_allclose(found.images, expected.images, atol=1e-3)
 
 
