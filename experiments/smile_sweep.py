@@ -3,7 +3,7 @@
     python experiments/smile_sweep.py LFW_DIR [--out DIR]
 
 Ten people are drawn from LFW's images with a score for Smiling under −1.5. For each, the attribute vector is that of
-the 100 + 100 images nearest by attribute scores, without the person's own, and all strengths are one batch. Writes a
+the 100 + 100 images nearest by attribute scores, without the person's own, and all strengths are one queue. Writes a
 folder a person, one sheet of all of them, and the table below into `table.md`.
 """
 
