@@ -193,6 +193,8 @@ def stream(
                 )
                 ran[place], begun = 0, begun + 1
         remaining = recipe.iterations - max(ran.values(), default=0)
+        if not any(ran.values()):
+            passed = 0  # every place is new, and its problem goes as it would alone, to the bit
         if devices == 1 and 0 < len(places) <= len(done) // 2:
             problem, run = descent.keep(problem, run, jnp.array(list(places)))
             places = dict(enumerate(places.values()))

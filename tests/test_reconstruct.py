@@ -183,6 +183,14 @@ def test_a_queue_one_at_a_time_leaves_its_problems_as_they_were(vgg, images, vec
     jax.tree.map(np.testing.assert_array_equal, problems, before)
 
 
+def test_a_queue_one_at_a_time_gives_the_images_of_single_runs_to_the_bit(vgg, images, vector):
+    recipe = RECIPE.replace(iterations=7, memory=4)  # the second problem isn't begun at the ring's first place
+    problem = make_problem(vgg, images, vector, jnp.array([0.3, -0.2, 0.4]), recipe=recipe)
+    found = dict(stream(vgg, singles(problem), recipe=recipe, batch_size=1))
+    for i, single in enumerate(singles(problem)):
+        np.testing.assert_array_equal(found[i].images, reconstruct(vgg, single, recipe=recipe).images)
+
+
 def test_the_next_problem_is_taken_while_the_devices_are_at_work_on_the_last(vgg, images, vector):
     recipe = RECIPE.replace(iterations=7)
     problem = make_problem(vgg, images, vector, jnp.full(3, 0.3), recipe=recipe)
