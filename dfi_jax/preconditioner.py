@@ -3,7 +3,7 @@
 The Hessian of a distance of features is about JᵀWJ, with J the Jacobian of the features and W the weights of the loss.
 A Hutchinson probe JᵀW^½ξ, ξ standard normal, has that matrix for its covariance, so the power of probes by frequency
 and colour, and their energy by place, say where it is large. Measured for VGG-16 on faces
-(`experiments/preconditioner.py`), both hardly depend on the image, and are constants here:
+(`experiments/preconditioner.py`), both are constants here, of no one image or attribute:
 
 - what matters least, far below 0.1 cycles a pixel, is grey, and above that it is colour;
 - features are more sensitive where an image is flat than where it is full of contrast.

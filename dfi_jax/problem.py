@@ -15,7 +15,7 @@ from dfi_jax.vgg import VGG, Features, feature_shapes, features, trunk_layers
 
 WORKSPACE = 1.7
 """Bytes that an evaluation and its gradient need, over those of all activations: 1.64 to 1.71 by the compiler's count
-for direct convolution (VGG-16 and VGG-19, 104 to 1000 pixels, jax 0.10.2, `experiments/scaling.py`)."""
+for direct convolution (VGG-16 and VGG-19, 104 to 1000 pixels, jax 0.10.2; docs/scaling.md has the sum beside it)."""
 
 
 class Problem(NamedTuple):
