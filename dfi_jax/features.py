@@ -134,7 +134,7 @@ def _weighted_sum(
 def _move(mean: Features, added: Features, share: float | Float[Array, ""]) -> Features:
     """mean + (added − share·mean).
 
-    The rounding of a weight near 1, count/(count + n) times the mean, would add up over batches: after 20,000 of ten the
+    The rounding of a weight near 1, as count/(count + n), would add up over batches: after 20,000 of ten the
     mean is 3e-5 off that way and 5e-6 this way (random numbers in [0, 2]).
     """
     return jax.tree.map(lambda m, a: m + (a - share * m), mean, added)
