@@ -1,52 +1,132 @@
-"""Deep Feature Interpolation in JAX: change an attribute of a face in a photograph, without training a model.
+"""Deep Feature Interpolation in JAX: change an attribute of a face in a photo without training.
 
-Reference: Upchurch, Gardner, Pleiss, Pless, Snavely, Bala and Weinberger, "Deep Feature Interpolation for Image
-Content Changes", CVPR 2017, https://arxiv.org/abs/1611.05507.
+The features that a VGG network computes of a photo are moved along the mean difference between
+images with and without the attribute, and the photo with those features is found.
+
+>>> import dfi_jax
+>>> face = dfi_jax.load_dataset("synthetic:1").face(0, 200)
+>>> quick = dfi_jax.Recipe().set({"solver.iterations": "2"})
+>>> edit = dfi_jax.edit(face, "eyeglasses", face="whole", recipe=quick)
+>>> edit.photos[0].size
+(200, 200)
+
+References:
+  Upchurch, Gardner, Pleiss, Pless, Snavely, Bala and Weinberger, "Deep Feature Interpolation for
+  Image Content Changes", CVPR 2017, https://arxiv.org/abs/1611.05507.
 """
 
-from dfi_jax import attribute
-from dfi_jax.attribute import AttributeVector, Provenance
-from dfi_jax.data import load_dataset
-from dfi_jax.edit import Edited, Request, edit_face, edit_faces
+from importlib.metadata import version
+
+from dfi_jax.data import Dataset, load_dataset, near
+from dfi_jax.data.selection import Anchor, Selection, select
+from dfi_jax.data.wanted import Wanted
+from dfi_jax.editor.editor import Editor, edit
+from dfi_jax.editor.job import Job
+from dfi_jax.editor.result import Edit
+from dfi_jax.engine.objective import objective
+from dfi_jax.engine.problem import Problem, make_problem
+from dfi_jax.engine.reconstruction import reconstruct
+from dfi_jax.engine.slots import InFlight, Reconstruction
 from dfi_jax.errors import DfiError, FileError, InputError
-from dfi_jax.problem import Problem, make_problem
-from dfi_jax.recipe import RECIPES, Recipe
-from dfi_jax.reconstruct import InFlight, Progress, Reconstruction, reconstruct, stream, sweep
-from dfi_jax.subject import Subject, describe_subject, find_subject, select_images, vector_between
-from dfi_jax.vgg import DEFAULT_LAYERS, VGG, Preprocess, features, prepare
-from dfi_jax.weights import load_vgg
+from dfi_jax.network.vgg import VGG, Preprocess, features, prepare
+from dfi_jax.network.weights import load_vgg
+from dfi_jax.photo.photo import Photo
+from dfi_jax.photo.placement import Placement
+from dfi_jax.progress import Progress
+from dfi_jax.recipe import (
+    L2,
+    LBFGS,
+    RECIPES,
+    Adam,
+    CancelResidual,
+    FeatureStage,
+    FromImage,
+    FromNoise,
+    FromPrevious,
+    Mask,
+    MatchColor,
+    MeanSquare,
+    MeanSquares,
+    ObjectiveStage,
+    Recipe,
+    Relative,
+    SumSquares,
+    TotalVariation,
+    TransferDifference,
+    Unit,
+    UnitTimesPhi,
+    Unscaled,
+    ValidPixels,
+    VGGSpectrum,
+)
+from dfi_jax.storage.cache import Cache
+from dfi_jax.vectors.attribute_vector import (
+    AttributeVector,
+    Provenance,
+    combine,
+    starter,
+    starter_names,
+)
+
+__version__ = version("dfi-jax")
 
 __all__ = [
-    "DEFAULT_LAYERS",
+    "L2",
+    "LBFGS",
     "RECIPES",
     "VGG",
+    "Adam",
+    "Anchor",
     "AttributeVector",
+    "Cache",
+    "CancelResidual",
+    "Dataset",
     "DfiError",
-    "Edited",
+    "Edit",
+    "Editor",
+    "FeatureStage",
     "FileError",
+    "FromImage",
+    "FromNoise",
+    "FromPrevious",
     "InFlight",
     "InputError",
+    "Job",
+    "Mask",
+    "MatchColor",
+    "MeanSquare",
+    "MeanSquares",
+    "ObjectiveStage",
+    "Photo",
+    "Placement",
     "Preprocess",
     "Problem",
     "Progress",
     "Provenance",
     "Recipe",
     "Reconstruction",
-    "Request",
-    "Subject",
-    "attribute",
-    "describe_subject",
-    "edit_face",
-    "edit_faces",
+    "Relative",
+    "Selection",
+    "SumSquares",
+    "TotalVariation",
+    "TransferDifference",
+    "Unit",
+    "UnitTimesPhi",
+    "Unscaled",
+    "VGGSpectrum",
+    "ValidPixels",
+    "Wanted",
+    "combine",
+    "edit",
     "features",
-    "find_subject",
     "load_dataset",
     "load_vgg",
     "make_problem",
+    "near",
+    "objective",
     "prepare",
     "reconstruct",
-    "select_images",
-    "stream",
-    "sweep",
-    "vector_between",
+    "select",
+    "starter",
+    "starter_names",
 ]

@@ -19,9 +19,9 @@ from PIL import Image
 
 from dfi_jax import attribute, faces, image, report
 from dfi_jax.data import lfw
-from dfi_jax.edit import edit_face
+from dfi_jax.editor import edit_face
 from dfi_jax.recipe import RECIPES
-from dfi_jax.weights import load_vgg
+from dfi_jax.network.weights import load_vgg
 
 IMAGES = 300
 TURN, ZOOM, SHIFT = 12.0, 0.12, 12.0

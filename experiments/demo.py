@@ -1,53 +1,97 @@
-"""The demonstration: spectacles and age on a photograph of the astronaut Eileen Collins.
+"""What does an edit look like? Eyeglasses and age on a photo of the astronaut Eileen Collins.
 
-    python experiments/demo.py [--out DIR]
+    python experiments/demo.py [--out DIR] [--quick]
 
-The photograph is NASA's, in the public domain, and comes with scikit-image. Its face is brought to the canonical crop
-by its five points, and edited with the two starter vectors.
+Writes the face and, for each attribute, a folder with the edited faces, and prints where they are.
+The photo is NASA's, is in the public domain, and comes with scikit-image (the extra `demo`). Its
+face is aligned by five points and edited with both starter vectors. `--quick` edits with one
+strength and stops after one iteration.
 """
 
 import argparse
+import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import skimage.data
-from rich.progress import Progress
+from rich.progress import Progress as ProgressBars
+from rich.progress import TaskID
 
-from dfi_jax import attribute, faces, image
-from dfi_jax.edit import edit_face, save
-from dfi_jax.recipe import RECIPES
-from dfi_jax.weights import load_vgg
+from dfi_jax import Editor, Photo, Placement, Progress, Recipe
+from dfi_jax.photo.photo import write
+from dfi_jax.progress import OnProgress
 
 POINTS = np.array([(203.2, 101.5), (246.5, 104.2), (225, 127), (201, 139), (246, 141)])
-"""Left eye, right eye, nose tip, left and right mouth corner in the photograph of 512 × 512 pixels."""
+"""Left eye, right eye, nose tip, and left and right corner of the mouth, in pixels of the photo."""
 
-ATTRIBUTES = ("eyeglasses", "older")
-ALPHAS = (0.2, 0.4)
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is edited, and how.
+
+    Attributes:
+      attributes: Names of starter vectors.
+      alphas: Strengths.
+      iterations: Number of evaluations for each strength.
+      out: Folder for the pictures.
+    """
+
+    attributes: tuple[str, ...] = ("eyeglasses", "older")
+    alphas: tuple[float, ...] = (0.2, 0.4)
+    iterations: int = 100
+    out: str = "out/demo"
+
+
+CONFIG = Config()
+QUICK = Config(alphas=(0.4,), iterations=1)
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Edits the face, writes the pictures, and returns the records of the edits."""
+    out = Path(config.out)
+    photo = Photo.of(skimage.data.astronaut())
+    face = Placement.from_landmarks(POINTS).crop(photo.pixels)
+    write(out / "face.png", face)
+    editor = Editor(recipe=Recipe().set({"solver.iterations": str(config.iterations)}))
+    record: dict[str, Any] = {"config": dataclasses.asdict(config), "face": str(out / "face.png")}
+    with ProgressBars() as bars:
+        for name in config.attributes:
+            edit = editor.edit(
+                face,
+                name,
+                face="whole",
+                alphas=config.alphas,
+                on_progress=show(bars, bars.add_task(name, total=None)),
+            )
+            edit.save(out / name, overwrite=True)
+            record[name] = {"sheet": str(out / name / "sheet.png"), "edit": edit.record}
+    return record
+
+
+def show(bars: ProgressBars, task: TaskID) -> OnProgress:
+    """Returns a function that shows progress as a bar."""
+
+    def update(progress: Progress) -> None:
+        bars.update(task, completed=progress.done, total=progress.total)
+
+    return update
 
 
 def main() -> None:
-    """Edits, and says where the pictures are."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="the folder for the pictures")
-    out = parser.parse_args().out
-
-    photograph = skimage.data.astronaut().astype(np.float32) / 255
-    face = faces.align(photograph, POINTS)
-    image.write(out / "face.png", face)
-    vgg = load_vgg("vgg16")
-    recipe = RECIPES["default"]
-    with Progress() as progress:
-        for name in ATTRIBUTES:
-            task = progress.add_task(name, total=recipe.iterations)
-            edited = edit_face(
-                vgg, face, attribute.starter(name), alphas=ALPHAS, recipe=recipe,
-                on_progress=lambda state, task=task: progress.update(task, completed=state.iteration),
-            )  # fmt: skip
-            subject = {"photograph": "skimage.data.astronaut", "attribute": name}
-            save(out / name, edited, vgg=vgg, subject=subject, seconds={}, force=True)
-    print(f"The face as it was: {out / 'face.png'}")
-    for name in ATTRIBUTES:
-        print(f"The face with {name}: {out / name / 'sheet.png'}")
+    """Edits the face and prints where the pictures are."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", default=CONFIG.out, help="folder for the pictures")
+    parser.add_argument("--quick", action="store_true", help="stop after one iteration")
+    arguments = parser.parse_args()
+    config = dataclasses.replace(QUICK if arguments.quick else CONFIG, out=arguments.out)
+    record = run(config)
+    print(f"The face before the edits: {record['face']}")
+    for name in config.attributes:
+        print(f"The face edited with {name}: {record[name]['sheet']}")
 
 
 if __name__ == "__main__":

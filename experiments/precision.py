@@ -1,57 +1,179 @@
-"""What a lower precision of the convolutions does to features and to an edit.
+"""What does a lower precision of the convolutions do to features and to an edit?
 
-    python experiments/precision.py LFW_DIR
+    python experiments/precision.py lfw:DIR [--json]
+    python experiments/precision.py --quick
 
-Errors are relative to the features at `highest` of eight faces of LFW. The edit is of the first of them, with the
-starter vector for eyeglasses, α = 0.4, 60 iterations; its difference is from the edit at `highest`, in grey levels of
-255. The row "another order" is `highest` too, with the sums of Winograd's algorithm: what is there without any lower
-precision.
+Prints, for each precision, the error of the features relative to those at `highest`, and how far
+an edit is from the edit at `highest`, in grey levels of 255. The row `highest, another order` is
+computed by Winograd's algorithm at `highest`: its differences come from another order of sums, and
+not from lower precision.
+
+The features are those of eight faces. The edit is that of the first of them with the starter vector
+for eyeglasses, α = 0.4, 60 iterations. `--quick` takes drawn faces of 32 × 32 pixels.
 """
 
 import argparse
-from pathlib import Path
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
-from dfi_jax import attribute
-from dfi_jax.data import lfw
-from dfi_jax.edit import edit_face
-from dfi_jax.recipe import RECIPES
-from dfi_jax.vgg import VGG, features, prepare
-from dfi_jax.weights import load_vgg
+from dfi_jax import (
+    VGG,
+    AttributeVector,
+    Dataset,
+    Editor,
+    Recipe,
+    features,
+    load_dataset,
+    load_vgg,
+    near,
+    prepare,
+    starter,
+)
+from dfi_jax.recipe.features import DEFAULT_LAYERS
 
-FACES = 8
-SIZE = 200
+
+REORDERED = "highest, another order"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is compared.
+
+    Attributes:
+      dataset: Dataset of the faces.
+      variants: What is compared with `highest`: precisions, or `REORDERED`.
+      faces: Number of faces, spread over the dataset.
+      network: Name of the network.
+      layers: Names of layers.
+      size: Height and width of the faces.
+      iterations: Number of iterations of the edit.
+      k: Number of images per set that the attribute vector is computed from, or 0 for the starter
+        vector.
+    """
+
+    dataset: str
+    variants: tuple[str, ...] = (REORDERED, "tf32", "bfloat16")
+    faces: int = 8
+    network: str = "vgg16"
+    layers: tuple[str, ...] = DEFAULT_LAYERS
+    size: int = 200
+    iterations: int = 60
+    k: int = 0
+
+
+QUICK = Config(
+    dataset="synthetic:40",
+    variants=(REORDERED, "tf32"),
+    faces=2,
+    network="random-vgg16",
+    layers=("conv1_2",),
+    size=32,
+    iterations=5,
+    k=2,
+)
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Compares every precision with `highest`, in features and in an edit."""
+    dataset = load_dataset(config.dataset)
+    rows = np.linspace(0, len(dataset) - 1, config.faces).astype(int)
+    faces = np.stack([dataset.face(row, config.size) for row in rows])
+    recipe = Recipe().set(
+        {
+            "features.layers": ",".join(config.layers),
+            "features.size": str(config.size),
+            "solver.iterations": str(config.iterations),
+        }
+    )
+    vgg = load_vgg(config.network)
+    vector = find_vector(vgg, dataset, faces[0], config, recipe=recipe)
+    phi = features(vgg, jnp.asarray(faces), layers=config.layers)
+    edited = edit(vgg, faces[0], vector, recipe=recipe)
+    found = []
+    for name in config.variants:
+        print(name, file=sys.stderr, flush=True)
+        if name == REORDERED:
+            network = prepare(vgg, layers=config.layers)
+        else:
+            network = vgg.replace(precision=name)
+        psi = features(network, jnp.asarray(faces), layers=config.layers)
+        difference = np.abs(edit(network, faces[0], vector, recipe=recipe) - edited)
+        found.append(
+            {
+                "variant": name,
+                "feature_errors": [
+                    float(jnp.linalg.norm(psi[layer] - phi[layer]) / jnp.linalg.norm(phi[layer]))
+                    for layer in config.layers
+                ],
+                "largest": float(difference.max()),
+                "mean": float(difference.mean()),
+                "psnr": float(20 * np.log10(255 / np.sqrt(np.mean(difference**2)))),
+            }
+        )
+    change = float(np.abs(edited - 255 * faces[0]).mean())
+    return {"config": dataclasses.asdict(config), "change": change, "rows": found}
+
+
+def find_vector(
+    vgg: VGG,
+    dataset: Dataset,
+    face: Float[np.ndarray, "h w 3"],
+    config: Config,
+    *,
+    recipe: Recipe,
+) -> AttributeVector:
+    """Returns the starter vector for eyeglasses, or one that is computed from the dataset."""
+    if not config.k:
+        return starter("eyeglasses")
+    editor = Editor(recipe=recipe, weights=vgg, cache=None)
+    return editor.vector(
+        "Eyeglasses", dataset=dataset, photo=face, face="whole", near=near.pixels, k=config.k
+    )
+
+
+def edit(
+    vgg: VGG, face: Float[np.ndarray, "h w 3"], vector: AttributeVector, *, recipe: Recipe
+) -> Float[np.ndarray, "h w 3"]:
+    """Returns the edited face at α = 0.4, in grey levels of 255."""
+    editor = Editor(recipe=recipe, weights=vgg, cache=None)
+    return 255 * editor.edit(face, vector, face="whole", alphas=(0.4,)).faces[0]
+
+
+def print_table(record: dict[str, Any]) -> None:
+    """Prints one row per precision."""
+    layers = record["config"]["layers"]
+    print(f"The edit changes the face by {record['change']:.2f} grey levels on average.\n")
+    print(f"| precision | {' | '.join(layers)} | edit: largest, mean difference | PSNR, dB |")
+    print("| --- " * (3 + len(layers)) + "|")
+    for row in record["rows"]:
+        errors = " | ".join(f"{error:.1e}" for error in row["feature_errors"])
+        differences = f"{row['largest']:.2f}, {row['mean']:.3f}"
+        print(f"| {row['variant']} | {errors} | {differences} | {row['psnr']:.1f} |")
 
 
 def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("lfw", type=Path, help="the folder with lfw_attributes.txt and lfw-deepfunneled")
-    dataset = lfw.load(parser.parse_args().lfw)
-    rows = np.linspace(0, len(dataset) - 1, FACES).astype(int)
-    faces = np.stack([dataset.face(int(row), SIZE) for row in rows])
-    recipe = RECIPES["default"].replace(iterations=60)
-    vector = attribute.starter("eyeglasses")
-
-    def edited(network: VGG) -> np.ndarray:
-        return 255 * edit_face(network, faces[0], vector, alphas=(0.4,), recipe=recipe).faces[0]
-
-    vgg = load_vgg("vgg16")
-    phi, face = features(vgg, jnp.asarray(faces)), edited(vgg)
-    print(f"the edit changes {np.abs(face - 255 * faces[0]).mean():.2f} grey levels in the mean\n")
-    print(f"| precision | {' | '.join(phi)} | edit: largest, mean difference | PSNR, dB |")
-    print("| --- " * (3 + len(phi)) + "|")
-    networks = {"highest, another order": prepare(vgg)}
-    networks |= {precision: vgg.replace(precision=precision) for precision in ("tf32", "bfloat16")}
-    for name, network in networks.items():
-        found = features(network, jnp.asarray(faces))
-        errors = [jnp.linalg.norm(found[layer] - phi[layer]) / jnp.linalg.norm(phi[layer]) for layer in phi]
-        difference = np.abs(edited(network) - face)
-        psnr = 20 * np.log10(255 / np.sqrt(np.mean(difference**2)))
-        print(f"| {name} | {' | '.join(f'{error:.1e}' for error in errors)} | {difference.max():.2f}, "
-              f"{difference.mean():.3f} | {psnr:.1f} |", flush=True)  # fmt: skip
+    """Prints the table, or the record as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
+    parser.add_argument("--quick", action="store_true", help="try it on small drawn faces")
+    parser.add_argument("--json", action="store_true", help="print the record as JSON")
+    arguments = parser.parse_args()
+    if not arguments.dataset and not arguments.quick:
+        parser.error("give a dataset, such as lfw:DIR, or --quick")
+    record = run(QUICK if arguments.quick else Config(dataset=arguments.dataset))
+    if arguments.json:
+        print(json.dumps(record, indent=2))
+    else:
+        print_table(record)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ from dfi_jax import image, report
 from dfi_jax.data import lfw, select
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.select import Like
-from dfi_jax.edit import Edited, edit_face, save
+from dfi_jax.editor import Edited, edit_face, save
 from dfi_jax.recipe import RECIPES
-from dfi_jax.subject import vector_between
-from dfi_jax.weights import load_vgg
+from dfi_jax.vectors.subject import vector_between
+from dfi_jax.network.weights import load_vgg
 
 BELOW = -1.5
 ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5)

@@ -19,12 +19,12 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from dfi_jax import attribute
-from dfi_jax.attribute import AttributeVector, Provenance
+from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
 from dfi_jax.data import lfw, select
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.recipe import RECIPES
-from dfi_jax.vgg import VGG
-from dfi_jax.weights import load_vgg
+from dfi_jax.network.vgg import VGG
+from dfi_jax.network.weights import load_vgg
 
 STARTERS = {"eyeglasses": "Eyeglasses", "older": "~Young"}
 A_SIDE = 150

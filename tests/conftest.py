@@ -4,16 +4,16 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-# before the package is imported; recipe.py checks its own fields, with errors for its users, and is left to do so
-_CHECKED = (
-    "attribute batch cache conv data descent edit faces features files image objective parallel postprocess "
-    "preconditioner probes problem reconstruct report solver vgg weights"
-)
-install_import_hook([f"dfi_jax.{module}" for module in _CHECKED.split()], "beartype.beartype")
+# Before the package is imported. The recipe checks its own fields, with errors for its users.
+CHECKED = "data editor engine manifest network photo report storage vectors"
+install_import_hook([f"dfi_jax.{room}" for room in CHECKED.split()], "beartype.beartype")
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+
+import dfi_jax
 
 PEOPLE = 24
 ATTRIBUTES = ("Male", "Smiling", "Mouth Slightly Open", "Eyeglasses")
@@ -22,7 +22,7 @@ LFW = Path(__file__).parents[2] / "shared" / "lfw"
 
 @pytest.fixture(scope="session")
 def lfw_folder(tmp_path_factory):
-    """A folder laid out as LFW is, two images each of 24 people who don't exist, half of whom smile."""
+    """A folder laid out as LFW is, with two images of each of 24 people, half of whom smile."""
     root = tmp_path_factory.mktemp("lfw")
     rng = np.random.default_rng(0)
     lines = ["# made for tests", "\t".join(["#", "person", "imagenum", *ATTRIBUTES])]
@@ -33,7 +33,8 @@ def lfw_folder(tmp_path_factory):
         for number in (1, 2):
             smiling = 1.0 if i % 2 else -1.0
             scores = [1.0, smiling, smiling + (0.1 * number), -0.4]
-            lines.append("\t".join([person, str(number), *(f"{score + 0.01 * i:.3f}" for score in scores)]))
+            cells = [f"{score + 0.01 * i:.3f}" for score in scores]
+            lines.append("\t".join([person, str(number), *cells]))
             noise = rng.integers(0, 255, (25, 25, 3), dtype=np.uint8)
             picture = Image.fromarray(noise).resize((250, 250), Image.Resampling.BICUBIC)
             picture.save(folder / f"{person.replace(' ', '_')}_{number:04d}.jpg")
@@ -50,21 +51,37 @@ def own_cache(tmp_path_factory, monkeypatch):
 @pytest.fixture
 def without_faces(monkeypatch):
     """The extra `faces` counts as missing, whether it is installed or not."""
-    monkeypatch.setattr("dfi_jax.faces.are_found", lambda: False)
+    monkeypatch.setattr("dfi_jax.photo.faces.installed", lambda: False)
 
 
 @pytest.fixture
 def photo(tmp_path):
-    """A photograph, 120 × 140, of nobody."""
+    """A photo of nobody, 120 × 140."""
     noise = np.random.default_rng(0).integers(0, 256, (7, 6, 3), dtype=np.uint8)
     path = tmp_path / "me.png"
     Image.fromarray(noise).resize((120, 140), Image.Resampling.BICUBIC).save(path)
     return path
 
 
+@pytest.fixture(scope="session")
+def random_vgg():
+    """VGG-16 with random filters."""
+    return dfi_jax.load_vgg("random-vgg16")
+
+
+@pytest.fixture(scope="session")
+def waves():
+    """Three smooth pictures of 16 × 16, a few waves each."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:16, :16] / 16
+    found = [np.sin(2 * np.pi * (a * x + b * y + c)) for a, b, c in rng.random((9, 3)) * 2]
+    pictures = 0.5 + 0.2 * np.reshape(found, (3, 3, 16, 16)).transpose(0, 2, 3, 1)
+    return jnp.asarray(pictures, jnp.float32)
+
+
 @pytest.fixture
 def real_lfw():
-    """The folder of real photographs, where there is one."""
+    """The folder of real photos, if there is one."""
     if not LFW.is_dir():
-        pytest.skip("needs LFW's photographs beside the repository")
+        pytest.skip("needs LFW's photos beside the repository")
     return LFW

@@ -13,9 +13,9 @@ from dfi_jax.cli import subject as options
 from dfi_jax.cli.terminal import Debug, counting, progress, sentence_for_errors
 from dfi_jax.data import Dataset, load_dataset
 from dfi_jax.data.select import Selection, parse_attributes
-from dfi_jax.files import replacing
+from dfi_jax.storage.files import replacing
 from dfi_jax.recipe import RECIPES
-from dfi_jax.subject import cut
+from dfi_jax.vectors.subject import cut
 
 SHEET = 20
 """Images of each set on a sheet: the nearest."""

@@ -1,123 +1,212 @@
-"""`dfi edit`: from a photograph to edited photographs."""
+"""`dfi edit`: from photos to edited photos."""
 
-import math
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from dfi_jax import attribute as vectors
-from dfi_jax import edit as editing
-from dfi_jax import image
-from dfi_jax.cli import subject as options
-from dfi_jax.cli.terminal import Debug, counting, progress, sentence_for_errors
-from dfi_jax.data import load_dataset
-from dfi_jax.data.select import parse_attributes
-from dfi_jax.errors import InputError
-from dfi_jax.reconstruct import Progress as Reconstructing
-from dfi_jax.subject import vector_between
+from dfi_jax.cli import options
+from dfi_jax.cli.terminal import (
+    Debug,
+    Quiet,
+    exit_with_failures,
+    progress,
+    report_failure,
+    sentence_for_errors,
+)
+from dfi_jax.data.folders import IMAGE_SUFFIXES
+from dfi_jax.editor.job import Job, attribute_name, file_name, is_vector_file
+from dfi_jax.errors import DfiError, FileError, InputError
+from dfi_jax.photo.faces import parse_face
+from dfi_jax.photo.photo import Photo
+
+LONGEST_NAME = 200
+"""Largest number of bytes in the name of a folder. File systems allow 255."""
+
+Photos = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="PHOTO...", help="Photos, or folders of photos.", show_default=False),
+]
+
+Attribute = Annotated[
+    str,
+    typer.Argument(metavar="ATTRIBUTE", help=options.ATTRIBUTE_HELP, show_default=False),
+]
+
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FOLDER",
+        help="Folder of the results; if there are several photos, it gets a folder for each. By "
+        "default it is dfi-PHOTO-ATTRIBUTE, or dfi-ATTRIBUTE if there are several photos.",
+    ),
+]
+
+MaskImage = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask",
+        metavar="IMAGE",
+        help="Image of the photo's size that is white where the photo may change.",
+    ),
+]
 
 
 @sentence_for_errors
 def edit(
-    photo: options.Photo,
-    attribute: Annotated[
-        str,
-        typer.Option(
-            help="What to add: a starter vector's name, or a dataset's attributes: 'Smiling,~Eyeglasses'; '+Young' or "
-            "'-Male' is what images with and without them should share."
-        ),
-    ] = "",
-    vector: Annotated[Path | None, typer.Option(help="A file with an attribute vector.")] = None,
+    photos: Photos = None,
+    attribute: Attribute = "",
+    alphas: options.Alphas = options.DEFAULT_ALPHAS,
+    face: options.Face = options.DEFAULT_FACE,
+    points: options.Points = options.DEFAULT_POINTS,
+    mask: MaskImage = None,
     dataset: options.DatasetSpec = "",
-    alpha: Annotated[str, typer.Option(help="Strengths, with commas between them; negative ones take away.")] = "0.4",
-    recipe: options.RecipeName = "default",
-    iterations: options.Iterations = None,
-    k: options.K = 100,
-    by: options.By = "",
-    crop: options.Crop = "",
-    align: options.Align = None,
-    face: options.FaceNumber = None,
-    points: options.Points = 5,
-    mask: Annotated[Path | None, typer.Option(help="An image of the face: white where it may change.")] = None,
-    weights: options.Weights = "vgg16",
-    precision: options.Precision = "highest",
-    out: Annotated[
-        Path | None, typer.Option(help="The folder for the results; dfi-PHOTO-ATTRIBUTE by default.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same names there.")] = False,
+    near: options.Near = "",
+    k: options.K = options.DEFAULT_K,
+    recipe: options.RecipeName = options.DEFAULT_RECIPE,
+    settings: options.Settings = options.NO_SETTINGS,
+    weights: options.Weights = options.DEFAULT_WEIGHTS,
+    precision: options.Precision = options.DEFAULT_PRECISION,
+    batch_size: options.BatchSize = None,
+    out: Out = None,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Edit a face at one or several strengths; write pictures, loss curves and how they were made."""
-    alphas = _parse_alphas(alpha)
-    editing.check_alphas(alphas)
-    chosen = options.make_recipe(recipe, iterations)
-    if mask is not None:
-        chosen = chosen.replace(postprocess=_with_mask(chosen.postprocess))
-    if vector is not None and dataset:
-        raise InputError("both --vector and --dataset are given; give one of them.")
-    if dataset.startswith("folders:"):
-        attribute = attribute or "Target"
-    if not attribute and vector is None and not dataset:
+    """Change an attribute of the face in a photo.
+
+    This writes the photo at each strength (as JPEG if the photo is a JPEG file, otherwise as PNG),
+    sheet.png with the face before and after, loss.png with the loss curves, and result.json, which
+    records how the edit was made.
+
+    If one of several photos can't be edited, the error is printed and the others are still edited.
+    """
+    options.check_given(attribute, photos or [])
+    files, several = _find_photos(photos or [])
+    alpha_values = options.parse_alphas(alphas)
+    face_choice, nearness = parse_face(face), options.parse_near(near)
+    chosen_recipe = options.make_recipe(recipe, settings)
+    if dataset and is_vector_file(attribute):
         raise InputError(
-            f"no --attribute is given; name a starter vector ({', '.join(vectors.starter_names())}), "
-            f"or give a --vector or a --dataset."
+            f"the attribute is the file {attribute} and --dataset is given; omit one of them, "
+            f"because the attribute vector comes from only one."
         )
-    named = attribute or (vector.stem if vector is not None else "")
-    folder = out or Path(f"dfi-{photo.stem}-{editing.file_name(named)}")
-    editing.check_folder(folder, force=overwrite)
+    folders = _name_folders(files, attribute, out=out, several=several)
+    for folder in folders:
+        options.check_out(folder, overwrite=overwrite)
+    images = [file if several else Photo.open(file) for file in files]
+    mask_image = None if mask is None else Photo.open(mask)
+    images_with_scores = options.load_optional_dataset(dataset)
+    options.check_attribute(attribute, dataset=images_with_scores, near=nearness, k=k)
+    jobs = {
+        Job(
+            photo=image,
+            attribute=attribute,
+            alphas=alpha_values,
+            dataset=images_with_scores,
+            near=nearness,
+            k=k,
+            face=face_choice,
+            points=points,
+            mask=mask_image,
+        ): folder
+        for image, folder in zip(images, folders, strict=True)
+    }
+    failures: dict[str, str] = {}
 
-    found = None
-    if not dataset:
-        found = vectors.load(vector) if vector is not None else vectors.starter(attribute)
-    data = load_dataset(dataset) if dataset else None
-    wanted = parse_attributes(attribute) if dataset else ()
-    subject = options.find(photo, dataset=data, crop=crop, align=align, face=face, points=points)
-    mask_image = image.read(mask) if mask is not None else None
+    def fail(job: Job, error: DfiError) -> None:
+        if not several:
+            raise error
+        failures[str(job.photo)] = str(error)
+        report_failure(str(job.photo), error, debug=debug)
 
-    seconds: dict[str, float] = {}
-    about: dict[str, Any] = {"photograph": photo.name, "attribute": named}
-    with _timed(seconds, "weights"):
-        vgg = options.load_network(weights, precision)
-    if data is not None:
-        with _timed(seconds, "selection"):
-            selection = options.choose(vgg, data, wanted, subject=subject, k=k, by=by or None, recipe=chosen)
-        about["selection"] = selection.named(data)
-        with _timed(seconds, "means"), progress("mean features") as report:
-            found = vector_between(vgg, data, wanted, selection, k=k, recipe=chosen, on_progress=counting(report))
-    assert found is not None
-    with progress(f"{named}, {len(alphas)} strength{'s' * (len(alphas) > 1)}") as report:
-
-        def watch(state: Reconstructing) -> None:
-            values = " ".join(f"{value:.4g}" for value in state.objective if math.isfinite(value))  # of those begun
-            report(state.iteration, state.total, f"objective {values}")
-
-        edited = editing.edit_face(
-            vgg, subject.photograph, found, alphas=alphas, recipe=chosen, place=subject.place, mask=mask_image,
-            on_progress=watch,
-        )  # fmt: skip
-    for path in editing.save(folder, edited, vgg=vgg, subject=about, seconds=seconds, force=overwrite):
-        typer.echo(path)
+    with progress(quiet=quiet) as on_progress:
+        editor = options.load_editor(
+            chosen_recipe,
+            settings=settings,
+            weights=weights,
+            precision=precision,
+            batch_size=batch_size,
+            on_progress=on_progress,
+        )
+        for job, made in editor.edit_many(list(jobs), on_progress=on_progress, on_failure=fail):
+            try:
+                written = made.save(jobs[job], overwrite=overwrite)
+            except DfiError as error:
+                fail(job, error)
+                continue
+            if json:
+                options.print_json(jobs[job], made.record)
+            elif several:
+                typer.echo(jobs[job])
+            else:
+                typer.echo("\n".join(map(str, written)))
+    if failures:
+        exit_with_failures(failures, total=len(jobs))
 
 
-def _parse_alphas(text: str) -> list[float]:
+def _find_photos(paths: Sequence[Path]) -> tuple[list[Path], bool]:
+    """Returns the photos in files and folders, and whether each gets a folder of its own."""
+    folders = [path for path in paths if _is_folder(path)]
+    found: list[Path] = []
+    for path in paths:
+        found += _images_in(path) if path in folders else [path]
+    photos = list(dict.fromkeys(found))
+    return photos, bool(folders) or len(photos) > 1
+
+
+def _is_folder(path: Path) -> bool:
     try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"--alpha is {text!r}; give numbers with commas between them, as 0.1,0.2,0.4.") from None
+        return path.is_dir()
+    except OSError:  # Opening the photo says what is wrong.
+        return False
 
 
-def _with_mask(steps: tuple[str, ...]) -> tuple[str, ...]:
-    """The steps with `mask` among them, before the difference goes to the photograph."""
-    before = tuple(step for step in steps if step not in ("mask", "transfer_difference"))
-    return (*before, "mask", *(step for step in steps if step == "transfer_difference"))
+def _images_in(folder: Path) -> list[Path]:
+    """Returns the images in a folder but not in its subfolders, which may hold earlier results."""
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise FileError(f"{folder} can't be read ({error.strerror}); choose another.") from None
+    images = [
+        path
+        for path in paths
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+    ]
+    if not images:
+        raise FileError(
+            f"{folder} is a folder without photos; give one with files that end in "
+            f"{', '.join(IMAGE_SUFFIXES)}."
+        )
+    return images
 
 
-@contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    started = time.perf_counter()
-    yield
-    seconds[phase] = time.perf_counter() - started
+def _name_folders(
+    files: Sequence[Path], attribute: str, *, out: Path | None, several: bool
+) -> list[Path]:
+    """Returns the folder of each photo's results."""
+    named = file_name(attribute_name(attribute))
+    if not several:
+        return [out or Path(_shorten(f"dfi-{files[0].stem}-{named}"))]
+    parent = out or Path(_shorten(f"dfi-{named}"))
+    folders: list[Path] = []
+    taken: set[str] = set()
+    for file in files:
+        stem = name = _shorten(file.stem)
+        number = 1
+        while name.casefold() in taken:  # Some file systems ignore case.
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.casefold())
+        folders.append(parent / name)
+    return folders
+
+
+def _shorten(name: str) -> str:
+    return name.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")

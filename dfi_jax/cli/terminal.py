@@ -1,86 +1,225 @@
-"""The terminal: progress bars, and errors in one sentence with exit code 1."""
+"""The terminal: help pages, progress, and errors as one sentence with exit code 1."""
 
 import functools
+import logging
+import math
 import signal
+import sys
+import threading
+import time
 import traceback
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from typer.core import TyperCommand
 
 from dfi_jax.errors import DfiError
+from dfi_jax.progress import OnProgress, Progress
 
-console = Console(stderr=True)
+console = Console(stderr=True, highlight=False)
 
-Debug = Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but results and errors.")]
+
+LINE_SECONDS = 10
+"""Seconds between two lines about the same phase if the output isn't a terminal."""
+
+SHOWN_OBJECTIVES = 5
+"""Largest number of objectives that fit beside a progress bar."""
+
+_interrupted = threading.Event()
 
 
-class Report(Protocol):
-    """Shows how far something is."""
+class Command(TyperCommand):
+    """A command whose help names its arguments as they are typed: `PHOTO... ATTRIBUTE`."""
 
-    def __call__(self, done: int, total: int, detail: str) -> None: ...
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Returns the parts of the usage line that follow the command's name."""
+        return ["[OPTIONS]", *(name for name, _ in self._arguments())]
 
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes the help of the arguments and the options."""
+        options = [
+            parameter.get_help_record(ctx)
+            for parameter in self.get_params(ctx)
+            if parameter.param_type_name == "option"
+        ]
+        for title, rows in (("Arguments", self._arguments()), ("Options", options)):
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
-@contextmanager
-def progress(description: str) -> Iterator[Report]:
-    """A progress bar, there from the first report on, so that an error before it stands alone.
-
-    A report also ends what was interrupted: KeyboardInterrupt is lost where Python raises it inside one of JAX's own
-    callbacks.
-    """
-    interrupted = False
-
-    def interrupt(*_: Any) -> None:
-        nonlocal interrupted
-        interrupted = True
-        raise KeyboardInterrupt
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[detail]}"),
-        TimeRemainingColumn(),
-    )
-    bar = Progress(*columns, console=console)
-    task = bar.add_task(description, start=False, detail="")
-
-    def report(done: int, total: int, detail: str) -> None:
-        if interrupted:
-            raise KeyboardInterrupt
-        if not bar.live.is_started:
-            bar.start()
-            bar.start_task(task)
-        bar.update(task, completed=done, total=total, detail=detail)
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield report
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if bar.live.is_started:
-            bar.stop()
+    def _arguments(self) -> list[tuple[str, str]]:
+        return [
+            (parameter.metavar or parameter.name.upper(), getattr(parameter, "help", "") or "")
+            for parameter in self.params
+            if parameter.param_type_name == "argument"
+        ]
 
 
 def sentence_for_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turns an error into its sentence and exit code 1; `--debug` shows the traceback as well."""
+    """Turns an error of a command into its sentence on stderr and exit code 1.
+
+    The command has the parameter `debug`, with which the traceback is printed too, and perhaps
+    `quiet`, with which no warning is printed.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: Any, debug: bool, **kwargs: Any) -> None:
         try:
-            command(*args, debug=debug, **kwargs)
-        except BrokenPipeError:  # `dfi … | head`: click ends quietly
+            with _interruptible(), _warnings_hidden(kwargs.get("quiet", False)):
+                command(*args, debug=debug, **kwargs)
+        except (BrokenPipeError, typer.Exit, typer.Abort):  # for example `dfi weights list | head`
             raise
         except (Exception, KeyboardInterrupt) as error:
-            if debug:
-                traceback.print_exc()
-            console.print(f"dfi: {_sentence(error)}", style="red", markup=False, highlight=False, soft_wrap=True)
+            _print_error(_sentence(error), error=error, debug=debug)
             raise typer.Exit(1) from None
 
     return wrapped
+
+
+def report_failure(name: str, error: BaseException | str, *, debug: bool = False) -> None:
+    """Prints on stderr that one of several edits failed, and why."""
+    failure = error if isinstance(error, BaseException) else None
+    _print_error(f"{name}: {error}", error=failure, debug=debug)
+
+
+def exit_with_failures(failures: Mapping[str, str], *, total: int) -> NoReturn:
+    """Prints the list of the edits that failed, and exits with code 1."""
+    lines = [f"dfi: {len(failures)} of {total} edits failed:"]
+    lines += [f"  {name}: {sentence}" for name, sentence in failures.items()]
+    console.print("\n".join(lines), style="red", markup=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+@contextmanager
+def progress(*, quiet: bool = False) -> Iterator[OnProgress]:
+    """Yields a function that shows progress on stderr: a bar per phase, or a line now and then.
+
+    Nothing is shown before the first report, so that an earlier error stands alone. A report also
+    ends a command that was interrupted: KeyboardInterrupt is lost if Python raises it inside a
+    callback of JAX.
+    """
+    shown = _Bars() if console.is_terminal else _Lines()
+
+    def report(progress: Progress) -> None:
+        if _interrupted.is_set():
+            raise KeyboardInterrupt
+        if not quiet:
+            shown.show(progress)
+
+    try:
+        yield report
+    finally:
+        shown.stop()
+
+
+class _Bars:
+    def __init__(self) -> None:
+        self._tasks: dict[str, TaskID] = {}
+        self._done: dict[str, int] = {}
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[detail]}"),
+            TimeRemainingColumn(),
+            console=console,
+            # Bars would otherwise send what is printed on stdout to stderr, even if it is a file.
+            redirect_stdout=sys.stdout.isatty(),
+        )
+
+    def show(self, progress: Progress) -> None:
+        self._bars.start()
+        if progress.phase not in self._tasks:
+            self._tasks[progress.phase] = self._bars.add_task(
+                progress.phase, total=None, detail=""
+            )
+        task = self._tasks[progress.phase]
+        if progress.done < self._done.get(progress.phase, 0):
+            self._bars.reset(task)  # the same phase of the next photo
+        self._done[progress.phase] = progress.done
+        self._bars.update(
+            task, completed=progress.done, total=progress.total, detail=_detail(progress)
+        )
+
+    def stop(self) -> None:
+        if self._bars.live.is_started:
+            self._bars.stop()
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._printed: dict[str, float] = {}
+
+    def show(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now >= self._printed.get(progress.phase, -math.inf) + LINE_SECONDS:
+            self._printed[progress.phase] = now
+            console.print(f"{progress.phase}: {_detail(progress)}", markup=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        pass
+
+
+def _detail(progress: Progress) -> str:
+    done, total = progress.done, progress.total
+    if progress.unit == "bytes":
+        of_all = "" if total is None else f" of {total / 1e6:.0f}"
+        return f"{done / 1e6:.0f}{of_all} MB"
+    counted = f"{done} {progress.unit}" if total is None else f"{done} of {total} {progress.unit}"
+    if progress.in_flight is None:
+        return counted
+    objectives = [value for value in progress.in_flight.objective if math.isfinite(value)]
+    values = " ".join(f"{value:.4g}" for value in objectives[:SHOWN_OBJECTIVES])
+    return f"{counted}, objective {values}"
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Remembers Ctrl-C until the next report, in case the exception is lost before."""
+
+    def interrupt(*_: Any) -> None:
+        _interrupted.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _interrupted.clear()
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _warnings_hidden(hidden: bool) -> Iterator[None]:
+    if not hidden:
+        yield
+        return
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _print_error(sentence: str, *, error: BaseException | None, debug: bool) -> None:
+    if debug and error is not None:
+        traceback.print_exception(error)
+    console.print(f"dfi: {sentence}", style="red", markup=False, soft_wrap=True)
 
 
 def _sentence(error: BaseException) -> str:
@@ -89,15 +228,8 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; nothing half-written was left."
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-        return "there is not enough memory; take fewer strengths at once or a smaller photograph."
-    return f"{type(error).__name__}: {error} This is a mistake in dfi_jax; --debug shows where."
-
-
-def megabytes(report: Report) -> Callable[[int, int], None]:
-    """Shows how much of a download is there."""
-    return lambda there, total: report(there, total or there, f"{there / 1e6:.0f} MB")
-
-
-def counting(report: Report) -> Callable[[int, int], None]:
-    """Shows how many images are done."""
-    return lambda done, total: report(done, total, f"{done} of {total} images")
+        return "there isn't enough memory; use a smaller photo, or a smaller --batch-size."
+    return (
+        f"{type(error).__name__}: {error} This is a bug in dfi_jax; rerun with `--debug` for a "
+        f"traceback."
+    )

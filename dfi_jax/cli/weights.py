@@ -8,11 +8,11 @@ import typer
 
 from dfi_jax.cli.terminal import Debug, megabytes, progress, sentence_for_errors
 from dfi_jax.errors import FileError, InputError
-from dfi_jax.files import file_sha256
-from dfi_jax.vgg import ARCHITECTURES
-from dfi_jax.weights import formats
-from dfi_jax.weights.catalog import CATALOG, PREPROCESSING, Packaged, Published, identify
-from dfi_jax.weights.download import fetch, is_here, recorded_sha256
+from dfi_jax.storage.files import file_sha256
+from dfi_jax.network.vgg import ARCHITECTURES
+from dfi_jax.network.weights import formats
+from dfi_jax.network.weights.catalog import CATALOG, PREPROCESSING, Packaged, Published, identify
+from dfi_jax.network.weights.download import fetch, is_here, recorded_sha256
 
 
 class _DType(StrEnum):

@@ -1,63 +1,67 @@
-"""Where images and their attribute scores come from, and which of them to take."""
+"""Where images and their attribute scores come from, and which of them are selected."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from dfi_jax.data import celeba, folders, lfw, synthetic, tfds
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.errors import InputError
-from dfi_jax.files import user_path
+from dfi_jax.storage.files import user_path
 
-__all__ = ["Dataset", "load_dataset"]
+__all__ = ["SPECS", "Dataset", "load_dataset"]
 
-SPECS = "lfw:DIR, celeba:DIR, tfds:NAME, folders:SOURCE:TARGET, folder:DIR or synthetic:N"
-"""What `load_dataset` takes."""
+SPECS = "lfw:DIR, celeba:DIR, tfds:NAME, pair:WITHOUT:WITH, folder:DIR or synthetic:N"
+"""The forms of a dataset that `load_dataset` accepts."""
 
 
 def load_dataset(spec: str) -> Dataset:
-    """The dataset that a spec names.
+    """Loads the dataset that a text names.
 
-    - `lfw:DIR`: Labeled Faces in the Wild; DIR holds lfw_attributes.txt and lfw-deepfunneled
-    - `celeba:DIR`: CelebA; DIR holds list_attr_celeba.txt and img_align_celeba
-    - `tfds:NAME`: celeb_a, lfw or lfw_attributes as TensorFlow Datasets has prepared it
-    - `folders:SOURCE:TARGET`: two text files of paths, a line each; the attribute is `Target`
-    - `folder:DIR`: images and a table of their scores, DIR/scores.csv
-    - `synthetic:N`: N drawn faces of people who don't exist; `synthetic:N:SEED` draws others
+    - `lfw:DIR`: Labeled Faces in the Wild. DIR holds `lfw_attributes.txt` and `lfw-deepfunneled`.
+    - `celeba:DIR`: CelebA. DIR holds `list_attr_celeba.txt` and `img_align_celeba`.
+    - `tfds:NAME`: `celeb_a`, `lfw` or `lfw_attributes`, as prepared by TensorFlow Datasets.
+    - `pair:WITHOUT:WITH`: Two folders of images, without and with an attribute, which is called
+      `Target`. Text files of paths, one per line, can replace the folders.
+    - `folder:DIR`: Images and a table of their scores, `DIR/scores.csv`.
+    - `synthetic:N`: N drawn faces of people who don't exist. `synthetic:N:SEED` draws others.
+
+    >>> len(load_dataset("synthetic:3"))
+    3
 
     Raises:
-      InputError: for a spec of another form.
-      FileError: where what it names is missing or can't be read.
+      InputError: If the text has another form.
+      FileError: If a file or folder that it names doesn't exist or can't be read.
     """
     kind, _, rest = spec.partition(":")
     if kind not in _LOADERS or not rest:
-        raise InputError(f"the dataset {spec!r} is of no known kind; give {SPECS}.")
+        raise InputError(f"the dataset {spec!r} isn't of a known kind; give {SPECS}.")
     return _LOADERS[kind](rest)
 
 
-def _lists(rest: str) -> Dataset:
-    source, _, target = rest.partition(":")
-    if not target:
-        raise InputError(f"folders:{rest} names one list; give two, as folders:SOURCE:TARGET.")
-    return folders.load_lists(_path(source), _path(target))
+def _load_pair(rest: str) -> Dataset:
+    without, _, with_ = rest.partition(":")
+    if not without or not with_:
+        raise InputError(
+            f"pair:{rest} doesn't name two folders or lists; give two, as pair:WITHOUT:WITH."
+        )
+    return folders.load_pair(user_path(without), user_path(with_))
 
 
-def _synthetic(rest: str) -> Dataset:
+def _load_synthetic(rest: str) -> Dataset:
     numbers = rest.split(":")
     if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
-        raise InputError(f"synthetic:{rest} should have one number, of images, or two, the second a seed.")
+        raise InputError(
+            f"synthetic:{rest} doesn't have the form synthetic:N or synthetic:N:SEED; "
+            f"give the number of images and, if you like, a seed."
+        )
     n, seed = (*map(int, numbers), 0)[:2]
     return synthetic.load(n, seed=seed)
 
 
-def _path(text: str) -> Path:
-    return user_path(text)
-
-
 _LOADERS: dict[str, Callable[[str], Dataset]] = {
-    "lfw": lambda rest: lfw.load(_path(rest)),
-    "celeba": lambda rest: celeba.load(_path(rest)),
+    "lfw": lambda rest: lfw.load(user_path(rest)),
+    "celeba": lambda rest: celeba.load(user_path(rest)),
     "tfds": tfds.load,
-    "folders": _lists,
-    "folder": lambda rest: folders.load_table(_path(rest)),
-    "synthetic": _synthetic,
+    "pair": _load_pair,
+    "folder": lambda rest: folders.load_table(user_path(rest)),
+    "synthetic": _load_synthetic,
 }

@@ -1,12 +1,13 @@
 """CelebA, aligned and cropped, in the layout in which it is published.
 
-    ROOT/list_attr_celeba.txt              number of images; 40 names; `000001.jpg -1 1 …` an image
-    ROOT/list_landmarks_align_celeba.txt   number of images; ten names; `000001.jpg 69 109 106 113 …` an image
-    ROOT/identity_CelebA.txt               `000001.jpg 2880` an image
+    ROOT/list_attr_celeba.txt              number of images; 40 names; rows `000001.jpg -1 1 …`
+    ROOT/list_landmarks_align_celeba.txt   number of images; ten names; rows `000001.jpg 69 109 …`
+    ROOT/identity_CelebA.txt               rows `000001.jpg 2880`
     ROOT/img_align_celeba/000001.jpg       178 × 218 pixels
 
-The text files may also lie in `ROOT/Anno` and the images in `ROOT/Img`, as in the folder that is handed out. Without
-the landmarks, faces are cropped; without the identities, it isn't known who is on an image.
+The text files may also lie in `ROOT/Anno`, and the images in `ROOT/Img`, as in the published
+folder. The landmarks and identities are optional: without landmarks, faces are cropped from a fixed
+box, and without identities, the people in the images are unknown.
 
 Reference: Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015.
 """
@@ -20,9 +21,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from dfi_jax import image
-from dfi_jax.data.dataset import Dataset, require
+from dfi_jax.data.dataset import Dataset
+from dfi_jax.data.layout import require
 from dfi_jax.errors import FileError
+from dfi_jax.photo.photo import read
+from dfi_jax.photo.placement import Box
 
 ATTRIBUTES = "list_attr_celeba.txt"
 LANDMARKS = "list_landmarks_align_celeba.txt"
@@ -33,38 +36,45 @@ SIZE = (178, 218)
 """Width and height of an image."""
 
 POINTS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
-"""The landmarks in the order of `faces.CANONICAL_POINTS`; as there, left is left as seen."""
+"""The landmarks, in the order of `placement.CANONICAL_POINTS`. Left is left as seen in both."""
 
-CROP: image.Box = (11, 27, 166, 182)
-"""The canonical crop in an aligned image: what a scaling by s and a translation by t bring to it, fitted in least
-squares to Σ‖s·p + t − q‖² over the points p that CelebA is aligned to, about (69.5, 111.3), (107.7, 111.2),
-(88.2, 135.5), (72, 152) and (105.5, 152), and q, `faces.CANONICAL_POINTS`; s is 1.284."""
+CROP: Box = (11, 27, 166, 182)
+"""The canonical crop in an aligned image.
 
-_NAME = 48
-"""Characters of a file's name, at most; CelebA's have 10."""
+The scale s and translation t that take an image to the crop minimise Σ‖s·p + t − q‖². The points p
+are those to which CelebA is aligned, about (69.5, 111.3), (107.7, 111.2), (88.2, 135.5), (72, 152)
+and (105.5, 152), and the points q are `placement.CANONICAL_POINTS`. The result has s = 1.284."""
+
+LONGEST_NAME = 47
+"""The maximum number of characters in a file's name. Those of CelebA have 10."""
 
 
 def load(root: Path) -> Dataset:
-    """The images that have attribute scores and lie in the folder, in the order of the attributes file.
+    """Loads the images that have attribute scores, in the order of the attributes file.
+
+    Images that aren't in the folder are skipped. The call is `load(Path("CelebA"))`.
 
     Args:
-      root: the folder that this module's docstring lays out.
+      root: Folder with the layout that this module describes.
 
     Raises:
-      FileError: where the folder, the attributes file or all images are missing, where a row of a file can't be read
-        or is there twice, or where the landmarks or identities are of other images.
+      FileError: If the folder, the attributes file or all images are missing, if a row of a file
+        can't be read or is about the same image as another, or if the landmarks or identities are
+        those of other images.
     """
     table = require(root, ATTRIBUTES, f"Anno/{ATTRIBUTES}")
-    folder = _images(root)
+    folder = _image_folder(root)
     attributes, names, scores = _read_named(table)
     landmarks = _optional(root, LANDMARKS)
     identities = _optional(root, IDENTITIES)
     points = None if landmarks is None else _read_landmarks(landmarks, names, table)
-    people = None if identities is None else _of(names, *_read_rows(identities, ("identity",), 0), identities, table)
-    there = {entry.name for entry in os.scandir(folder)}
-    kept = np.flatnonzero([name in there for name in names])
+    people = None if identities is None else _read_identities(identities, names, table)
+    existing = {entry.name for entry in os.scandir(folder)}
+    kept = np.flatnonzero([name in existing for name in names])
     if not kept.size:
-        raise FileError(f"none of the {len(names)} images of {table} lies in {folder}; unpack the images there.")
+        raise FileError(
+            f"none of the {len(names)} images of {table} is in {folder}; unpack the images there."
+        )
     kept_names = tuple(names[row] for row in kept)
     return Dataset(
         name="celeba",
@@ -79,14 +89,14 @@ def load(root: Path) -> Dataset:
     )
 
 
-def _images(root: Path) -> Path:
-    """The folder of images, one level down where the archive was unpacked into a folder of its own name."""
+def _image_folder(root: Path) -> Path:
+    """Returns the folder of images; an archive may have been unpacked into a folder of its name."""
     if (root / "Img").is_dir() and not (root / IMAGES).exists():
         folder = require(root / "Img", IMAGES)
     else:
         folder = require(root, IMAGES, f"Img/{IMAGES}")
     if not folder.is_dir():
-        raise FileError(f"{folder} is a file; put the folder of CelebA's images in its place.")
+        raise FileError(f"{folder} is a file; replace it with the folder of CelebA's images.")
     return folder / IMAGES if (folder / IMAGES).is_dir() else folder
 
 
@@ -95,101 +105,128 @@ def _optional(root: Path, name: str) -> Path | None:
 
 
 def _read_image(folder: Path, names: tuple[str, ...], index: int) -> Float[np.ndarray, "h w 3"]:
-    photograph = image.read(folder / names[index])
-    if photograph.shape[1::-1] != SIZE:
-        height, width = photograph.shape[:2]
+    pixels = read(folder / names[index])
+    height, width = pixels.shape[:2]
+    if (width, height) != SIZE:
         raise FileError(
-            f"{folder / names[index]} is {width} × {height} pixels and CelebA's aligned images are "
-            f"{SIZE[0]} × {SIZE[1]}; get {IMAGES}.zip."
+            f"{folder / names[index]} is {width} × {height} pixels, but CelebA's aligned images "
+            f"are {SIZE[0]} × {SIZE[1]}; download {IMAGES}.zip."
         )
-    return photograph
+    return pixels
 
 
 def _read_landmarks(path: Path, names: list[str], table: Path) -> Float[np.ndarray, "n 5 2"]:
-    header, found, values = _read_named(path)
-    wanted = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")
-    if header != wanted:
-        raise FileError(f"{path} has the columns {' '.join(header)} and not {' '.join(wanted)}; get it again.")
-    return _of(names, found, values, path, table).reshape(-1, len(POINTS), 2)
+    header, listed, values = _read_named(path)
+    expected = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")
+    if header != expected:
+        raise FileError(
+            f"{path} has the columns {' '.join(header)} and not {' '.join(expected)}; "
+            f"download it again."
+        )
+    return _values_of(names, listed, values, path, table).reshape(-1, len(POINTS), 2)
 
 
-def _of(
-    names: list[str],
-    found: list[str],
-    values: Float[np.ndarray, "m c"],
-    path: Path,
-    table: Path,
+def _read_identities(path: Path, names: list[str], table: Path) -> Float[np.ndarray, "n 1"]:
+    listed, values = _read_rows(path, ("identity",), 0)
+    return _values_of(names, listed, values, path, table)
+
+
+def _values_of(
+    names: list[str], listed: list[str], values: Float[np.ndarray, "m c"], path: Path, table: Path
 ) -> Float[np.ndarray, "n c"]:
-    """The values of each name."""
-    if names == found:
+    """Returns the values of each name, from a file that lists the names in another order."""
+    if names == listed:
         return values
-    rows = {name: row for row, name in enumerate(found)}
+    rows = {name: row for row, name in enumerate(listed)}
     if missing := [name for name in names if name not in rows]:
-        raise FileError(f"{path} has no row for {len(missing)} images of {table}, such as {missing[0]}; "
-                        f"get both files again.")  # fmt: skip
+        raise FileError(
+            f"{path} has no row for {len(missing)} images of {table}, such as {missing[0]}; "
+            f"download both files again."
+        )
     return values[[rows[name] for name in names]]
 
 
 def _read_named(path: Path) -> tuple[tuple[str, ...], list[str], Float[np.ndarray, "n c"]]:
-    """The names of a file's columns, its images' names and their values."""
+    """Returns the names of a file's columns, the names of its images, and their values."""
     try:
         with path.open(encoding="utf-8") as file:
             count, header = (line.split() for line in islice(file, 2))
     except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"{path} can't be read as text ({error}); get it again.") from None
+        raise _unreadable(path, error) from None
     except ValueError:
         count, header = [], []
     if len(count) != 1 or not count[0].isdecimal() or not header:
-        raise FileError(f"{path} doesn't begin with a line with the number of images and one with the columns' names; "
-                        f"get it again.")  # fmt: skip
+        raise FileError(
+            f"{path} doesn't begin with a line with the number of images and a line with the names "
+            f"of the columns; download it again."
+        )
     if twice := next((name for i, name in enumerate(header) if name in header[:i]), None):
-        raise FileError(f"{path} names the column {twice} twice; get it again.")
+        raise FileError(f"{path} names the column {twice} twice; download it again.")
     names, values = _read_rows(path, tuple(header), 2)
     if len(names) != int(count[0]):
-        raise FileError(f"{path} says {count[0]} images in its first line and has {len(names)}; get it again, or put "
-                        f"the right number there.")  # fmt: skip
+        raise FileError(
+            f"{path} says {count[0]} images in its first line but has {len(names)}; download it "
+            f"again, or correct the first line."
+        )
     return tuple(header), names, values
 
 
-def _read_rows(path: Path, header: tuple[str, ...], skipped: int) -> tuple[list[str], Float[np.ndarray, "n c"]]:
-    """The images' names and their values. NumPy's parser in C reads 200,000 × 40 of them in about a second."""
-    row = np.dtype([("name", f"U{_NAME}"), ("values", np.float32, (len(header),))])
+def _read_rows(
+    path: Path, header: tuple[str, ...], skipped: int
+) -> tuple[list[str], Float[np.ndarray, "n c"]]:
+    """Returns the names of the images and their values.
+
+    NumPy's parser, which is written in C, reads 200,000 rows of 40 values in about a second.
+    """
+    row = np.dtype([("name", f"U{LONGEST_NAME + 1}"), ("values", np.float32, (len(header),))])
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "loadtxt: input contained no data", UserWarning)
             rows = np.loadtxt(path, row, comments=None, skiprows=skipped, ndmin=1, encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"{path} can't be read as text ({error}); get it again.") from None
+        raise _unreadable(path, error) from None
     except ValueError as error:
-        raise FileError(_what_is_wrong(path, header, skipped) or f"{path} can't be read ({error}).") from None
+        problem = _first_problem(path, header, skipped)
+        raise FileError(problem or f"{path} can't be read ({error}); download it again.") from None
     if not rows.size:
-        raise FileError(f"{path} holds no image; get it again.")
+        raise FileError(f"{path} has no row of an image; download it again.")
     names, values = rows["name"].tolist(), np.ascontiguousarray(rows["values"])
-    usable = np.isfinite(values).all() and max(map(len, names)) < _NAME and len(set(names)) == len(names)
-    if not usable and (wrong := _what_is_wrong(path, header, skipped)):
-        raise FileError(wrong)
+    names_fit = max(map(len, names)) <= LONGEST_NAME and len(set(names)) == len(names)
+    if not (names_fit and np.isfinite(values).all()):
+        problem = _first_problem(path, header, skipped)
+        if problem is not None:
+            raise FileError(problem)
     return names, values
 
 
-def _what_is_wrong(path: Path, header: tuple[str, ...], skipped: int) -> str | None:
-    """The first thing that is wrong with the lines of a file: slow, and only for files known to be wrong."""
-    taken: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()[skipped:], skipped + 1):
+def _first_problem(path: Path, header: tuple[str, ...], skipped: int) -> str | None:
+    """Describes the first problem in the rows of a file.
+
+    This is slow, so it is only used for files that are known to have a problem.
+    """
+    seen: dict[str, int] = {}
+    lines = path.read_text(encoding="utf-8").splitlines()[skipped:]
+    advice = "correct the line or download the file again."
+    for number, line in enumerate(lines, skipped + 1):
         name, *cells = line.split() or [""]
         where = f"{path}, line {number},"
         if not name:
             continue
         if len(cells) != len(header):
-            return f"{where} has {len(cells)} values where {len(header)} belong; mend the line or get the file again."
-        if len(name) >= _NAME:
-            return f"{where} names an image with {_NAME} characters or more; give it a shorter name."
-        if name in taken:
-            return f"{where} is about {name}, as line {taken[name]} is; take one of them out."
-        taken[name] = number
+            return f"{where} has {len(cells)} values instead of {len(header)}; {advice}"
+        if len(name) > LONGEST_NAME:
+            return f"{where} names an image with more than {LONGEST_NAME} characters; shorten it."
+        if name in seen:
+            return f"{where} is about {name}, as line {seen[name]} is; remove one of them."
+        seen[name] = number
         try:
             finite = (np.abs([float(cell) for cell in cells]) <= np.finfo(np.float32).max).all()
         except ValueError as error:
-            return f"{where} can't be read ({error}); mend the line or get the file again."
+            return f"{where} can't be read ({error}); {advice}"
         if not finite:
-            return f"{where} has a value that is not finite; mend the line or get the file again."
+            return f"{where} has a value that is not finite; {advice}"
     return None
+
+
+def _unreadable(path: Path, error: Exception) -> FileError:
+    return FileError(f"{path} can't be read as text ({error}); download it again.")

@@ -1,4 +1,4 @@
-"""What a dataset is to everything else: images of faces by number, and what is known of each."""
+"""A dataset: numbered images of faces, and what is known about each of them."""
 
 import hashlib
 from collections import deque
@@ -11,32 +11,37 @@ from typing import SupportsIndex
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from dfi_jax import faces, image
 from dfi_jax.errors import FileError, InputError
-from dfi_jax.files import file_sha256
+from dfi_jax.photo.placement import Box, Placement
+from dfi_jax.storage.files import file_sha256
 
 BATCH = 10
-"""Images that go to the network at a time."""
+"""Number of images that the network sees at a time."""
 
 DECODERS = 2
-"""Threads that decode images while the network works; Pillow lets go of Python's lock meanwhile."""
+"""Number of threads that decode images while the network works. Pillow releases Python's global
+lock while it decodes."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Dataset:
-    """Images of faces in a fixed order, and what is known of each.
+    """Images of faces in a fixed order, and what is known about each of them.
 
     Attributes:
-      name: of the dataset, for provenance.
-      names: of each image, no two alike; the path from `folder` where the images are files.
-      read: the photograph of a number, RGB in [0, 1]. Raises FileError where it can't be had.
-      attributes: names of the columns of `scores`.
-      scores: one row an image, one column an attribute; positive is present, negative absent.
-      people: who is on each image, as anything that can be compared, or None where it isn't known.
-      landmarks: five points of each face, (x, y) in the photograph's pixels, in the order of
-        `faces.CANONICAL_POINTS`, or None where they aren't known.
-      crop: the face in each photograph where there are no landmarks, (x0, y0, x1, y1); None for all of it.
-      folder: of the images, where they are files.
+      name: Name of the dataset, for records.
+      names: Name of each image, all different. If the images are files, it is the path from
+        `folder`.
+      read: Function that returns the image with a number, RGB in [0, 1]. It raises FileError if the
+        image can't be read.
+      attributes: Names of the attributes, which are the columns of `scores`.
+      scores: Scores of each image (rows) for each attribute (columns). Positive means present,
+        negative absent.
+      people: Person in each image, as values that can be compared, or None if that is unknown.
+      landmarks: Five points of each face, (x, y) in the image's pixels, in the order of
+        `placement.CANONICAL_POINTS`, or None if they are unknown.
+      crop: Box of the face in every image if there are no landmarks. None means that each image
+        is a whole face.
+      folder: Folder of the images, or None if they aren't files.
     """
 
     name: str
@@ -46,48 +51,85 @@ class Dataset:
     scores: Float[np.ndarray, "n a"]
     people: Shaped[np.ndarray, " n"] | None = None
     landmarks: Float[np.ndarray, "n 5 2"] | None = None
-    crop: image.Box | None = None
+    crop: Box | None = None
     folder: Path | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def place(self, index: int) -> image.Box | Float[np.ndarray, "2 3"] | None:
-        """Where the face is in an image: by its landmarks where they are known, or the crop; None for all of it."""
-        return self.crop if self.landmarks is None else faces.placement(self.landmarks[index])
+    def placement(
+        self, index: SupportsIndex, pixels: Float[np.ndarray, "h w 3"] | None = None
+    ) -> Placement:
+        """Returns where the face lies in an image: by its landmarks, the crop, or the whole image.
 
-    def face(self, index: SupportsIndex, size: int) -> Float[np.ndarray, "size size 3"]:
-        """The face of an image in the canonical crop: by its landmarks where they are known, or by the crop.
+        Args:
+          index: Number of the image.
+          pixels: Image, if it has been read already. Otherwise it is read if its size is needed.
 
-        Raises FileError where the image can't be read, or the face isn't in it.
+        Raises:
+          FileError: If the image can't be read, or its landmarks can't be those of a face.
         """
         index = index.__index__()
-        photograph = self.read(index)
+        if self.landmarks is not None:
+            try:
+                return Placement.from_landmarks(self.landmarks[index])
+            except InputError as error:
+                raise self._error(index, error) from None
+        if self.crop is not None:
+            return Placement.from_box(self.crop)
+        height, width = (self.read(index) if pixels is None else pixels).shape[:2]
+        return Placement.whole((width, height))
+
+    def face(self, index: SupportsIndex, size: int) -> Float[np.ndarray, "size size 3"]:
+        """Returns the canonical crop of the face in an image.
+
+        Args:
+          index: Number of the image.
+          size: Height and width of the result.
+
+        Raises:
+          FileError: If the image can't be read, or the face doesn't lie in it.
+        """
+        index = index.__index__()
+        pixels = self.read(index)
+        placement = self.placement(index, pixels)
         try:
-            if self.landmarks is not None:
-                return faces.align(photograph, self.landmarks[index], size=size)
-            if self.crop is not None:
-                photograph = image.crop(photograph, self.crop)
+            return placement.crop(pixels, size=size)
         except InputError as error:
-            raise FileError(f"{self.names[index]} of {self.name}: {error}") from None
-        return image.resize(photograph, (size, size))
+            raise self._error(index, error) from None
 
     def batches(
         self, rows: Int[np.ndarray, " r"], *, size: int, batch: int = BATCH
     ) -> Iterator[Float[np.ndarray, "_ size size 3"]]:
-        """The faces of some rows, `batch` at a time; the next ones are decoded while a batch is used.
+        """Yields the faces of some rows in batches. The next ones are decoded in the meantime.
 
-        Raises FileError where an image can't be read.
+        Args:
+          rows: Numbers of the images.
+          size: Height and width of each face.
+          batch: Number of faces in a batch; the last one may be smaller.
+
+        Raises:
+          FileError: If an image can't be read, or a face doesn't lie in its image.
         """
         with ThreadPoolExecutor(DECODERS) as pool:
             coming = deque(pool.submit(self.face, row, size) for row in rows[: 2 * batch])
             for i in range(0, len(rows), batch):
-                found = np.stack([coming.popleft().result() for _ in rows[i : i + batch]])
-                coming.extend(pool.submit(self.face, row, size) for row in rows[i + 2 * batch : i + 3 * batch])
-                yield found
+                faces = np.stack([coming.popleft().result() for _ in rows[i : i + batch]])
+                following = rows[i + 2 * batch : i + 3 * batch]
+                coming.extend(pool.submit(self.face, row, size) for row in following)
+                yield faces
 
     def fingerprint(self, rows: Int[np.ndarray, " r"]) -> str:
-        """A SHA-256 of all that the faces of some rows depend on: the images' bytes, and where the face is in each."""
+        """Returns the SHA-256, in hex, of everything that the faces of some rows depend on.
+
+        That is the bytes of each image, and where the face lies in it.
+
+        Args:
+          rows: Numbers of the images.
+
+        Raises:
+          FileError: If an image can't be read.
+        """
         digest = hashlib.sha256(repr(self.crop).encode())
         for row in rows:
             if self.folder is None:
@@ -99,43 +141,21 @@ class Dataset:
         return digest.hexdigest()
 
     def index(self, path: Path) -> int | None:
-        """Which image of the dataset a file is, or None if it isn't one.
+        """Returns the number of the image that a file is, or None if it isn't one of the dataset's.
 
-        Where the dataset's images aren't files, it is the one whose name ends the file's path, folder and all.
+        If the dataset's images aren't files, it is the image whose name ends the file's path,
+        including the file's folder.
         """
         if self.folder is None:
-            return next((i for i, name in enumerate(self.names) if name == "/".join(path.resolve().parts[-2:])), None)
-        ends = (path.name, path.resolve().name)  # either may be a link
-        same = (i for i, name in enumerate(self.names) if name.endswith(ends))
-        return next((i for i in same if (self.folder / self.names[i]).resolve() == path.resolve()), None)
+            name = "/".join(path.resolve().parts[-2:])
+            return next((i for i, known in enumerate(self.names) if known == name), None)
+        # The file and the dataset's image may be links, with a name of their own.
+        ends = (path.name, path.resolve().name)
+        candidates = (i for i, name in enumerate(self.names) if name.endswith(ends))
+        target = path.resolve()
+        return next(
+            (i for i in candidates if (self.folder / self.names[i]).resolve() == target), None
+        )
 
-
-ARCHIVES = (".zip", ".tgz", ".gz", ".tar", ".7z", ".001")
-
-
-def require(root: Path, *needed: str) -> Path:
-    """The first of the files or folders `needed` that `root` holds.
-
-    Raises:
-      FileError: where there is none; the message says which folder near by has one, or which archive to unpack.
-    """
-    if found := _held(root, needed):
-        return found
-    wanted = " or ".join(needed)
-    if not root.exists():
-        raise FileError(f"{root} does not exist; give the folder that holds {wanted}.")
-    if not root.is_dir():
-        raise FileError(f"{root} is a file; give the folder that holds {wanted}.")
-    inside = sorted(path for path in root.iterdir() if not path.name.startswith("."))
-    stems = {Path(name).stem for name in needed}
-    for path in inside:
-        if path.suffix in ARCHIVES and any(path.name.startswith(stem) for stem in stems):
-            raise FileError(f"{root} has no {wanted}; unpack {path.name} there.")
-    near = (*root.resolve().parents[:2], *(path for path in inside if path.is_dir()))
-    if other := next((folder for folder in near if _held(folder, needed)), None):
-        raise FileError(f"{root} has no {wanted}; {other} has, give that folder.")
-    raise FileError(f"{root} has no {wanted}; give the folder that holds it, or put it there.")
-
-
-def _held(folder: Path, needed: tuple[str, ...]) -> Path | None:
-    return next((folder / name for name in needed if (folder / name).exists()), None)
+    def _error(self, index: int, error: InputError) -> FileError:
+        return FileError(f"{self.names[index]} of the dataset {self.name}: {error}")

@@ -1,18 +1,22 @@
-"""Images of one's own: two lists of files, or a folder with a table of scores.
+"""Your own images: a pair of folders or lists, or a folder with a table of scores.
 
-Lists, as chainer-dfi's: a text file of the images that lack an attribute and one of those that have it, a path a line,
-relative to the text file's folder or absolute. Blank lines, and lines that begin with `#`, are skipped.
+A pair is the images without an attribute and the images with it. Each of the two is a folder, whose
+images are found in its subfolders too, or a text file of paths, one per line, as chainer-dfi uses.
+Paths are absolute or relative to the folder of the text file. Blank lines, and lines that begin
+with `#`, are skipped.
 
-A table, `ROOT/scores.csv` or any other CSV file, separated by commas, in UTF-8, with paths relative to its folder:
+A table is `ROOT/scores.csv`, or any other CSV file, separated by commas, in UTF-8, with paths
+relative to its folder:
 
     image,person,Smiling,Male
     ann/1.jpg,Ann Lee,1.5,-1
     ann/2.jpg,Ann Lee,-0.5,-1
 
-`person` may be left out. Positive scores mean that the image has the attribute, negative ones that it lacks it.
+The column `person` is optional. Positive scores mean that the image has the attribute, negative
+ones that it lacks it.
 
-An image is a face in the canonical crop, of any size; lists of nothing but LFW's images, as `dfi select` writes them,
-get LFW's crop.
+Each image is a face in the canonical crop, of any size. Lists that contain only LFW's images, such
+as those that `dfi select` writes, get LFW's crop.
 """
 
 import csv
@@ -25,71 +29,162 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from dfi_jax import image
 from dfi_jax.data import lfw
-from dfi_jax.data.dataset import Dataset, require
+from dfi_jax.data.dataset import Dataset
+from dfi_jax.data.layout import require
 from dfi_jax.errors import FileError
+from dfi_jax.photo.photo import read
 
 ATTRIBUTES = ("Target",)
-"""The attribute of two lists: 1 for an image of the target list, −1 for one of the source list."""
+"""The attribute of a pair: 1 for an image with it, −1 for an image without it."""
 
 TABLE = "scores.csv"
+"""The name of the table in a folder."""
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""Suffixes, in lower case, of the files in a folder that are images."""
 
 
-def load_lists(source: Path, target: Path) -> Dataset:
-    """The images of two lists: first those that lack the attribute, then those that have it.
+def load_pair(without: Path, with_: Path) -> Dataset:
+    """Loads two folders or lists of images: those without the attribute, then those with it.
+
+    >>> import tempfile
+    >>> from dfi_jax.photo.photo import write
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("plain/a.png", "plain/b.png", "smiling/c.png"):
+    ...         write(Path(folder, name), np.zeros((20, 20, 3)))
+    ...     dataset = load_pair(Path(folder, "plain"), Path(folder, "smiling"))
+    >>> dataset.names
+    ('plain/a.png', 'plain/b.png', 'smiling/c.png')
+    >>> dataset.scores.ravel().tolist()
+    [-1.0, -1.0, 1.0]
 
     Args:
-      source: the text file of images that lack it.
-      target: the text file of images that have it.
+      without: Folder of the images without the attribute, or a text file of their paths.
+      with_: Folder of the images with the attribute, or a text file of their paths.
 
     Raises:
-      FileError: where a list can't be read or is empty, an image is missing, or one is listed twice.
+      FileError: If a folder or list doesn't exist, can't be read or has no image, an image is
+        missing, or an image occurs twice.
     """
-    folder = Path(os.path.normpath(source.absolute().parent))
-    found: dict[Path, str] = {}
+    base = Path(os.path.normpath(without.absolute())).parent
+    origins: dict[Path, str] = {}
     scores = []
-    for listed, score in ((source, -1), (target, 1)):
-        before = len(found)
-        for path, where in _listed(listed):
-            if path in found:
-                raise FileError(f"{where}, lists {path}, as {found[path]} does; take one of them out.")
-            if not path.is_file():
-                raise FileError(f"{where}, lists {path}, which is not a file; mend the line or take it out.")
-            found[path] = where
+    for side, score in ((without, -1), (with_, 1)):
+        images = _in_folder(side) if side.is_dir() else _in_list(side)
+        for path, origin in images:
+            if path in origins:
+                raise FileError(
+                    f"{path} occurs twice, in {origins[path]} and in {origin}; remove one of them."
+                )
+            origins[path] = origin
             scores.append(score)
-        if len(found) == before:
-            raise FileError(f"{listed} lists no image; give a text file with the path of an image in each line.")
-    names = tuple(str(path.relative_to(folder) if path.is_relative_to(folder) else path) for path in found)
-    of_lfw = all(map(lfw.is_lfw_image, found))
+    names = tuple(
+        str(path.relative_to(base) if path.is_relative_to(base) else path) for path in origins
+    )
+    lists_of_lfw = not (without.is_dir() or with_.is_dir()) and all(map(lfw.is_lfw_image, origins))
     return Dataset(
-        name="folders",
+        name="pair",
         names=names,
-        read=partial(lfw.read_image if of_lfw else _read_image, folder, names),
+        read=partial(lfw.read_image if lists_of_lfw else _read_image, base, names),
         attributes=ATTRIBUTES,
         scores=np.asarray(scores, np.float32)[:, None],
-        crop=lfw.CROP if of_lfw else None,
-        folder=folder,
+        crop=lfw.CROP if lists_of_lfw else None,
+        folder=base,
     )
 
 
-def _listed(path: Path) -> Iterator[tuple[Path, str]]:
-    """The paths that a text file lists, and the line of each, in words."""
+def images_in(folder: Path) -> list[Path]:
+    """Returns the paths of the images in a folder and its subfolders, sorted.
+
+    Images are recognised by their suffixes. Hidden files and folders are skipped.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.png", "a.JPG", ".hidden.png", "notes.txt"):
+    ...         Path(folder, name).touch()
+    ...     [path.name for path in images_in(Path(folder))]
+    ['a.JPG', 'b.png']
+
+    Raises:
+      FileError: If the folder or a subfolder can't be read.
+    """
+    found = []
+    for parent, folders, names in os.walk(folder, onerror=_raise_unreadable):
+        folders[:] = (name for name in folders if not name.startswith("."))
+        found += [Path(parent, name) for name in names if _is_image(name)]
+    return sorted(found)
+
+
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _raise_unreadable(error: OSError) -> None:
+    raise FileError(
+        f"{error.filename} can't be read ({error.strerror}); check that the folder exists and its "
+        f"permissions."
+    )
+
+
+def _in_folder(folder: Path) -> list[tuple[Path, str]]:
+    """Returns the images of a folder, and where each was found."""
+    images = images_in(Path(os.path.normpath(folder.absolute())))
+    if not images:
+        raise FileError(
+            f"{folder} has no image; give a folder with files that end in one of "
+            f"{', '.join(IMAGE_SUFFIXES)}."
+        )
+    return [(path, str(folder)) for path in images]
+
+
+def _in_list(path: Path) -> list[tuple[Path, str]]:
+    """Returns the images that a text file lists, and the line of each."""
+    if _is_image(path.name):
+        raise FileError(
+            f"{path} is an image, or doesn't exist; give a folder of images, or a text file of "
+            f"their paths."
+        )
+    images = []
+    folder = path.absolute().parent
     for number, line in enumerate(_text(path).splitlines(), 1):
         line = line.strip()
-        if line and not line.startswith("#"):
-            yield Path(os.path.normpath(path.absolute().parent / line)), f"{path}, line {number}"
+        if not line or line.startswith("#"):
+            continue
+        image, origin = Path(os.path.normpath(folder / line)), f"{path}, line {number}"
+        if not image.is_file():
+            raise FileError(
+                f"{origin}, lists {image}, which is not a file; correct the line or remove it."
+            )
+        images.append((image, origin))
+    if not images:
+        raise FileError(
+            f"{path} lists no image; give a folder of images, or a text file with the path of an "
+            f"image in each line."
+        )
+    return images
 
 
 def load_table(path: Path) -> Dataset:
-    """The images that a table has scores for and that are there, in the table's order.
+    r"""Loads the images that a table has scores for, in the table's order.
+
+    Images that don't exist are skipped.
+
+    >>> import tempfile
+    >>> from dfi_jax.photo.photo import write
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(Path(folder, "a.png"), np.zeros((20, 20, 3)))
+    ...     _ = Path(folder, "scores.csv").write_text("image,Smiling\na.png,1.5\n")
+    ...     dataset = load_table(Path(folder))
+    >>> dataset.attributes, dataset.scores.tolist()
+    (('Smiling',), [[1.5]])
 
     Args:
-      path: the CSV file, or the folder that holds it as `scores.csv`.
+      path: Path of the CSV file, or of the folder that holds it as `scores.csv`.
 
     Raises:
-      FileError: where the table is missing, is no CSV in UTF-8, has no usable header, has a row that can't be used
-        or has an image twice, or where none of the images is there.
+      FileError: If the table doesn't exist or isn't CSV in UTF-8, if its header or a row can't be
+        used, if two rows are about the same image, or if none of the images exists.
     """
     table = path if path.is_file() else require(path, TABLE)
     rows = _rows(table)
@@ -97,28 +192,36 @@ def load_table(path: Path) -> Dataset:
     _check_header(table, header)
     attributes = tuple(name for name in header if name not in ("image", "person"))
     names, people, scores = [], [], []
-    taken: dict[str, int] = {}
+    lines: dict[str, int] = {}
     for number, cells in rows:
         where = f"{table}, line {number},"
         if len(cells) != len(header):
-            raise FileError(f"{where} has {len(cells)} cells and the header has {len(header)}; mend the line.")
+            raise FileError(
+                f"{where} has {len(cells)} cells but the header has {len(header)}; "
+                f"correct the line."
+            )
         row = dict(zip(header, cells, strict=True))
         if not row["image"]:
-            raise FileError(f"{where} names no image; mend the line.")
+            raise FileError(f"{where} names no image; correct the line.")
         name = os.path.normpath(row["image"])
-        if name in taken:
-            raise FileError(f"{where} is about {name}, as line {taken[name]} is; take one of them out.")
-        taken[name] = number
+        if name in lines:
+            raise FileError(
+                f"{where} is about {name}, as line {lines[name]} is; remove one of them."
+            )
+        lines[name] = number
         values = _scores([row[attribute] for attribute in attributes], where)
         if (table.parent / name).is_file():
             names.append(name)
-            people.append(row.get("person") or name)  # an image without a person is of one of its own
+            # An image without a person counts as one of somebody who is in no other image.
+            people.append(row.get("person") or name)
             scores.append(values)
-    if not taken:
-        raise FileError(f"{table} has no row of scores; write a line for each image below its header.")
+    if not lines:
+        raise FileError(f"{table} has no row of scores; add a line for each image to it.")
     if not names:
-        raise FileError(f"{table} has scores for {len(taken)} images, and none of them is there; write their paths "
-                        f"relative to {table.parent}.")  # fmt: skip
+        raise FileError(
+            f"{table} has scores for {len(lines)} images, none of which exists; write their paths "
+            f"relative to {table.parent}."
+        )
     return Dataset(
         name="folder",
         names=tuple(names),
@@ -131,50 +234,56 @@ def load_table(path: Path) -> Dataset:
 
 
 def _read_image(folder: Path, names: tuple[str, ...], index: int) -> Float[np.ndarray, "h w 3"]:
-    return image.read(folder / names[index])
+    return read(folder / names[index])
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The line and the cells of each row that isn't blank."""
+    """Yields the line number and the cells of each row that isn't blank."""
     reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
     try:
         for cells in reader:
             if any(cells):
                 yield reader.line_num, [cell.strip() for cell in cells]
     except csv.Error as error:
-        raise FileError(f"{path}, line {reader.line_num}, can't be read as CSV ({error}); mend the line.") from None
+        raise FileError(
+            f"{path}, line {reader.line_num}, can't be read as CSV ({error}); correct the line."
+        ) from None
 
 
 def _check_header(path: Path, header: list[str]) -> None:
-    begin = "begin it with a line as image,person,Smiling,Male, separated by commas."
+    advice = "begin it with a line such as image,person,Smiling,Male, separated by commas."
     if "image" not in header:
-        raise FileError(f"{path} has no column image in its header {','.join(header)[:80]!r}; {begin}")
+        raise FileError(
+            f"{path} has no column image in its header {','.join(header)[:80]!r}; {advice}"
+        )
     if twice := next((name for i, name in enumerate(header) if name in header[:i]), None):
-        raise FileError(f"{path} has two columns {twice!r}; {begin}")
+        raise FileError(f"{path} has two columns {twice!r}; {advice}")
     if not set(header) - {"image", "person"}:
-        raise FileError(f"{path} has no column of scores; {begin}")
+        raise FileError(f"{path} has no column of scores; {advice}")
     if "" in header:
-        raise FileError(f"{path} has a column without a name; {begin}")
+        raise FileError(f"{path} has a column without a name; {advice}")
 
 
 def _scores(cells: list[str], where: str) -> Float[np.ndarray, " a"]:
     try:
         scores = np.asarray([float(cell) for cell in cells])
     except ValueError as error:
-        raise FileError(f"{where} can't be read ({error}); mend the line.") from None
+        raise FileError(f"{where} can't be read ({error}); correct the line.") from None
     if not (np.abs(scores) <= np.finfo(np.float32).max).all():
-        raise FileError(f"{where} has a score that is not finite; mend the line.")
+        raise FileError(f"{where} has a score that is not finite; correct the line.")
     return scores.astype(np.float32)
 
 
 def _text(path: Path) -> str:
-    """A file of UTF-8, with or without a byte order mark."""
+    """Returns the contents of a file in UTF-8, with or without a byte order mark."""
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise FileError(f"{path} can't be read ({error.strerror}); give a text file.") from None
+        raise FileError(f"{path} can't be read ({error.strerror}); check the path.") from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
-        raise FileError(f"{path}, line {number}, isn't UTF-8; save the file in that encoding.") from None
+        raise FileError(
+            f"{path}, line {number}, isn't UTF-8; save the file in that encoding."
+        ) from None

@@ -1,50 +1,73 @@
-"""Landmarks of faces in photographs that come without them."""
-
-from collections.abc import Callable
+"""Landmarks of the faces in datasets that come without them."""
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from dfi_jax import cache, faces, image
 from dfi_jax.data.dataset import Dataset
+from dfi_jax.photo import faces
+from dfi_jax.photo.placement import CANONICAL_POINTS, Placement
+from dfi_jax.progress import OnProgress, Progress
+from dfi_jax.storage.cache import Arrays, Cache, remember
 
 
 def detect(
-    dataset: Dataset, rows: Int[np.ndarray, " r"], *, on_progress: Callable[[int, int], None] | None = None
+    dataset: Dataset,
+    rows: Int[np.ndarray, " r"],
+    *,
+    cache: Cache | None,
+    on_progress: OnProgress | None = None,
 ) -> Float[np.ndarray, "r 5 2"]:
-    """Five points of the face in each of some images, as `faces.CANONICAL_POINTS`; NaN where none is found.
+    """Returns five points of the face in each of some images, NaN if no face is detected.
 
-    The points are those of dlib's 68-point model. Of several faces in an image it is the one nearest to where the
-    dataset has it. They are kept in the cache folder, image by image.
+    The points are detected by dlib's 68-point model, in the face nearest to where the dataset says
+    that the face is. They are stored in the cache image by image. The call is
+    `detect(dataset, np.arange(100), cache=Cache())`, and it needs the extra `faces`.
 
     Args:
-      dataset: that has a crop, or whose images are whole faces.
-      rows: of the dataset.
-      on_progress: called with the images done, and how many there are.
+      dataset: Dataset with a crop, or one whose images are whole faces.
+      rows: Numbers of the images.
+      cache: Cache in which the points are stored, or None.
+      on_progress: Function that is called after each image.
+
+    Returns:
+      Points in the pixels of each image, in the order of `placement.CANONICAL_POINTS`.
 
     Raises:
-      FileError: without the extra `faces`, or where an image can't be read.
+      FileError: If the extra `faces` isn't installed, or an image can't be read.
     """
-    found = np.full((len(rows), *faces.CANONICAL_POINTS.shape), np.nan)
+    points = np.full((len(rows), *CANONICAL_POINTS.shape), np.nan)
     for i, row in enumerate(rows):
 
-        def compute(row: int = int(row)) -> cache.Arrays:
-            photograph = dataset.read(row)
-            height, width = photograph.shape[:2]
-            points = nearest(photograph, dataset.crop or (0, 0, width, height))
-            return {"points": np.full((5, 2), np.nan) if points is None else points}
+        def compute(row: int = int(row)) -> Arrays:
+            pixels = dataset.read(row)
+            found = nearest(pixels, dataset.placement(row, pixels))
+            return {"points": np.full_like(CANONICAL_POINTS, np.nan) if found is None else found}
 
-        found[i] = cache.remember("landmarks", {"image": dataset.fingerprint(rows[i : i + 1])}, compute)["points"]
+        depends = {} if cache is None else {"image": dataset.fingerprint(rows[i : i + 1])}
+        points[i] = remember(cache, "landmarks", depends, compute)["points"]
         if on_progress is not None:
-            on_progress(i + 1, len(rows))
-    return found
+            on_progress(Progress(phase="landmarks", done=i + 1, total=len(rows), unit="images"))
+    return points
 
 
 def nearest(
-    photograph: Float[np.ndarray, "h w 3"], place: image.Box | Float[np.ndarray, "2 3"]
+    pixels: Float[np.ndarray, "h w 3"], placement: Placement
 ) -> Float[np.ndarray, "5 2"] | None:
-    """Five points of the face that is nearest to a place in a photograph; None where there is no face."""
-    place = faces.box_placement(place) if isinstance(place, tuple) else place
-    expected = np.column_stack([faces.CANONICAL_POINTS, np.ones(5)]) @ place.T
-    found = [faces.five_points(face.points) for face in faces.detect(photograph, landmarks=68)]
+    """Returns five points of the face nearest to a placement, or None if no face is detected.
+
+    The call is `nearest(photo.pixels, Placement.whole(photo.size))`, and it needs the extra
+    `faces`.
+
+    Args:
+      pixels: Photo, RGB in [0, 1].
+      placement: Where the face is expected.
+
+    Returns:
+      Points in the photo's pixels, in the order of `placement.CANONICAL_POINTS`.
+
+    Raises:
+      FileError: If the extra `faces` isn't installed.
+    """
+    expected = placement.map_points(CANONICAL_POINTS)
+    found = [faces.five_points(face.points) for face in faces.detect(pixels, points=68)]
     return min(found, key=lambda points: float(np.linalg.norm(points - expected)), default=None)

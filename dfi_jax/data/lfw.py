@@ -3,11 +3,12 @@
     ROOT/lfw_attributes.txt
     ROOT/lfw-deepfunneled/Aaron_Eckhart/Aaron_Eckhart_0001.jpg
 
-The attributes file is tab-separated: comment lines, then a header `#  person  imagenum  Male  …`, then a row an image.
+The attributes file is separated by tabs. It has comment lines, a header `#  person  imagenum  Male
+…`, and a row per image.
 
-References: Huang et al., "Labeled Faces in the Wild", 2007; Huang et al., "Learning to Align from Scratch", NIPS 2012
-(the deep-funnelled images); Kumar et al., "Attribute and Simile Classifiers for Face Verification", ICCV 2009 (the
-scores).
+References: Huang et al., "Labeled Faces in the Wild", 2007; Huang et al., "Learning to Align from
+Scratch", NIPS 2012 (the deep-funnelled images); Kumar et al., "Attribute and Simile Classifiers for
+Face Verification", ICCV 2009 (the scores).
 """
 
 import re
@@ -17,53 +18,65 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from dfi_jax import image
-from dfi_jax.data.dataset import Dataset, require
+from dfi_jax.data.dataset import Dataset
+from dfi_jax.data.layout import require
 from dfi_jax.errors import FileError
+from dfi_jax.photo.photo import read
+from dfi_jax.photo.placement import Box
 
-CROP: image.Box = (40, 20, 210, 190)
-"""The face in a deep-funnelled image of 250 × 250 pixels, as chainer-dfi crops it."""
+CROP: Box = (40, 20, 210, 190)
+"""The box of the face in a deep-funnelled image of 250 × 250 pixels, as in chainer-dfi."""
 
 SIDE = 250
-"""Width and height of an image of the data set."""
+"""Width and height of an image."""
 
 TABLE = "lfw_attributes.txt"
+"""The name of the attributes file."""
 
 _FILE_NAME = re.compile(r"(?P<person>.+)_\d{4}\.jpg")
 
 
 def is_lfw_image(path: Path) -> bool:
-    """Whether a file lies where LFW's images do: in a folder with its person's name, as `Person/Person_0001.jpg`."""
+    """Returns whether a file is named as LFW's images are, `Ann_Lee/Ann_Lee_0001.jpg`.
+
+    >>> is_lfw_image(Path("Ann_Lee/Ann_Lee_0001.jpg")), is_lfw_image(Path("Ann_Lee/me.jpg"))
+    (True, False)
+    """
     match = _FILE_NAME.fullmatch(path.name)
     return match is not None and match["person"] == path.resolve().parent.name
 
 
 def load(root: Path) -> Dataset:
-    """The images that have attribute scores and lie in the folder, in the order of the attributes file.
+    """Loads the images that have attribute scores, in the order of the attributes file.
+
+    Images that aren't in the folder are skipped. The call is `load(Path("LFW"))`.
 
     Args:
-      root: the folder with `lfw_attributes.txt` and the folder `lfw-deepfunneled` (or `lfw`).
+      root: Folder that holds `lfw_attributes.txt` and the folder `lfw-deepfunneled` (or `lfw`).
 
     Raises:
-      FileError: where the folder, the attributes file or all images are missing, or a row of the file can't be read.
+      FileError: If the folder, the attributes file or all images are missing, or a row of the file
+        can't be read.
     """
     table = require(root, TABLE)
     folder = require(root, "lfw-deepfunneled", "lfw")
     attributes, rows = _read_table(table)
     names, people, scores = [], [], []
-    taken: set[str] = set()
+    seen: set[str] = set()
     for person, number, row in rows:
         stem = person.replace(" ", "_")
         name = f"{stem}/{stem}_{number:04d}.jpg"
-        if name in taken:
-            raise FileError(f"{table} has two rows for {name}; take one of them out.")
-        taken.add(name)
+        if name in seen:
+            raise FileError(f"{table} has two rows for {name}; remove one of them.")
+        seen.add(name)
         if (folder / name).is_file():
             names.append(name)
             people.append(person)
             scores.append(row)
     if not names:
-        raise FileError(f"none of the {len(rows)} images of {table} lies in {folder}; unpack the images there.")
+        raise FileError(
+            f"none of the {len(rows)} images of {table} is in {folder}; unpack the images there."
+        )
     return Dataset(
         name="lfw",
         names=tuple(names),
@@ -77,22 +90,39 @@ def load(root: Path) -> Dataset:
 
 
 def read_image(folder: Path, names: tuple[str, ...], index: int) -> Float[np.ndarray, "h w 3"]:
-    """One of the images of these names. Raises FileError where it can't be read, or isn't 250 × 250 pixels."""
-    photograph = image.read(folder / names[index])
-    if photograph.shape[:2] != (SIDE, SIDE):
-        height, width = photograph.shape[:2]
+    """Returns one of LFW's images.
+
+    >>> import tempfile
+    >>> from dfi_jax.photo.photo import write
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(Path(folder, "Ann_Lee_0001.png"), np.zeros((250, 250, 3)))
+    ...     read_image(Path(folder), ("Ann_Lee_0001.png",), 0).shape
+    (250, 250, 3)
+
+    Args:
+      folder: Folder of the images.
+      names: Paths of the images, from the folder.
+      index: Number of the image among the names.
+
+    Raises:
+      FileError: If the image can't be read or isn't 250 × 250 pixels.
+    """
+    pixels = read(folder / names[index])
+    height, width = pixels.shape[:2]
+    if (width, height) != (SIDE, SIDE):
         raise FileError(
-            f"{folder / names[index]} is {width} × {height} pixels and LFW's images are {SIDE} × {SIDE}; "
-            f"get the deep-funnelled images."
+            f"{folder / names[index]} is {width} × {height} pixels, but LFW's images are "
+            f"{SIDE} × {SIDE}; download the deep-funnelled images."
         )
-    return photograph
+    return pixels
 
 
 def _read_table(path: Path) -> tuple[tuple[str, ...], list[tuple[str, int, list[float]]]]:
+    """Returns the attributes, and the person, image number and scores of each row."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"{path} can't be read as text ({error}).") from None
+        raise FileError(f"{path} can't be read as text ({error}); download it again.") from None
     header: list[str] | None = None
     rows = []
     for number, line in enumerate(lines, 1):
@@ -104,22 +134,28 @@ def _read_table(path: Path) -> tuple[tuple[str, ...], list[tuple[str, int, list[
         if not line.strip():
             continue
         if header is None:
-            raise FileError(f"{path} has no header line `# person imagenum …` before line {number}; get it again.")
-        rows.append(_read_row(cells, header, f"{path}, line {number}"))
+            raise FileError(
+                f"{path} has no header line `# person imagenum …` before line {number}; "
+                f"download it again."
+            )
+        rows.append(_read_row(cells, header, f"{path}, line {number},"))
     if header is None or not rows:
-        raise FileError(f"{path} holds no image's scores; get it again.")
+        raise FileError(f"{path} has no scores of an image; download it again.")
     return tuple(header), rows
 
 
 def _read_row(cells: list[str], header: list[str], where: str) -> tuple[str, int, list[float]]:
+    advice = "correct the line or download the file again."
     if len(cells) != len(header) + 2:
-        raise FileError(f"{where}, has {len(cells) - 2} scores and the header names {len(header)} attributes; "
-                        f"mend the line or get the file again.")  # fmt: skip
+        raise FileError(
+            f"{where} has {len(cells) - 2} scores but the header names {len(header)} attributes; "
+            f"{advice}"
+        )
     try:
         scores = [float(cell) for cell in cells[2:]]
         number = int(cells[1])
     except ValueError as error:
-        raise FileError(f"{where}, can't be read ({error}); mend the line or get the file again.") from None
+        raise FileError(f"{where} can't be read ({error}); {advice}") from None
     if not (np.abs(scores) <= np.finfo(np.float32).max).all():
-        raise FileError(f"{where}, has a score that is not finite; mend the line or get the file again.")
+        raise FileError(f"{where} has a score that is not finite; {advice}")
     return cells[0], number, scores

@@ -1,12 +1,14 @@
-"""The TensorFlow Datasets builder `lfw_attributes`: LFW's deep-funnelled images, with scores, people and file names.
+"""The TensorFlow Datasets builder `lfw_attributes`.
 
-`dfi_jax.data.tfds.prepare` runs it, over the two parts of `dfi_jax.data.lfw` in `manual_dir`. What it prepares is read
-without it and without those: by `dfi_jax.data.tfds.load`, by Grain, or by
+It holds LFW's deep-funnelled images, their scores, the people in them and their file names.
+`dfi_jax.data.tfds.prepare` runs the builder on the files that `dfi_jax.data.lfw` describes, in
+`manual_dir`. The prepared dataset can be read without the builder and without those files: by
+`dfi_jax.data.tfds.load`, by Grain, or by
 
     tfds.data_source("lfw_attributes", split="train", data_dir=…)
 
-The scores of an image are one tensor, and their names `info.metadata["attributes"]`, a list in the same order: there
-are as many as the attributes file has, 73 in the published one.
+The scores of an image are one tensor. `info.metadata["attributes"]` names them, in the same order.
+There are as many as the attributes file has: 73 in the published one.
 
 Importing this module needs the extra `tfds`, and registers the builder.
 """
@@ -23,24 +25,28 @@ from dfi_jax.data.dataset import Dataset
 
 
 class LfwAttributes(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
-    """One split, `train`, in the order of the attributes file."""
+    """The dataset, which has one split, `train`, in the order of the attributes file."""
 
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"manual_dir should hold {lfw.TABLE} (https://www.cs.columbia.edu/CAVE/databases/pubfig/download/) and the "
-        f"folder lfw-deepfunneled, unpacked (http://vis-www.cs.umass.edu/lfw/)."
+        f"manual_dir should hold {lfw.TABLE} "
+        f"(https://www.cs.columbia.edu/CAVE/databases/pubfig/download/) and the unpacked folder "
+        f"lfw-deepfunneled (http://vis-www.cs.umass.edu/lfw/)."
     )
 
     def _info(self) -> Any:
         return tfds.core.DatasetInfo(
             builder=self,
             description=(
-                "Labeled Faces in the Wild, deep-funnelled, with attribute scores: positive where an attribute is "
-                "present, negative where it is absent. The names of the attributes are info.metadata['attributes']."
+                "Labeled Faces in the Wild, deep-funnelled, with attribute scores, which are "
+                "positive if an attribute is present and negative if it is absent. The names of "
+                "the attributes are info.metadata['attributes']."
             ),
             features=tfds.features.FeaturesDict(
                 {
-                    "image": tfds.features.Image(shape=(lfw.SIDE, lfw.SIDE, 3), encoding_format="jpeg"),
+                    "image": tfds.features.Image(
+                        shape=(lfw.SIDE, lfw.SIDE, 3), encoding_format="jpeg"
+                    ),
                     "attributes": tfds.features.Tensor(shape=(None,), dtype=np.float32),
                     "person": tfds.features.Text(),
                     "file_name": tfds.features.Text(),
@@ -48,7 +54,7 @@ class LfwAttributes(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
             ),
             metadata=tfds.core.MetadataDict(),
             homepage="http://vis-www.cs.umass.edu/lfw/",
-            disable_shuffling=True,  # rows then are those of `lfw.load`
+            disable_shuffling=True,  # The rows are then those of `lfw.load`.
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
@@ -60,7 +66,8 @@ class LfwAttributes(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
         assert dataset.folder is not None
         assert dataset.people is not None
         for i, name in enumerate(dataset.names):
-            dataset.read(i)  # a damaged image stops the preparation rather than every pipeline that meets it
+            # A damaged image should stop the preparation rather than every pipeline that reads it.
+            dataset.read(i)
             yield (
                 i,
                 {

@@ -1,30 +1,38 @@
-"""A dataset of people who don't exist, and what their photographs would be with other attributes."""
+"""A dataset of drawn people, and what their photos would be with other attributes."""
 
 import numpy as np
 from jaxtyping import Float
 
-from dfi_jax import faces
 from dfi_jax.data.dataset import Dataset
-from dfi_jax.data.select import find_attribute
 from dfi_jax.data.synthetic.drawing import render
 from dfi_jax.data.synthetic.person import (
     ATTRIBUTES,
-    SMALLEST,
-    STRONGEST,
+    SMALLEST_SIZE,
+    STRONGEST_SCORE,
     Identity,
     Number,
     check,
     identity,
     landmarks,
 )
+from dfi_jax.data.wanted import find_attribute
 from dfi_jax.errors import InputError
+from dfi_jax.photo.placement import CANONICAL_SIZE
 
 MARGIN = 20
-"""Pixels of the canonical crop that a photograph of the dataset shows on every side of the crop, so that an aligned
-face has no black corners."""
+"""Pixels of the canonical crop that a photo of the dataset shows on every side of the crop. They
+keep an aligned face inside the photo."""
 
-_RELATED = {("Smiling", "Mouth Slightly Open"): 0.4, ("Beard", "Mustache"): 0.4, ("Eyeglasses", "Young"): -0.2}
-_SPREAD = 1.2  # of scores before they are clipped: a third of them is then within ±0.5, neither on nor off
+SPREAD = 1.2
+"""The standard deviation of scores before they are clipped. A third of them is then within ±0.5,
+neither on nor off."""
+
+CORRELATIONS = {
+    ("Smiling", "Mouth Slightly Open"): 0.4,
+    ("Beard", "Mustache"): 0.4,
+    ("Eyeglasses", "Young"): -0.2,
+}
+"""The correlations between scores before they are clipped. All others are 0."""
 
 
 def counterfactual(
@@ -33,42 +41,66 @@ def counterfactual(
     attribute: str,
     score: Number,
     *,
-    size: int = faces.CANONICAL_SIZE,
+    size: int = CANONICAL_SIZE,
     margin: int = 0,
 ) -> Float[np.ndarray, "size size 3"]:
-    """The same photograph, had the person this score of the attribute: what an edit should arrive at.
+    """Returns the photo of a person who has another score of one attribute.
 
-    Raises:
-      InputError: as `render`, and for an unknown attribute.
-    """
-    check(scores, size, margin)
-    here = np.arange(len(ATTRIBUTES)) == find_attribute(attribute, ATTRIBUTES)
-    return render(identity, np.where(here, np.float32(score), scores), size=size, margin=margin)
+    This is what an ideal edit arrives at.
 
-
-def load(n: int = 1000, *, seed: int = 0, size: int = faces.CANONICAL_SIZE) -> Dataset:
-    """n photographs, two of each person: image i is `identity((seed, i // 2), photograph=i % 2)`, whatever n is.
-
-    An image is drawn when it is read, with `MARGIN` around the crop, and its `landmarks` are given, so that
-    `Dataset.face` is the aligned face of height and width `size` at its own resolution. Scores are normal with
-    deviation 1.2, clipped to ±2, drawn anew for each photograph, and independent but for smiling with an open mouth
-    and beard with moustache (correlation 0.4), and eyeglasses with youth (−0.2).
+    >>> from dfi_jax.data.synthetic.person import PLAIN
+    >>> smiling = counterfactual(Identity(), PLAIN, "Smiling", 1.0, size=32)
+    >>> bool((smiling != render(Identity(), PLAIN, size=32)).any())
+    True
 
     Args:
-      n: images.
-      seed: of people, photographs and scores.
-      size: height and width of the canonical crop inside a photograph, whose own is 1.2 times that.
+      identity: Person and photo.
+      scores: Scores of `ATTRIBUTES`.
+      attribute: Name of the attribute that changes.
+      score: New score of the attribute.
+      size: Height and width of the image.
+      margin: Pixels of the canonical crop shown on every side of it.
 
     Raises:
-      InputError: for n below 1, a negative seed, or a size below 16.
+      InputError: If the attribute is unknown, or `render` would raise it.
+    """
+    check(scores, size, margin)
+    changed = np.arange(len(ATTRIBUTES)) == find_attribute(attribute, ATTRIBUTES)
+    changed_scores = np.where(changed, np.float32(score), scores)
+    return render(identity, changed_scores, size=size, margin=margin)
+
+
+def load(n: int = 1000, *, seed: int = 0, size: int = CANONICAL_SIZE) -> Dataset:
+    """Returns a dataset of n drawn photos, two of each person.
+
+    Image i is `identity((seed, i // 2), photo=i % 2)`, whatever n is. It is drawn when it is read,
+    with `MARGIN` around the crop. The landmarks are known, so `Dataset.face` returns the aligned
+    face. Scores are normally distributed with a standard deviation of 1.2, clipped to ±2, and
+    different in each photo. They are independent, apart from smiling with an open mouth and a beard
+    with a moustache (correlation 0.4), and eyeglasses with youth (−0.2).
+
+    >>> load(4, seed=7).names
+    ('7/000000_0', '7/000000_1', '7/000001_0', '7/000001_1')
+
+    Args:
+      n: Number of images.
+      seed: Seed of the people, photos and scores.
+      size: Height and width of the canonical crop in a photo. The photo is 1.2 times as large.
+
+    Raises:
+      InputError: If n is below 1, the seed is negative, or the size is below 16.
     """
     if n < 1:
         raise InputError(f"the dataset would have {n} images; give 1 or more.")
-    if size < SMALLEST:
-        raise InputError(f"the size of the images is {size}; give {SMALLEST} or more.")
-    side = round(size * (1 + 2 * MARGIN / faces.CANONICAL_SIZE))
-    people = [identity((seed, i // 2), photograph=i % 2) for i in range(n)]
+    if size < SMALLEST_SIZE:
+        raise InputError(f"the size of the images is {size}; give {SMALLEST_SIZE} or more.")
+    side = round(size * (1 + 2 * MARGIN / CANONICAL_SIZE))
+    people = [identity((seed, i // 2), photo=i % 2) for i in range(n)]
     scores = np.stack([_draw_scores(seed, i) for i in range(n)])
+    points = [
+        landmarks(person, row, size=side, margin=MARGIN)
+        for person, row in zip(people, scores, strict=True)
+    ]
     return Dataset(
         name="synthetic",
         names=tuple(f"{seed}/{i // 2:06d}_{i % 2}" for i in range(n)),
@@ -76,14 +108,15 @@ def load(n: int = 1000, *, seed: int = 0, size: int = faces.CANONICAL_SIZE) -> D
         attributes=ATTRIBUTES,
         scores=scores,
         people=np.arange(n) // 2,
-        landmarks=np.stack([landmarks(*of, size=side, margin=MARGIN) for of in zip(people, scores, strict=True)]),
+        landmarks=np.stack(points),
     )
 
 
 def _draw_scores(seed: int, index: int) -> Float[np.ndarray, " a"]:
     covariance = np.eye(len(ATTRIBUTES))
-    for pair, correlation in _RELATED.items():
+    for pair, correlation in CORRELATIONS.items():
         i, j = map(ATTRIBUTES.index, pair)
         covariance[i, j] = covariance[j, i] = correlation
     normal = np.random.default_rng((seed, index)).normal(size=len(ATTRIBUTES))
-    return np.clip(_SPREAD * np.linalg.cholesky(covariance) @ normal, -STRONGEST, STRONGEST).astype(np.float32)
+    scores = SPREAD * np.linalg.cholesky(covariance) @ normal
+    return np.clip(scores, -STRONGEST_SCORE, STRONGEST_SCORE).astype(np.float32)

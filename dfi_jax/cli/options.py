@@ -1,0 +1,287 @@
+"""The arguments and options that commands share, and what is made of their text.
+
+Options are named like the parameters of the API, and have their defaults.
+"""
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from dfi_jax.data import SPECS, Dataset, load_dataset
+from dfi_jax.data.near import Nearness
+from dfi_jax.data.near import parse as parse_nearness
+from dfi_jax.data.selection import Anchor, check_selection
+from dfi_jax.editor.editor import Editor
+from dfi_jax.editor.job import Job, check_alphas, is_vector_file, parse_strengths
+from dfi_jax.editor.result import check_folder
+from dfi_jax.errors import FileError, InputError
+from dfi_jax.network.conv import Precision as PrecisionName
+from dfi_jax.network.weights import load_vgg
+from dfi_jax.progress import OnProgress
+from dfi_jax.recipe import RECIPES, Recipe, named_recipe
+from dfi_jax.vectors.attribute_vector import AttributeVector, starter, starter_names
+
+NETWORK = "features.network"
+"""The path, in a recipe, of the kind of weights that it is for."""
+
+
+def default(kind: type, name: str) -> Any:
+    """Returns the default of a field of a dataclass."""
+    return {field.name: field.default for field in dataclasses.fields(kind)}[name]
+
+
+ATTRIBUTE_HELP = (
+    f"The attribute to add. Without a dataset: {' or '.join(starter_names())}, several of them "
+    "with strengths (eyeglasses,older=0.5), or a file that `dfi vectors make` wrote. With a "
+    "dataset: one of its attributes, or several separated by commas. Smiling adds a smile, and "
+    "~Smiling removes one; +Young and -Male restrict the dataset to young women. The attribute of "
+    "a pair is Target."
+)
+
+Photo = Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo.", show_default=False)]
+
+Alphas = Annotated[
+    list[str],
+    typer.Option(
+        "--alpha",
+        "-a",
+        metavar="ALPHA,...",
+        help="Strengths of the edit, separated by commas or given in several options. A negative "
+        "strength removes the attribute.",
+    ),
+]
+DEFAULT_ALPHAS = [",".join(f"{alpha:g}" for alpha in default(Job, "alphas"))]
+
+Face = Annotated[
+    str,
+    typer.Option(
+        metavar="FACE",
+        help="The face in the photo. `auto` uses the dataset's annotation if the photo is in it, "
+        "otherwise detects the largest face. `whole` treats the whole photo as the face. A number "
+        "selects a detected face: 2 is the second largest. x0,y0,x1,y1 is a box in pixels.",
+    ),
+]
+DEFAULT_FACE: str = default(Job, "face")
+
+Points = Annotated[
+    Literal[5, 68],
+    typer.Option(
+        help="Number of landmarks by which a detected face is aligned. With 68 they include the "
+        "mouth, but dlib's model of 68 points isn't licensed for commercial use.",
+    ),
+]
+DEFAULT_POINTS: Literal[5, 68] = default(Job, "points")
+
+DatasetSpec = Annotated[
+    str,
+    typer.Option(
+        metavar="SPEC", help=f"Dataset of images with and without the attribute: {SPECS}."
+    ),
+]
+
+Near = Annotated[
+    str,
+    typer.Option(
+        metavar="NEAR",
+        help="What selects the images that are most similar to the photo: scores, binary, pixels, "
+        "landmarks, or a layer such as conv5_1. By default it is scores if the dataset has several "
+        "attributes, otherwise pixels.",
+    ),
+]
+
+K = Annotated[
+    int,
+    typer.Option(metavar="K", help="Largest number of images with the attribute, and without it."),
+]
+DEFAULT_K: int = default(Job, "k")
+
+RecipeName = Annotated[
+    str, typer.Option("--recipe", metavar="NAME", help=f"Recipe: {' or '.join(RECIPES)}.")
+]
+NO_SETTINGS: list[str] = []
+
+DEFAULT_RECIPE: str = default(Editor, "recipe")
+
+Settings = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change of one field of the recipe, such as solver.iterations=30. May be repeated.",
+    ),
+]
+
+Weights = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="Network: a name that `dfi weights list` prints, or a file of weights."
+    ),
+]
+DEFAULT_WEIGHTS: str = default(Editor, "weights")
+
+Precision = Annotated[
+    PrecisionName,
+    typer.Option(
+        help="Precision of convolution operands: `highest` keeps float32, and the others round to "
+        "10 and 7 mantissa bits. Rounding saves time on accelerators only."
+    ),
+]
+DEFAULT_PRECISION: PrecisionName = default(Editor, "precision")
+
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Largest number of strengths, of all photos, that are computed at the same time. By "
+        "default it is limited only by the memory of the devices.",
+    ),
+]
+
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace files of the same names in the output folder."),
+]
+
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object per edit: its folder and its record."),
+]
+
+
+def parse_alphas(texts: Sequence[str]) -> tuple[float, ...]:
+    """Returns the strengths that all options `--alpha` list."""
+    text = ",".join(texts)
+    try:
+        alphas = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(
+            f"--alpha is {text!r}; give numbers separated by commas, as in 0.2,0.4."
+        ) from None
+    check_alphas(alphas)
+    return alphas
+
+
+def parse_near(text: str) -> Nearness | None:
+    """Returns the nearness that a text names, or None for an empty text."""
+    return parse_nearness(text) if text else None
+
+
+def load_optional_dataset(spec: str) -> Dataset | None:
+    """Returns the dataset that a text names, or None for an empty text."""
+    return load_dataset(spec) if spec else None
+
+
+def parse_settings(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """Returns the path and the value of each option `--set`."""
+    settings = []
+    for text in texts:
+        path, equals, value = (part.strip() for part in text.partition("="))
+        if not (path and equals and value):
+            raise InputError(f"--set is {text!r}; give PATH=VALUE, as in solver.iterations=30.")
+        settings.append((path, value))
+    return settings
+
+
+def make_recipe(name: str, settings: Sequence[str]) -> Recipe:
+    """Returns the recipe with a name, changed by the options `--set` in their order."""
+    recipe = named_recipe(name)
+    for path, value in parse_settings(settings):
+        recipe = recipe.set({path: value})
+    return recipe
+
+
+def load_editor(
+    recipe: Recipe,
+    *,
+    settings: Sequence[str] = (),
+    weights: str,
+    precision: PrecisionName = DEFAULT_PRECISION,
+    batch_size: int | None = None,
+    on_progress: OnProgress,
+) -> Editor:
+    """Returns an editor that has loaded its network.
+
+    If the network is normalised and no option `--set` says which kind the recipe is for, it
+    becomes a recipe for normalised networks.
+    """
+    editor = Editor(recipe=recipe, batch_size=batch_size)
+    vgg = load_vgg(weights, precision=precision, on_progress=on_progress)
+    if vgg.normalized and NETWORK not in dict(parse_settings(settings)):
+        recipe = recipe.set({NETWORK: "normalized"})
+    editor = dataclasses.replace(editor, recipe=recipe, weights=vgg, precision=precision)
+    editor.load()
+    return editor
+
+
+def check_attribute(
+    attribute: str, *, dataset: Dataset | None, near: Nearness | None = None, k: int = DEFAULT_K
+) -> None:
+    """Checks quickly what can be wrong with an attribute whatever the photo is.
+
+    Raises:
+      InputError: If the attribute doesn't exist, or the dataset has too few images for it.
+      FileError: If it is a file that isn't an attribute vector.
+    """
+    if is_vector_file(attribute):
+        AttributeVector.load(attribute)
+    elif dataset is None:
+        for name in parse_strengths(attribute):
+            starter(name)
+    else:
+        check_selection(dataset, attribute, anchor=Anchor(), k=k, near=near)
+
+
+def check_given(attribute: str, photos: Sequence[Path]) -> None:
+    """Raises InputError unless there are photos, and an attribute after them."""
+    if not photos or not attribute:
+        raise InputError(
+            f"the photo or the attribute is missing; give both, as in `dfi edit me.jpg eyeglasses`."
+            f" Without a dataset, the attributes are {' and '.join(starter_names())}."
+        )
+
+
+def check_out(folder: Path, *, overwrite: bool) -> None:
+    """Checks that results can be written into a folder, without making it.
+
+    Raises:
+      FileError: If the folder is a file, can't be made or written to, or holds files and
+        `overwrite` is False.
+    """
+    try:
+        check_folder(folder, overwrite=overwrite)
+        if folder.is_symlink() and not folder.exists():
+            raise FileError(f"{folder} is a link to nowhere; choose another folder.")
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(
+            f"{folder} can't be written to ({error.strerror}); choose another folder with --out."
+        ) from None
+
+
+def print_json(folder: Path, record: Mapping[str, Any]) -> None:
+    """Prints the folder and the record of an edit as one line of JSON."""
+    typer.echo(json.dumps({"folder": str(folder), **record}))
+
+
+def check_out_file(file: Path, *, overwrite: bool) -> None:
+    """Checks that a file can be written, without making it.
+
+    Raises:
+      FileError: If the file exists and `overwrite` is False, or it can't be written.
+    """
+    if file.is_dir():
+        raise FileError(f"{file} is a folder; give the name of a file.")
+    if file.exists() and not overwrite:
+        raise FileError(
+            f"{file} exists already; choose another name, or replace it with --overwrite."
+        )
+    check_out(file.parent, overwrite=True)

@@ -1,0 +1,47 @@
+"""Looks for the parts of a dataset in the folder that the user named."""
+
+from pathlib import Path
+
+from dfi_jax.errors import FileError
+
+ARCHIVES = (".zip", ".tgz", ".gz", ".tar", ".7z", ".001")
+"""Suffixes of files that may hold a part of a dataset, not unpacked yet."""
+
+
+def require(root: Path, *names: str) -> Path:
+    """Returns the path of the first of some files or folders that a folder holds.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "scores.csv").touch()
+    ...     require(Path(folder), "scores.txt", "scores.csv").name
+    'scores.csv'
+
+    Args:
+      root: The folder.
+      names: Names of the files or folders, any of which will do.
+
+    Raises:
+      FileError: If the folder holds none of them. The message names an archive to unpack, or a
+        folder nearby that holds one of them.
+    """
+    if found := _first(root, names):
+        return found
+    wanted = " or ".join(names)
+    if not root.exists():
+        raise FileError(f"{root} does not exist; give the folder that holds {wanted}.")
+    if not root.is_dir():
+        raise FileError(f"{root} is a file; give the folder that holds {wanted}.")
+    inside = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+    stems = {Path(name).stem for name in names}
+    for path in inside:
+        if path.suffix in ARCHIVES and any(path.name.startswith(stem) for stem in stems):
+            raise FileError(f"{root} has no {wanted}; unpack {path.name} there.")
+    nearby = (*root.resolve().parents[:2], *(path for path in inside if path.is_dir()))
+    if other := next((folder for folder in nearby if _first(folder, names)), None):
+        raise FileError(f"{root} has no {wanted}; give {other}, which has it.")
+    raise FileError(f"{root} has no {wanted}; give the folder that holds it, or put it there.")
+
+
+def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).exists()), None)

@@ -1,0 +1,413 @@
+"""`Editor`: from photos and attributes to edited photos."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from dfi_jax.data.dataset import Dataset
+from dfi_jax.data.near import Nearness
+from dfi_jax.data.selection import Selection
+from dfi_jax.data.wanted import Wanted
+from dfi_jax.editor.job import DEFAULT_ALPHAS, DEFAULT_K, AttributeLike, Job
+from dfi_jax.editor.query import (
+    LocatedPhoto,
+    Query,
+    find_selection,
+    find_vector,
+    locate_photo,
+)
+from dfi_jax.editor.record import make_record
+from dfi_jax.editor.result import Edit
+from dfi_jax.editor.solve import solve_in_turn, solve_queue, solve_unedited
+from dfi_jax.editor.work import Work, crop_mask
+from dfi_jax.engine.problem import check_network
+from dfi_jax.engine.reconstruction import prepare_for
+from dfi_jax.engine.slots import Reconstruction
+from dfi_jax.errors import DfiError, InputError
+from dfi_jax.network.conv import Precision
+from dfi_jax.network.vgg import VGG
+from dfi_jax.network.weights import load_vgg
+from dfi_jax.photo.faces import FaceLike
+from dfi_jax.photo.photo import PhotoLike
+from dfi_jax.progress import OnProgress, Progress
+from dfi_jax.recipe import CancelResidual, FromPrevious, Recipe, named_recipe
+from dfi_jax.storage.cache import Cache
+from dfi_jax.vectors import probes
+from dfi_jax.vectors.attribute_vector import AttributeVector
+
+OnFailure = Callable[[Job, DfiError], None]
+"""A function that is called with a job that couldn't be done, and why."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Editor:
+    """Edits photos with one recipe and one network, which is loaded once.
+
+    Attributes:
+      recipe: The recipe, or its name.
+      weights: The name of a network, the path of its weights, or a network.
+      precision: Precision of the convolutions; a network that is given has its own.
+      cache: Where means, probes and landmarks are kept; None keeps nothing.
+      batch_size: Largest number of problems at a time, by default as many as the devices' memory
+        takes.
+
+    >>> editor = Editor(weights="random-vgg16", cache=None)
+    >>> editor.recipe.solver.iterations
+    100
+    """
+
+    recipe: Recipe | str = "default"
+    weights: str | Path | VGG = "vgg16"
+    precision: Precision = "highest"
+    cache: Cache | None = field(default_factory=Cache)
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.recipe, str):
+            object.__setattr__(self, "recipe", named_recipe(self.recipe))
+        if self.batch_size is not None and self.batch_size < 1:
+            raise InputError(f"batch_size is {self.batch_size}; give 1 or more.")
+
+    @cached_property
+    def vgg(self) -> VGG:
+        """The network."""
+        return self.load()
+
+    def load(self, *, on_progress: OnProgress | None = None) -> VGG:
+        """Returns the network, and remembers it for the next call.
+
+        Args:
+          on_progress: Function that is called during a download.
+
+        Raises:
+          InputError: If the network doesn't exist, or its weights don't suit the recipe.
+          FileError: If the weights can't be read or downloaded.
+        """
+        if "vgg" not in self.__dict__:
+            vgg = self.weights
+            if not isinstance(vgg, VGG):
+                vgg = load_vgg(vgg, precision=self.precision, on_progress=on_progress)
+            check_network(vgg, recipe=self._recipe)
+            self.__dict__["vgg"] = vgg
+        return self.__dict__["vgg"]
+
+    def edit(
+        self,
+        photo: PhotoLike,
+        attribute: AttributeLike,
+        *,
+        alphas: Sequence[float] = DEFAULT_ALPHAS,
+        dataset: Dataset | None = None,
+        near: Nearness | None = None,
+        k: int = DEFAULT_K,
+        face: FaceLike = "auto",
+        points: Literal[5, 68] = 5,
+        mask: PhotoLike | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Edit:
+        """Edits one photo. The arguments are those of `Job`, and `on_progress` as for `edit_many`.
+
+        Raises:
+          InputError: If an argument can't be used, or no face is found.
+          FileError: If a file can't be read, or an extra isn't installed.
+
+        >>> import dfi_jax
+        >>> face = dfi_jax.load_dataset("synthetic:1").face(0, 200)
+        >>> editor = Editor(recipe=Recipe().set({"solver.iterations": "2"}))
+        >>> editor.edit(face, "eyeglasses", face="whole").iterations.tolist()
+        [2]
+        """
+        job = Job(
+            photo=photo,
+            attribute=attribute,
+            alphas=alphas,
+            dataset=dataset,
+            near=near,
+            k=k,
+            face=face,
+            points=points,
+            mask=mask,
+        )
+        ((_, edited),) = self.edit_many([job], on_progress=on_progress)
+        return edited
+
+    def edit_many(
+        self,
+        jobs: Iterable[Job],
+        *,
+        on_progress: OnProgress | None = None,
+        on_failure: OnFailure | None = None,
+    ) -> Iterator[tuple[Job, Edit]]:
+        """Edits any number of photos, with all their strengths in one queue through the devices.
+
+        Each photo is edited exactly as it would be alone. Jobs are taken one by one, shortly before
+        there is room for them.
+
+        Args:
+          jobs: The jobs, in any number.
+          on_progress: Function that is called with the progress of every phase.
+          on_failure: Function that is called with a job that can't be done, and why; the other jobs
+            continue. By default the error is raised.
+
+        Yields:
+          Each job and its edit, as soon as it is done.
+
+        Raises:
+          InputError: If an argument can't be used, or no face is found.
+          FileError: If a file can't be read, or an extra isn't installed.
+        """
+        self.load(on_progress=on_progress)
+        total = None
+        if isinstance(jobs, Sequence):
+            total = sum(len(job.alphas) for job in jobs) * self._recipe.solver.iterations
+        watch = None if on_progress is None else _with_total(on_progress, total)
+        prepared = self._prepare_all(jobs, on_progress=on_progress, on_failure=on_failure)
+        vgg = self._prepared_vgg
+        if isinstance(self._recipe.start, FromPrevious):
+            solved = solve_in_turn(vgg, prepared, recipe=self._recipe, on_progress=watch)
+        else:
+            solved = solve_queue(
+                vgg,
+                prepared,
+                recipe=self._recipe,
+                batch_size=self.batch_size,
+                on_progress=watch,
+            )
+        for work, result in solved:
+            yield work.job, self._finish(work, result)
+
+    def vector(
+        self,
+        attribute: AttributeLike,
+        *,
+        dataset: Dataset | None = None,
+        photo: PhotoLike | None = None,
+        near: Nearness | None = None,
+        k: int = DEFAULT_K,
+        face: FaceLike = "auto",
+        points: Literal[5, 68] = 5,
+        on_progress: OnProgress | None = None,
+    ) -> AttributeVector:
+        """Returns the attribute vector that an edit would use.
+
+        The arguments are those of `select`; without a dataset, the attribute is a starter vector's
+        name or a vector's file.
+
+        Raises:
+          InputError: If an argument can't be used, or no face is found.
+          FileError: If a file can't be read, or an extra isn't installed.
+
+        >>> Editor(weights="random-vgg16", cache=None).vector("older").provenance.n_target
+        229
+        """
+        located = None
+        if photo is not None:
+            located = locate_photo(photo, dataset=dataset, face=face, points=points)
+        query = self._query(dataset, located, near=near, k=k, on_progress=on_progress)
+        found, _ = find_vector(self.vgg, attribute, query, recipe=self._recipe)
+        return found
+
+    def select(
+        self,
+        attribute: str | Wanted | None,
+        *,
+        dataset: Dataset,
+        photo: PhotoLike | None = None,
+        near: Nearness | None = None,
+        k: int = DEFAULT_K,
+        face: FaceLike = "auto",
+        points: Literal[5, 68] = 5,
+        on_progress: OnProgress | None = None,
+    ) -> Selection:
+        """Returns the images of a dataset that an edit would use.
+
+        Args:
+          attribute: What is wanted, or its text; None stands for the attribute of a dataset that
+            has only one.
+          dataset: The dataset.
+          photo: The photo that the images should be near. Without one, the images are spread evenly
+            over all that qualify.
+          near: As for `Job`, and so are k, face and points.
+          k: Largest number of images per set.
+          face: The face in the photo.
+          points: Number of landmarks that a detected face is aligned by.
+          on_progress: Function that is called with the progress of every phase.
+
+        Raises:
+          InputError: If an argument can't be used, or no face is found.
+          FileError: If a file can't be read, or an extra isn't installed.
+        """
+        located = None
+        if photo is not None:
+            located = locate_photo(photo, dataset=dataset, face=face, points=points)
+        query = self._query(dataset, located, near=near, k=k, on_progress=on_progress)
+        return find_selection(self.vgg, attribute, query, size=self._recipe.features.size)
+
+    def scores(
+        self,
+        photo: PhotoLike,
+        *,
+        dataset: Dataset,
+        face: FaceLike = "auto",
+        points: Literal[5, 68] = 5,
+        on_progress: OnProgress | None = None,
+    ) -> tuple[Float[np.ndarray, " a"], probes.Probes]:
+        """Returns a photo's attribute scores as probes estimate them, and the probes.
+
+        Args:
+          photo: The photo.
+          dataset: The dataset that the probes are fitted on.
+          face: The face in the photo, as for `Job`.
+          points: Number of landmarks that a detected face is aligned by.
+          on_progress: Function that is called with the progress of the fit.
+
+        Raises:
+          InputError: If the dataset has no scores, or no face is found.
+          FileError: If a file can't be read, or an extra isn't installed.
+        """
+        located = locate_photo(photo, dataset=dataset, face=face, points=points)
+        fitted = probes.fit(self.vgg, dataset, cache=self.cache, on_progress=on_progress)
+        crop = located.placement.crop(located.photo.pixels)
+        return probes.estimate(self.vgg, fitted, crop), fitted
+
+    @property
+    def _recipe(self) -> Recipe:
+        assert isinstance(self.recipe, Recipe)
+        return self.recipe
+
+    @cached_property
+    def _prepared_vgg(self) -> VGG:
+        """The network as the queue uses it, prepared once for all edits."""
+        return prepare_for(self.vgg, recipe=self._recipe)
+
+    def _prepare_all(
+        self,
+        jobs: Iterable[Job],
+        *,
+        on_progress: OnProgress | None,
+        on_failure: OnFailure | None,
+    ) -> Iterator[Work]:
+        for job in jobs:
+            try:
+                yield self._prepare(job, on_progress=on_progress)
+            except DfiError as error:
+                if on_failure is None:
+                    raise
+                on_failure(job, error)
+
+    def _prepare(self, job: Job, *, on_progress: OnProgress | None) -> Work:
+        started = time.perf_counter()
+        located = locate_photo(job.photo, dataset=job.dataset, face=job.face, points=job.points)
+        recipe, mask = crop_mask(job, located, recipe=self._recipe)
+        opened = time.perf_counter()
+        query = self._query(job.dataset, located, near=job.near, k=job.k, on_progress=on_progress)
+        vector, selections = find_vector(self.vgg, job.attribute, query, recipe=self._recipe)
+        vector.check(self.vgg, recipe=recipe)
+        return Work(
+            job=job,
+            located=located,
+            recipe=recipe,
+            face=located.placement.crop(located.photo.pixels, size=recipe.features.size),
+            mask=mask,
+            vector=vector,
+            selections=selections,
+            seconds={"photo": opened - started, "vector": time.perf_counter() - opened},
+        )
+
+    def _query(
+        self,
+        dataset: Dataset | None,
+        located: LocatedPhoto | None,
+        *,
+        near: Nearness | None,
+        k: int,
+        on_progress: OnProgress | None,
+    ) -> Query:
+        return Query(
+            dataset=dataset,
+            located=located,
+            near=near,
+            k=k,
+            cache=self.cache,
+            on_progress=on_progress,
+        )
+
+    def _finish(self, work: Work, result: Reconstruction) -> Edit:
+        started = time.perf_counter()
+        unedited: list[np.ndarray] = []
+        for step in work.recipe.finish:
+            if isinstance(step, CancelResidual):
+                unedited = solve_unedited(self._prepared_vgg, work, step)
+        pixels = tuple(work.finish(z, unedited=unedited) for z in result.images)
+        work.seconds["finish"] = time.perf_counter() - started
+        return Edit(
+            photo=work.located.photo,
+            placement=work.located.placement,
+            face=work.face,
+            faces=result.images,
+            pixels=pixels,
+            alphas=tuple(float(alpha) for alpha in work.job.alphas),
+            objective=result.objective,
+            history=result.history,
+            iterations=result.iterations,
+            record=make_record(work, result, vgg=self._prepared_vgg),
+        )
+
+
+def edit(
+    photo: PhotoLike,
+    attribute: AttributeLike,
+    *,
+    recipe: Recipe | str = "default",
+    weights: str | Path | VGG = "vgg16",
+    alphas: Sequence[float] = DEFAULT_ALPHAS,
+    dataset: Dataset | None = None,
+    near: Nearness | None = None,
+    k: int = DEFAULT_K,
+    face: FaceLike = "auto",
+    points: Literal[5, 68] = 5,
+    mask: PhotoLike | None = None,
+    on_progress: OnProgress | None = None,
+) -> Edit:
+    """Edits one photo; to edit several, make one `Editor`, which loads the network once.
+
+    The arguments are those of `Editor` and of `Editor.edit`.
+
+    Raises:
+      InputError: If an argument can't be used, or no face is found.
+      FileError: If a file can't be read, or an extra isn't installed.
+
+    >>> import dfi_jax
+    >>> face = dfi_jax.load_dataset("synthetic:1").face(0, 200)
+    >>> recipe = dfi_jax.Recipe().set({"solver.iterations": "2"})
+    >>> edit(face, "eyeglasses", face="whole", recipe=recipe).photos[0].size
+    (200, 200)
+    """
+    return Editor(recipe=recipe, weights=weights).edit(
+        photo,
+        attribute,
+        alphas=alphas,
+        dataset=dataset,
+        near=near,
+        k=k,
+        face=face,
+        points=points,
+        mask=mask,
+        on_progress=on_progress,
+    )
+
+
+def _with_total(on_progress: OnProgress, total: int | None) -> OnProgress:
+    """Returns a function that reports the queue's progress with the total of all jobs."""
+
+    def report(progress: Progress) -> None:
+        on_progress(dataclasses.replace(progress, total=total))
+
+    return report

@@ -1,0 +1,176 @@
+"""What is to be edited, and how strongly."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dfi_jax.data.dataset import Dataset
+from dfi_jax.data.near import Nearness
+from dfi_jax.data.wanted import Wanted
+from dfi_jax.errors import InputError
+from dfi_jax.photo.faces import FaceLike
+from dfi_jax.photo.photo import PhotoLike
+from dfi_jax.photo.placement import Placement
+from dfi_jax.vectors.attribute_vector import AttributeVector
+
+AttributeLike = str | Path | Wanted | AttributeVector | Mapping[str, float]
+"""What can be given as an attribute.
+
+Without a dataset: the name of a starter vector, or several separated by commas, each perhaps with
+a strength, as in `eyeglasses,older=0.5`; or the path of a vector's file. With a dataset: what is
+wanted of it, or its text. In both cases: an `AttributeVector`, or a strength for each of several
+names.
+"""
+
+DEFAULT_ALPHAS = (0.4,)
+"""The strength at which the starter vectors look best."""
+
+DEFAULT_K = 100
+"""Largest number of images per set, as in the DFI paper."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """A photo to edit.
+
+    Attributes:
+      photo: The photo: a path, a PIL image or an array.
+      attribute: The attribute to add; see `AttributeLike`.
+      alphas: The strengths α, each of which gives one edited photo. A negative strength removes the
+        attribute.
+      dataset: The dataset that the attribute vector is computed from, or None for a vector that
+        exists.
+      near: What the dataset's images should be near to the photo in; None stands for their scores
+        if the dataset has several attributes, otherwise their pixels.
+      k: Largest number of images per set.
+      face: The face in the photo: `auto` for the dataset's annotation or else the largest face that
+        is detected, `whole` for the whole photo, n for the n-th largest face, a box, or a
+        `Placement`.
+      points: Number of landmarks that a detected face is aligned by.
+      mask: An image of the photo's size: white where the photo may change.
+      name: Name of the job, by default that of the photo and the attribute.
+
+    Raises:
+      InputError: If there is no strength, or one isn't finite or is given twice.
+
+    >>> Job(photo="me.jpg", attribute="eyeglasses").label
+    'me-eyeglasses'
+    """
+
+    photo: PhotoLike
+    attribute: AttributeLike
+    alphas: Sequence[float] = DEFAULT_ALPHAS
+    dataset: Dataset | None = None
+    near: Nearness | None = None
+    k: int = DEFAULT_K
+    face: FaceLike = "auto"
+    points: Literal[5, 68] = 5
+    mask: PhotoLike | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        check_alphas(self.alphas)
+
+    @property
+    def label(self) -> str:
+        """The name of the job, as part of a file's name."""
+        photo = self.photo
+        stem = (
+            Path(photo).stem if isinstance(photo, str | Path) else getattr(photo, "stem", "photo")
+        )
+        return self.name or f"{file_name(stem)}-{file_name(attribute_name(self.attribute))}"
+
+    def request(self) -> dict[str, Any]:
+        """Returns what was asked for, as JSON can write it."""
+        face = self.face.to_json() if isinstance(self.face, Placement) else self.face
+        return {
+            "attribute": attribute_name(self.attribute),
+            "alphas": [float(alpha) for alpha in self.alphas],
+            "dataset": None if self.dataset is None else self.dataset.name,
+            "near": None if self.near is None else str(self.near),
+            "k": self.k,
+            "face": list(face) if isinstance(face, tuple) else face,
+            "points": self.points,
+        }
+
+
+def check_alphas(alphas: Sequence[float]) -> None:
+    """Raises InputError unless alphas has finite strengths that differ in their first six digits.
+
+    >>> check_alphas([0.2, 0.4])
+    """
+    if not len(alphas):
+        raise InputError("alphas is empty; give at least one strength, such as 0.4.")
+    names = []
+    for alpha in alphas:
+        if not math.isfinite(alpha):
+            raise InputError(f"alpha is {alpha}; give a finite number, such as 0.4.")
+        if f"{alpha:g}" in names:
+            raise InputError(f"alpha {alpha:g} is given twice; give each strength once.")
+        names.append(f"{alpha:g}")
+
+
+def attribute_name(attribute: AttributeLike) -> str:
+    """Returns an attribute in words.
+
+    >>> attribute_name({"eyeglasses": 1, "older": 0.5})
+    'eyeglasses=1,older=0.5'
+    """
+    match attribute:
+        case AttributeVector():
+            return ",".join(attribute.provenance.attributes)
+        case Mapping():
+            return ",".join(f"{name}={strength:g}" for name, strength in attribute.items())
+        case Path():
+            return attribute.stem
+        case str() if is_vector_file(attribute):
+            return Path(attribute).stem
+    return str(attribute)
+
+
+def is_vector_file(attribute: str) -> bool:
+    """Returns whether an attribute is the path of a vector's file.
+
+    >>> is_vector_file("smile.safetensors"), is_vector_file("Smiling")
+    (True, False)
+    """
+    return attribute.endswith(".safetensors")
+
+
+def parse_strengths(text: str) -> dict[str, float]:
+    """Returns the strength of each of the starter vectors that a text names.
+
+    Raises:
+      InputError: If a name is missing or given twice, or a strength isn't a number.
+
+    >>> parse_strengths("eyeglasses,older=0.5")
+    {'eyeglasses': 1.0, 'older': 0.5}
+    """
+    strengths: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, strength = (piece.strip() for piece in part.partition("="))
+        if not name or name in strengths:
+            problem = "names one of them twice" if name else "lacks a name"
+            raise InputError(
+                f"the attribute {text!r} {problem}; give names with commas between them, each "
+                f"perhaps with a strength, as in eyeglasses,older=0.5."
+            )
+        try:
+            strengths[name] = float(strength or 1)
+        except ValueError:
+            raise InputError(
+                f"the attribute {text!r} has the strength {strength!r}; give a number, as in "
+                f"eyeglasses,older=0.5."
+            ) from None
+    return strengths
+
+
+def file_name(text: str) -> str:
+    """Returns a text with only letters, digits and `-_~`, as part of a file's name.
+
+    >>> file_name("Smiling, ~Young")
+    'Smiling--~Young'
+    """
+    return "".join(c if c.isalnum() or c in "-_~" else "-" for c in text)

@@ -1,0 +1,202 @@
+"""From an attribute to its vector: a starter, a file, or the images of a dataset near a photo."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from dfi_jax.data import landmarks, selection
+from dfi_jax.data.dataset import Dataset
+from dfi_jax.data.near import Nearness
+from dfi_jax.data.selection import Anchor, Selection
+from dfi_jax.data.wanted import Wanted
+from dfi_jax.editor.job import DEFAULT_K, AttributeLike, is_vector_file, parse_strengths
+from dfi_jax.errors import InputError
+from dfi_jax.network.vgg import VGG
+from dfi_jax.photo import faces
+from dfi_jax.photo.faces import FaceLike
+from dfi_jax.photo.photo import Photo, PhotoLike
+from dfi_jax.photo.placement import Placement
+from dfi_jax.progress import OnProgress
+from dfi_jax.recipe import Recipe
+from dfi_jax.storage.cache import Cache
+from dfi_jax.vectors import estimate
+from dfi_jax.vectors.anchor import find_anchor
+from dfi_jax.vectors.attribute_vector import AttributeVector, combine, starter
+
+
+class LocatedPhoto(NamedTuple):
+    """A photo, and the face in it.
+
+    Attributes:
+      photo: The photo.
+      placement: The face in the photo.
+      index: The photo's position in the dataset, or None if it isn't in it.
+    """
+
+    photo: Photo
+    placement: Placement
+    index: int | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Query:
+    """Where an attribute vector may come from.
+
+    Attributes:
+      dataset: The dataset, or None for a vector that exists.
+      located: The photo that the images should be near, or None for images spread evenly.
+      near: What they should be near in.
+      k: Largest number of images per set.
+      cache: Where means, probes and landmarks are kept; None keeps nothing.
+      on_progress: Function that is called with the progress of every phase.
+    """
+
+    dataset: Dataset | None
+    located: LocatedPhoto | None = None
+    near: Nearness | None = None
+    k: int = DEFAULT_K
+    cache: Cache | None = None
+    on_progress: OnProgress | None = None
+
+
+def locate_photo(
+    photo: PhotoLike, *, dataset: Dataset | None, face: FaceLike, points: Literal[5, 68]
+) -> LocatedPhoto:
+    """Opens a photo and finds the face in it.
+
+    Args:
+      photo: The photo.
+      dataset: A dataset that the photo may be in; its annotation then says where the face is.
+      face: The face that is wanted.
+      points: Number of landmarks that a detected face is aligned by.
+
+    Raises:
+      InputError: If there is no such face.
+      FileError: If the photo can't be read, or dlib is needed and missing.
+
+    >>> import numpy as np
+    >>> photo = np.zeros((40, 60, 3), np.float32)
+    >>> locate_photo(photo, dataset=None, face="whole", points=5).placement.box
+    (0, 0, 60, 40)
+    """
+    opened = Photo.of(photo)
+    index = None
+    if dataset is not None and opened.path is not None:
+        index = dataset.index(opened.path)
+    annotated = None
+    if dataset is not None and index is not None:
+        annotated = dataset.placement(index, opened.pixels)
+    placement = faces.locate(opened, face, points=points, annotated=annotated)
+    return LocatedPhoto(opened, placement, index)
+
+
+def find_vector(
+    vgg: VGG, attribute: AttributeLike | None, query: Query, *, recipe: Recipe
+) -> tuple[AttributeVector, list[Selection]]:
+    """Returns the vector of an attribute, and the selections that it was computed from.
+
+    Args:
+      vgg: The network.
+      attribute: The attribute; None stands for that of a dataset that has only one.
+      query: Where the vector may come from.
+      recipe: The features of the vector.
+
+    Raises:
+      InputError: If there is no such attribute, or too few images.
+      FileError: If a file can't be read.
+
+    >>> import dfi_jax
+    >>> vgg, query = dfi_jax.load_vgg("random-vgg16"), Query(dataset=None)
+    >>> found, selections = find_vector(vgg, "older", query, recipe=Recipe())
+    >>> found.provenance.attributes, selections
+    (('~Young',), [])
+    """
+    match attribute:
+        case AttributeVector():
+            return attribute, []
+        case Path():
+            return AttributeVector.load(attribute), []
+        case str() if is_vector_file(attribute):
+            return AttributeVector.load(attribute), []
+        case str() if query.dataset is None:
+            attribute = parse_strengths(attribute)
+    if isinstance(attribute, Mapping):
+        if query.dataset is None and list(attribute.values()) == [1.0]:
+            return starter(next(iter(attribute))), []
+        found = [
+            find_vector(vgg, name, query, recipe=recipe)
+            if query.dataset is not None
+            else (starter(name), [])
+            for name in attribute
+        ]
+        strengths = attribute.values()
+        vector = combine([(v, s) for (v, _), s in zip(found, strengths, strict=True)])
+        return vector, [used for _, selections in found for used in selections]
+    if query.dataset is None:
+        raise InputError(f"the attribute is {attribute!r} and no dataset is given; give a dataset.")
+    chosen = find_selection(vgg, attribute, query, size=recipe.features.size)
+    vector = estimate.attribute_vector(
+        vgg, chosen, recipe=recipe, cache=query.cache, on_progress=query.on_progress
+    )
+    return vector, [chosen]
+
+
+def find_selection(
+    vgg: VGG, wanted: Wanted | str | None, query: Query, *, size: int = 200
+) -> Selection:
+    """Returns the images of a dataset with and without attributes, near a photo if there is one.
+
+    Args:
+      vgg: The network, which a nearness or the photo's scores may need.
+      wanted: The attributes.
+      query: The dataset and the photo.
+      size: Height and width of faces, for a nearness of features.
+
+    Raises:
+      InputError: If there is no such attribute, too few images, or no way to compare them.
+      FileError: If a file can't be read.
+
+    >>> import dfi_jax
+    >>> vgg, people = dfi_jax.load_vgg("random-vgg16"), dfi_jax.load_dataset("synthetic:80")
+    >>> len(find_selection(vgg, "Smiling", Query(dataset=people, k=12)).target)
+    12
+    """
+    dataset, located = query.dataset, query.located
+    assert dataset is not None
+    if located is None:
+        return selection.spread(dataset, wanted, k=query.k)
+    selection.check_selection(
+        dataset,
+        wanted,
+        anchor=Anchor(index=located.index),
+        k=query.k,
+        near=query.near,
+        vgg=vgg,
+    )
+    anchor = find_anchor(
+        vgg,
+        dataset,
+        located.photo.pixels,
+        located.placement,
+        index=located.index,
+        near=query.near,
+        cache=query.cache,
+        on_progress=query.on_progress,
+    )
+    landmarks_of = None
+    if dataset.landmarks is None and faces.installed():
+        landmarks_of = partial(
+            landmarks.detect, dataset, cache=query.cache, on_progress=query.on_progress
+        )
+    return selection.select(
+        dataset,
+        wanted,
+        anchor=anchor,
+        k=query.k,
+        near=query.near,
+        vgg=vgg,
+        size=size,
+        landmarks_of=landmarks_of,
+    )

@@ -1,0 +1,119 @@
+"""An edit: the edited photos, and the record of how they were made."""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from PIL import Image
+
+from dfi_jax.errors import FileError
+from dfi_jax.photo.photo import Photo, to_pil, write
+from dfi_jax.photo.placement import Placement
+from dfi_jax.report.curves import draw_loss_curves
+from dfi_jax.report.sheet import contact_sheet
+from dfi_jax.storage.files import replacing, write_text
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Edit:
+    """A photo, edited with one attribute at one or more strengths.
+
+    Attributes:
+      photo: The photo before.
+      placement: The face in the photo.
+      face: The crop before, as the network saw it.
+      faces: The reconstructed crops, one per strength. They may leave [0, 1] if the recipe has no
+        bounds.
+      pixels: The finished photos, one per strength, RGB in [0, 1].
+      alphas: The strengths.
+      objective: The objective of each reconstruction.
+      history: The objective after each evaluation, one row per strength.
+      iterations: Number of evaluations of each strength.
+      record: How the edit was made, as result.json holds it. The same input gives the same record
+        apart from `seconds`.
+    """
+
+    photo: Photo
+    placement: Placement
+    face: Float[np.ndarray, "s s 3"]
+    faces: Float[np.ndarray, "a s s 3"]
+    pixels: tuple[Float[np.ndarray, "_ _ 3"], ...]
+    alphas: tuple[float, ...]
+    objective: Float[np.ndarray, " a"]
+    history: Float[np.ndarray, "a i"]
+    iterations: Int[np.ndarray, " a"]
+    record: dict[str, Any]
+
+    @property
+    def photos(self) -> list[Image.Image]:
+        """The finished photos as PIL images, one per strength."""
+        return [to_pil(pixels) for pixels in self.pixels]
+
+    def views(self) -> list[Float[np.ndarray, "_ _ 3"]]:
+        """Returns the face before and after at every strength, as the finished photos show it."""
+        if self.pixels[0].shape != self.photo.pixels.shape:  # the recipe ends with the crop
+            return [self.face, *self.pixels]
+        return [self.face, *(self.placement.crop(pixels, size=None) for pixels in self.pixels)]
+
+    def sheet(self) -> Image.Image:
+        """Returns the face before and after at every strength, side by side with labels."""
+        return contact_sheet(self.views(), ["original", *self._labels()])
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Writes the edit into a folder, each file whole or not at all.
+
+        The files are a photo for each strength (`alpha-0.4.jpg` for a JPEG photo, otherwise
+        `alpha-0.4.png`), `sheet.png` (the face before and after), `loss.png` (the objective after
+        each evaluation), and finally `result.json` (the record).
+
+        Args:
+          folder: The folder, which is made if it doesn't exist.
+          overwrite: Whether files of the same names are replaced in a folder that holds files.
+
+        Returns:
+          The files.
+
+        Raises:
+          FileError: If the folder holds files and `overwrite` is False, or can't be written to.
+        """
+        folder = Path(folder)
+        check_folder(folder, overwrite=overwrite)
+        written = []
+        for name, pixels in zip(self.record["files"], self.pixels, strict=True):
+            write(folder / name, pixels)
+            written.append(folder / name)
+        sheet = io.BytesIO()
+        self.sheet().save(sheet, format="PNG")
+        for name, data in (
+            ("sheet.png", sheet.getvalue()),
+            ("loss.png", draw_loss_curves(self.history, self._labels())),
+        ):
+            with replacing(folder / name) as temporary:
+                temporary.write_bytes(data)
+            written.append(folder / name)
+        write_text(folder / "result.json", json.dumps(self.record, indent=2) + "\n")
+        return [*written, folder / "result.json"]
+
+    def _labels(self) -> list[str]:
+        return [f"α = {alpha:g}" for alpha in self.alphas]
+
+
+def check_folder(folder: Path, *, overwrite: bool = False) -> None:
+    """Checks that results can go into a folder.
+
+    Raises:
+      FileError: If the folder is a file, or holds files and `overwrite` is False.
+
+    >>> check_folder(Path("a-folder-that-does-not-exist"))
+    """
+    if folder.exists() and not folder.is_dir():
+        raise FileError(f"{folder} is a file; choose a folder for the results.")
+    if not overwrite and folder.is_dir() and any(folder.iterdir()):
+        raise FileError(
+            f"{folder} already holds files; choose another folder, or replace them with "
+            f"--overwrite (in Python, overwrite=True)."
+        )

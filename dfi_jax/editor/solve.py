@@ -1,0 +1,107 @@
+"""The reconstructions of jobs: in one queue, in turn, and at strength 0."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from dfi_jax.editor.work import Work
+from dfi_jax.engine.problem import Problem, make_problem
+from dfi_jax.engine.reconstruction import reconstruct
+from dfi_jax.engine.slots import Reconstruction
+from dfi_jax.network.vgg import VGG
+from dfi_jax.progress import OnProgress, Progress
+from dfi_jax.recipe import CancelResidual, Recipe
+
+
+def solve_queue(
+    vgg: VGG,
+    works: Iterable[Work],
+    *,
+    recipe: Recipe,
+    batch_size: int | None,
+    on_progress: OnProgress | None,
+) -> Iterator[tuple[Work, Reconstruction]]:
+    """Reconstructs all strengths of all photos in one queue.
+
+    Args:
+      vgg: The network, prepared.
+      works: The jobs, which are taken shortly before there is room for them.
+      recipe: The recipe of all of them.
+      batch_size: Largest number of problems at a time.
+      on_progress: Function that is called with the progress.
+
+    Yields:
+      Each job and its reconstructions, one per strength, as soon as all are done.
+    """
+    origins: list[tuple[Work, int]] = []
+
+    def problems() -> Iterator[Problem]:
+        for work in works:
+            work.begin()
+            for i, alpha in enumerate(work.job.alphas):
+                origins.append((work, i))
+                yield _make_problem(vgg, work, alpha, recipe=recipe)
+
+    results = reconstruct(
+        vgg, problems(), recipe=recipe, batch_size=batch_size, on_progress=on_progress
+    )
+    for index, result in results:
+        work, i = origins[index]
+        work.results[i] = result
+        if work.solved:
+            yield work, work.end()
+
+
+def solve_in_turn(
+    vgg: VGG, works: Iterable[Work], *, recipe: Recipe, on_progress: OnProgress | None
+) -> Iterator[tuple[Work, Reconstruction]]:
+    """Reconstructs one strength after the other, each from the result of the previous one.
+
+    The arguments and the results are those of `solve_queue`.
+    """
+    for work in works:
+        work.begin()
+        start = None
+        for i, alpha in enumerate(work.job.alphas):
+            problem = _make_problem(vgg, work, alpha, recipe=recipe, start=start)
+            work.results[i] = reconstruct(vgg, problem, recipe=recipe, on_progress=on_progress)
+            start = jnp.asarray(work.results[i].images)
+        yield work, work.end()
+
+
+def solve_unedited(vgg: VGG, work: Work, step: CancelResidual) -> list[Float[np.ndarray, "s s 3"]]:
+    """Returns the reconstruction at α = 0 after every `step.every` of its evaluations.
+
+    Args:
+      vgg: The network, prepared.
+      work: The job.
+      step: The step of the recipe that needs them.
+    """
+    recipe = work.recipe
+    recipe = recipe.replace(solver=recipe.solver.replace(iterations=step.iterations))
+    kept: list[np.ndarray] = []
+
+    def keep(progress: Progress) -> None:
+        if progress.done % step.every == 0:
+            kept.append(progress.in_flight.images[0])
+
+    problem = _make_problem(vgg, work, 0.0, recipe=recipe)
+    reconstruct(vgg, problem, recipe=recipe, every=step.every, on_progress=keep)
+    return kept
+
+
+def _make_problem(
+    vgg: VGG, work: Work, alpha: float, *, recipe: Recipe, start: Any = None
+) -> Problem:
+    # A target is one evaluation: compiling prepared filters for it would take longer than it does.
+    return make_problem(
+        vgg.replace(filters=None),
+        jnp.asarray(work.face)[None],
+        work.vector.features,
+        jnp.asarray([alpha], jnp.float32),
+        recipe=recipe,
+        start=start,
+    )

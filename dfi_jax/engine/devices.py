@@ -1,0 +1,101 @@
+"""Devices and processes: a batch is sharded over one process's devices, and processes share jobs.
+
+Problems are independent, so nothing travels between devices while images are made. Processes take
+every n-th job of a list and never exchange a word.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from dfi_jax.errors import InputError
+
+BATCH = "batch"
+"""Name of the mesh axis that a batch is sharded over."""
+
+T = TypeVar("T")
+
+
+@cache
+def make_mesh(count: int) -> Mesh:
+    """Returns a mesh of the first `count` devices of this process, with one axis."""
+    return Mesh(np.array(jax.local_devices()[:count]), (BATCH,))
+
+
+def shard(tree: T, mesh: Mesh) -> T:
+    """Returns a pytree of batches with the first axis of each leaf spread over the mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(BATCH)))
+
+
+def replicate(tree: T, mesh: Mesh) -> T:
+    """Returns a pytree with a whole copy on each device of the mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def map_over_devices(
+    function: Callable[..., T], mesh: Mesh, *, replicated: Sequence[bool]
+) -> Callable[..., T]:
+    """Returns the function applied on each device to its part of the batch.
+
+    Args:
+      function: A function of pytrees of batches.
+      mesh: The devices.
+      replicated: For each argument, whether every device takes all of it.
+    """
+    specs = tuple(PartitionSpec() if whole else PartitionSpec(BATCH) for whole in replicated)
+    return jax.shard_map(
+        function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(BATCH), check_vma=False
+    )
+
+
+def free_memory() -> int:
+    """Returns the bytes that one device of this process can still take.
+
+    On a CPU, devices share the free memory of the machine.
+    """
+    device = jax.local_devices()[0]
+    statistics = device.memory_stats()
+    if statistics and "bytes_limit" in statistics:
+        return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
+    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return available // jax.local_device_count()
+
+
+def join_processes() -> None:
+    """Joins this process with the others of its run. Call it before anything else uses JAX.
+
+    The environment says where they are: `JAX_COORDINATOR_ADDRESS` (host:port),
+    `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`, or what Slurm, Open MPI or a TPU host sets.
+
+    Raises:
+      InputError: If the environment doesn't say where they are, or no coordinator answers.
+    """
+    given = {
+        name: os.environ.get(f"JAX_{name.upper()}") for name in ("num_processes", "process_id")
+    }
+    try:
+        numbers = {name: int(value) for name, value in given.items() if value is not None}
+        address = os.environ.get("JAX_COORDINATOR_ADDRESS")
+        jax.distributed.initialize(address, **numbers)  # type: ignore[arg-type]
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"the processes of this run can't be joined ({reason}); set JAX_COORDINATOR_ADDRESS, "
+            f"JAX_NUM_PROCESSES and JAX_PROCESS_ID, or start the run with srun."
+        ) from None
+
+
+def share_of_this_process(items: Sequence[T]) -> list[T]:
+    """Returns every n-th item, starting at this process's number, for n processes.
+
+    Long and short work is spread evenly that way.
+
+    >>> share_of_this_process(["a", "b"])  # one process does everything
+    ['a', 'b']
+    """
+    return list(items[jax.process_index() :: jax.process_count()])

@@ -1,0 +1,101 @@
+"""A problem of reconstruction: where it starts, and the features that it should reach."""
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from dfi_jax.errors import InputError
+from dfi_jax.network.vgg import VGG, feature_shapes, features, trunk_layers
+from dfi_jax.recipe import LBFGS, Recipe
+from dfi_jax.recipe.features import Features, square_norms
+
+ACTIVATION_COPIES = 1.7
+"""Memory of an evaluation and its gradient, in sizes of all activations.
+
+The compiler counts 1.64 to 1.71 for direct convolution (VGG-16 and VGG-19, 104 to 1000 pixels,
+jax 0.10.2; docs/scaling.md).
+"""
+
+
+class Problem(NamedTuple):
+    """A batch of independent problems. Every leaf has the batch as its first axis.
+
+    Attributes:
+      start: The image that z starts from, RGB in [0, 1].
+      target: φ(x) + αw.
+      square_norms: ‖φ(x)‖² of each layer.
+    """
+
+    start: Float[Array, "n h w 3"]
+    target: Features
+    square_norms: dict[str, Float[Array, " n"]]
+
+
+def make_problem(
+    vgg: VGG,
+    images: Float[Array, "n h w 3"],
+    vector: Features,
+    alphas: Float[Array, " n"],
+    *,
+    recipe: Recipe,
+    start: Float[Array, "n h w 3"] | None = None,
+) -> Problem:
+    """Returns the problems of moving each image's features along an attribute vector.
+
+    The target is φ(x) + α·w, with φ normalised and w scaled as the recipe says.
+
+    Args:
+      vgg: The network.
+      images: x, RGB in [0, 1].
+      vector: w, (h, w, c) per layer.
+      alphas: α of each image.
+      recipe: The normalisation of features, the scaling of the vector, and the start.
+      start: The image that z starts from, if not the recipe's.
+
+    >>> import jax.numpy as jnp, dfi_jax
+    >>> recipe = dfi_jax.Recipe().set({"features.layers": "conv1_1", "features.size": "16"})
+    >>> vgg, image = dfi_jax.load_vgg("random-vgg16"), jnp.full((1, 16, 16, 3), 0.5)
+    >>> vector = {"conv1_1": jnp.ones((16, 16, 64))}
+    >>> make_problem(vgg, image, vector, jnp.array([0.4]), recipe=recipe).target["conv1_1"].shape
+    (1, 16, 16, 64)
+    """
+    phi = recipe.features.normalize(features(vgg, images, layers=recipe.features.layers))
+    w = recipe.vector.scale(vector, phi)
+    target = {name: layer + alphas[:, None, None, None] * w[name] for name, layer in phi.items()}
+    if start is None:
+        start = recipe.start.images(images, vgg.preprocess.mean_rgb)
+    return Problem(jnp.asarray(start), target, square_norms(phi, scope="layer"))
+
+
+def problem_bytes(architecture: str, *, recipe: Recipe) -> int:
+    """Returns about how many bytes a problem takes on its device while it is solved.
+
+    They are those of every activation up to the deepest layer, once for its value and most of
+    that again for its gradient, of two images for each pair that L-BFGS remembers, and of the
+    target.
+
+    >>> from dfi_jax import Recipe
+    >>> round(problem_bytes("vgg16", recipe=Recipe()) / 1e6)
+    159
+    """
+    size = (recipe.features.size, recipe.features.size)
+    names = trunk_layers(architecture, recipe.features.layers)
+    shapes = feature_shapes(architecture, names, size)
+    activations = sum(math.prod(shape) for shape in shapes.values())
+    target = sum(math.prod(shapes[name]) for name in recipe.features.layers)
+    pairs = recipe.solver.memory if isinstance(recipe.solver, LBFGS) else 1
+    images = (2 * pairs + 12) * 3 * math.prod(size)
+    return 4 * (round(ACTIVATION_COPIES * activations) + target + images)
+
+
+def check_network(vgg: VGG, *, recipe: Recipe) -> None:
+    """Raises InputError unless the network's weights are of the kind that the recipe asks for."""
+    wanted = recipe.features.network
+    found = "normalized" if vgg.normalized else "raw"
+    if found != wanted:
+        raise InputError(
+            f"the recipe asks for {wanted} weights, and those of {vgg.name} are {found}; choose "
+            f"other weights, or set the recipe's features.network={found}."
+        )

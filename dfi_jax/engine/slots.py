@@ -1,0 +1,145 @@
+"""A batch whose slots are filled with problems, stepped together, and freed one by one."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from dfi_jax.engine import descent, devices
+from dfi_jax.engine.problem import Problem
+from dfi_jax.network.vgg import VGG
+from dfi_jax.recipe import Recipe
+
+
+class Reconstruction(NamedTuple):
+    """The solutions of a batch of problems.
+
+    Attributes:
+      images: z, the best image of each problem: in [0, 1] if the recipe has bounds, otherwise
+        possibly outside.
+      objective: The objective at z.
+      history: The objective of the best image so far after each evaluation. It stays constant once
+        a problem has ended.
+      iterations: Number of evaluations of each problem.
+    """
+
+    images: Float[np.ndarray, "n h w 3"]
+    objective: Float[np.ndarray, " n"]
+    history: Float[np.ndarray, "n i"]
+    iterations: Int[np.ndarray, " n"]
+
+
+class InFlight(NamedTuple):
+    """The problems that the devices are working on. Arrays have one entry for each of them.
+
+    Attributes:
+      indices: Their positions in the queue, counted from 0.
+      iterations: Number of evaluations that each has had.
+      objective: The objective of each one's best image so far.
+      images: The best images so far.
+    """
+
+    indices: list[int]
+    iterations: Int[np.ndarray, " s"]
+    objective: Float[np.ndarray, " s"]
+    images: Float[np.ndarray, "s h w 3"]
+
+
+class Slots:
+    """The slots of a batch, spread over the devices of this process.
+
+    `step` starts work and returns at once; `look` waits for it.
+    """
+
+    def __init__(self, vgg: VGG, singles: Sequence[tuple[int, Problem]], *, recipe: Recipe) -> None:
+        """Fills one slot with each problem, and adds empty slots until devices have equal parts.
+
+        Args:
+          vgg: The network.
+          singles: Positions in the queue, and problems of length 1.
+          recipe: The recipe of all of them.
+        """
+        self._recipe = recipe
+        count = min(len(singles), jax.local_device_count())
+        self._mesh = devices.make_mesh(count)
+        self._vgg = devices.replicate(vgg, self._mesh)
+        self._indices = {slot: index for slot, (index, _) in enumerate(singles)}
+        problems = [single for _, single in singles]
+        problems += problems[-1:] * (-len(singles) % count)
+        # A copy, because slots are filled in donated arrays: `concatenate` returns the caller's own
+        # arrays for a single problem.
+        batch = jax.tree.map(lambda *leaves: jnp.array(jnp.concatenate(leaves)), *problems)
+        self._problem = devices.shard(batch, self._mesh)
+        state = descent.begin(self._problem, recipe=recipe)
+        empty = jnp.arange(len(problems)) >= len(singles)
+        self._descent = devices.shard(state._replace(done=empty), self._mesh)
+        self._seen, self._done = self._fetch()
+
+    @property
+    def occupied(self) -> int:
+        """Number of slots that hold a problem."""
+        return len(self._indices)
+
+    @property
+    def remaining(self) -> Int[np.ndarray, " s"]:
+        """Largest number of evaluations that each problem still needs."""
+        had = self._seen.iterations[list(self._indices)]
+        return self._recipe.solver.iterations - had
+
+    def step(self, count: int) -> None:
+        """Starts a number of evaluations of every problem."""
+        self._descent = descent.advance(
+            self._vgg, self._problem, self._descent, count, recipe=self._recipe, mesh=self._mesh
+        )
+
+    def look(self) -> InFlight:
+        """Waits for the devices and returns the state of the problems."""
+        self._seen, self._done = self._fetch()
+        rows = list(self._indices)
+        return InFlight(
+            list(self._indices.values()),
+            self._seen.iterations[rows],
+            self._seen.objective[rows],
+            self._seen.images[rows],
+        )
+
+    def take_finished(self) -> list[tuple[int, Reconstruction]]:
+        """Frees the slots of the problems that had ended at the last look, and returns these."""
+        finished = []
+        for slot in [slot for slot in self._indices if self._done[slot]]:
+            one = jax.tree.map(lambda leaf, i=slot: leaf[i : i + 1].copy(), self._seen)
+            one = one._replace(history=one.history[:, : int(one.iterations[0])])
+            finished.append((self._indices.pop(slot), one))
+        return finished
+
+    def fill(self, index: int, single: Problem) -> None:
+        """Puts a problem of length 1 into a free slot."""
+        slot = next(slot for slot in range(len(self._done)) if slot not in self._indices)
+        self._problem, self._descent = devices.shard(
+            descent.place(
+                self._problem, self._descent, single, jnp.asarray(slot), recipe=self._recipe
+            ),
+            self._mesh,
+        )
+        self._indices[slot] = index
+        self._seen.iterations[slot] = 0
+
+    def shrink(self) -> None:
+        """Gives up free slots if they are half of one device's batch or more."""
+        if len(self._mesh.devices) == 1 and 0 < self.occupied <= len(self._done) // 2:
+            slots = list(self._indices)
+            self._problem, self._descent = descent.keep(
+                self._problem, self._descent, jnp.array(slots)
+            )
+            self._seen = jax.tree.map(lambda leaf: leaf[slots], self._seen)
+            self._done = self._done[slots]
+            self._indices = dict(enumerate(self._indices.values()))
+
+    def _fetch(self) -> tuple[Reconstruction, Bool[np.ndarray, " n"]]:
+        now = self._descent
+        arrays = jax.device_get((now.best, now.value, now.history, now.iterations, now.done))
+        *seen, done = map(np.array, arrays)
+        return Reconstruction(*seen), done

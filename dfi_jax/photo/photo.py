@@ -1,0 +1,269 @@
+"""The photo that is edited, and how it is read from and written to files."""
+
+import hashlib
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Union
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from dfi_jax.errors import FileError, InputError
+from dfi_jax.photo.image import LARGEST, to_bytes
+from dfi_jax.storage.files import replacing, user_path
+
+PhotoLike = Union["Photo", str, Path, Image.Image, np.ndarray]
+"""Everything that `Photo.of` accepts as a photo."""
+
+_JPEG_FORMATS = ("JPEG", "MPO")
+"""Pillow's names for JPEG files. MPO is what many phones and cameras write: a JPEG file that is
+followed by further pictures."""
+
+_FORMATS: dict[str, Literal["PNG", "JPEG"]] = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Photo:
+    """A photo, upright and in RGB, and where it comes from.
+
+    Attributes:
+      pixels: Image, RGB in [0, 1].
+      name: Name of the file, or `photo` if the photo isn't a file.
+      path: Path of the file, or None.
+      format: Format in which edits of the photo are written: JPEG if the photo is a JPEG file,
+        otherwise PNG.
+      sha256: SHA-256, in hex, of the file's bytes, or of the pixels if the photo isn't a file.
+    """
+
+    pixels: Float[np.ndarray, "H W 3"]
+    name: str
+    path: Path | None = None
+    format: Literal["PNG", "JPEG"] = "PNG"
+    sha256: str
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Photo":
+        """Opens an image file of any kind that Pillow reads.
+
+        The EXIF rotation is applied. Greyscale, palette, CMYK and 16-bit images are converted to
+        RGB, and transparent parts are filled with white.
+
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write(pathlib.Path(folder, "me.jpg"), np.zeros((40, 60, 3)))
+        ...     photo = Photo.open(pathlib.Path(folder, "me.jpg"))
+        >>> photo.name, photo.size, photo.format
+        ('me.jpg', (60, 40), 'JPEG')
+
+        Args:
+          path: Path of the file. A leading `~` is the user's home folder.
+
+        Raises:
+          FileError: If the file doesn't exist, isn't an image, is cut short, or has more than
+            100 million pixels.
+        """
+        path = user_path(path)
+        with _decoding(str(path)):
+            with path.open("rb") as file:
+                if not file.read(1):
+                    raise FileError(f"{path} is empty; give another copy of the photo.")
+                # The header is checked first so that no video and no huge image is read whole.
+                with Image.open(file) as header:
+                    _check_size(str(path), header.size)
+                file.seek(0)
+                content = file.read()
+            with Image.open(io.BytesIO(content)) as image:
+                _check_size(str(path), image.size)
+                return cls(
+                    pixels=_to_rgb(image),
+                    name=path.name,
+                    path=path,
+                    format=_format_of_edits(image),
+                    sha256=hashlib.sha256(content).hexdigest(),
+                )
+
+    @classmethod
+    def of(cls, photo: PhotoLike) -> "Photo":
+        """Returns the photo that a path, a Pillow image or an array stands for.
+
+        Pillow images are treated as files are: see `Photo.open`.
+
+        >>> Photo.of(np.full((40, 60), 255, np.uint8)).pixels.shape
+        (40, 60, 3)
+
+        Args:
+          photo: Path, Pillow image, or array of shape (height, width, 3) or, for greyscale,
+            (height, width): 8-bit or 16-bit unsigned integers, or floats in [0, 1]. A `Photo` is
+            returned as it is.
+
+        Raises:
+          FileError: If the file can't be opened, or the image can't be decoded.
+          InputError: If the array has another shape, type or range of values.
+        """
+        if isinstance(photo, Photo):
+            return photo
+        if isinstance(photo, str | Path):
+            return cls.open(photo)
+        if isinstance(photo, Image.Image):
+            with _decoding("the photo"):
+                _check_size("the photo", photo.size)
+                return cls._from_pixels(_to_rgb(photo), format=_format_of_edits(photo))
+        if isinstance(photo, np.ndarray):
+            return cls._from_pixels(_from_array(photo))
+        raise InputError(
+            f"the photo is a {type(photo).__name__}; give a path, a Pillow image or a NumPy array."
+        )
+
+    @classmethod
+    def _from_pixels(
+        cls, pixels: Float[np.ndarray, "H W 3"], *, format: Literal["PNG", "JPEG"] = "PNG"
+    ) -> "Photo":
+        digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes())
+        return cls(pixels=pixels, name="photo", format=format, sha256=digest.hexdigest())
+
+    @property
+    def stem(self) -> str:
+        """Name without its suffix."""
+        return Path(self.name).stem
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of files with edits of the photo, `.jpg` or `.png`."""
+        return ".jpg" if self.format == "JPEG" else ".png"
+
+
+def read(path: str | Path) -> Float[np.ndarray, "H W 3"]:
+    """Returns the pixels of an image file, as `Photo.open` does.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(pathlib.Path(folder, "me.png"), np.ones((40, 60, 3)))
+    ...     read(pathlib.Path(folder, "me.png")).shape
+    (40, 60, 3)
+    """
+    return Photo.open(path).pixels
+
+
+def write(path: Path, pixels: Float[np.ndarray, "H W 3"]) -> None:
+    """Writes an image, rounded to 8 bits; if that fails, the file isn't created or changed.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(pathlib.Path(folder, "face.png"), np.zeros((40, 40, 3)))
+    ...     [path.name for path in pathlib.Path(folder).iterdir()]
+    ['face.png']
+
+    Args:
+      path: Path of the file. Its suffix decides the format: `.png`, `.jpg` or `.jpeg`. JPEG files
+        have a quality of 95 and full resolution of colours.
+      pixels: RGB in [0, 1]; values outside are clipped.
+
+    Raises:
+      FileError: If the file can't be written.
+      InputError: If the path has another suffix.
+    """
+    format = _FORMATS.get(path.suffix.lower())
+    if format is None:
+        raise InputError(
+            f"{path} has the suffix {path.suffix!r}; give a path that ends in .png, .jpg or .jpeg."
+        )
+    options: dict[str, Any] = {"quality": 95, "subsampling": 0} if format == "JPEG" else {}
+    with replacing(path) as temporary:
+        to_pil(pixels).save(temporary, format=format, **options)
+
+
+def to_pil(pixels: Float[np.ndarray, "H W 3"]) -> Image.Image:
+    """Returns a Pillow image, rounded to 8 bits.
+
+    >>> to_pil(np.zeros((40, 60, 3))).size
+    (60, 40)
+    """
+    return Image.fromarray(to_bytes(pixels))
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turns every error of opening and decoding an image into one that names the image."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            yield
+    except FileError:
+        raise
+    except Image.DecompressionBombError:
+        raise FileError(_too_large(name)) from None
+    except FileNotFoundError:
+        raise FileError(f"{name} doesn't exist; check the path.") from None
+    except IsADirectoryError:
+        raise FileError(f"{name} is a folder; give an image file.") from None
+    except PermissionError as error:
+        raise FileError(
+            f"{name} can't be read ({error.strerror}); check its permissions."
+        ) from None
+    except UnidentifiedImageError:
+        raise FileError(
+            f"{name} isn't an image that can be read; give a photo, for example a PNG or JPEG file."
+        ) from None
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises these for damaged files
+        raise FileError(
+            f"{name} can't be read ({error}); it may be damaged or cut short, try another copy."
+        ) from None
+
+
+def _check_size(name: str, size: tuple[int, int]) -> None:
+    if size[0] * size[1] > LARGEST:
+        raise FileError(_too_large(name))
+
+
+def _too_large(name: str) -> str:
+    return f"{name} has more than {LARGEST // 10**6} megapixels; make it smaller first."
+
+
+def _format_of_edits(image: Image.Image) -> Literal["PNG", "JPEG"]:
+    return "JPEG" if image.format in _JPEG_FORMATS else "PNG"
+
+
+def _to_rgb(image: Image.Image) -> Float[np.ndarray, "H W 3"]:
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":  # one channel of more than 8 bits
+        grey = np.asarray(image, np.float32) / (1 if image.mode == "F" else 65535)
+        return np.repeat(np.clip(grey, 0, 1)[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("RGB"), np.float32) / 255
+
+
+def _from_array(array: np.ndarray) -> Float[np.ndarray, "H W 3"]:
+    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)) or array.size == 0:
+        raise InputError(
+            f"the photo is an array of shape {array.shape}; give (height, width, 3) for RGB "
+            "or (height, width) for greyscale."
+        )
+    _check_size("the photo", (array.shape[1], array.shape[0]))
+    if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
+        pixels = array.astype(np.float32) / np.iinfo(array.dtype).max
+    elif np.issubdtype(array.dtype, np.floating):
+        if not np.isfinite(array).all():
+            raise InputError("the photo has values that aren't finite; give floats in [0, 1].")
+        if array.min() < 0 or array.max() > 1:
+            raise InputError(
+                f"the photo has values from {array.min():.4g} to {array.max():.4g}; "
+                "give floats in [0, 1], or integers of type uint8."
+            )
+        pixels = array.astype(np.float32)
+    else:
+        raise InputError(
+            f"the photo is an array of type {array.dtype}; give uint8, uint16 or floats in [0, 1]."
+        )
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels

@@ -1,0 +1,50 @@
+"""A recipe: every choice in which implementations of DFI differ, as nested frozen dataclasses.
+
+Each stage is a small dataclass that checks its own fields and, except for the solver and the
+finish, has the pure function that it configures. Recipes are hashable, so that jit takes them as
+static arguments, and are written into every record as JSON.
+"""
+
+from dfi_jax.recipe.features import L2, FeatureStage
+from dfi_jax.recipe.finish import CancelResidual, Mask, MatchColor, TransferDifference
+from dfi_jax.recipe.named import RECIPES, named_recipe
+from dfi_jax.recipe.objective import (
+    MeanSquares,
+    ObjectiveStage,
+    Relative,
+    SumSquares,
+    TotalVariation,
+    ValidPixels,
+)
+from dfi_jax.recipe.recipe import Recipe
+from dfi_jax.recipe.solver import LBFGS, Adam, VGGSpectrum
+from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious
+from dfi_jax.recipe.vector import MeanSquare, Unit, UnitTimesPhi, Unscaled
+
+__all__ = [
+    "L2",
+    "LBFGS",
+    "RECIPES",
+    "Adam",
+    "CancelResidual",
+    "FeatureStage",
+    "FromImage",
+    "FromNoise",
+    "FromPrevious",
+    "Mask",
+    "MatchColor",
+    "MeanSquare",
+    "MeanSquares",
+    "ObjectiveStage",
+    "Recipe",
+    "Relative",
+    "SumSquares",
+    "TotalVariation",
+    "TransferDifference",
+    "Unit",
+    "UnitTimesPhi",
+    "Unscaled",
+    "VGGSpectrum",
+    "ValidPixels",
+    "named_recipe",
+]

@@ -1,0 +1,107 @@
+"""Which features a recipe compares, and the arithmetic on them.
+
+Features are dicts of an array per layer, (n, h, w, c); every result here is one for each of the
+n images.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from dfi_jax.errors import InputError
+from dfi_jax.recipe.stage import Stage
+
+Features = dict[str, Array]
+"""Activations by layer: (n, h, w, c), or (h, w, c) for one image or for an attribute vector."""
+
+DEFAULT_LAYERS = ("conv3_1", "conv4_1", "conv5_1")
+"""The layers whose features the DFI paper moves."""
+
+Scope = Literal["layer", "concat"]
+"""What a norm is computed over: each `layer` by itself, or the concatenation of all of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class L2(Stage):
+    """Features divided by their norm, φ/‖φ‖; features that are all zero stay zero.
+
+    Attributes:
+      scope: What the norm is computed over.
+
+    References:
+      Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting Them",
+      CVPR 2015, https://arxiv.org/abs/1412.0035.
+    """
+
+    kind: ClassVar[str] = "l2"
+
+    scope: Scope = "layer"
+
+    def normalize(self, phi: Features) -> Features:
+        """Returns φ/‖φ‖."""
+        squares = square_norms(phi, scope=self.scope)
+        return scale(phi, {name: reciprocal_root(square) for name, square in squares.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureStage(Stage):
+    """The features that an edit moves.
+
+    Attributes:
+      network: Kind of weights that the network must have: `raw`, or `normalized`, in which every
+        filter's mean activation is 1 (Gatys et al. 2015).
+      layers: Names of the network's layers.
+      size: Height and width, in pixels, of the crop that the network sees.
+      normalization: How the features of an image are normalised wherever they are used.
+    """
+
+    kind: ClassVar[str] = "features"
+    least: ClassVar = {"size": 16}
+
+    network: Literal["raw", "normalized"] = "raw"
+    layers: tuple[str, ...] = DEFAULT_LAYERS
+    size: int = 200
+    normalization: L2 | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.layers:
+            raise InputError("the recipe's features.layers is empty; name at least one layer.")
+
+    def normalize(self, phi: Features) -> Features:
+        """Returns φ, normalised if the stage says so."""
+        return phi if self.normalization is None else self.normalization.normalize(phi)
+
+
+def square_norms(phi: Features, *, scope: Scope) -> dict[str, Float[Array, " n"]]:
+    """Returns ‖φ‖² of each layer; with the scope `concat`, the sum over all layers for each."""
+    squares = {name: jnp.sum(jnp.square(layer), axis=(1, 2, 3)) for name, layer in phi.items()}
+    if scope == "concat":
+        total = sum(squares.values(), start=jnp.zeros(()))
+        return dict.fromkeys(squares, total)
+    return squares
+
+
+def mean_squares(phi: Features, *, scope: Scope) -> dict[str, Float[Array, " n"]]:
+    """Returns mean(φ²) over the elements of each layer, or over those of all layers."""
+    sizes = {name: layer[0].size for name, layer in phi.items()}
+    total = sum(sizes.values())
+    squares = square_norms(phi, scope=scope)
+    return {
+        name: square / (total if scope == "concat" else sizes[name])
+        for name, square in squares.items()
+    }
+
+
+def scale(phi: Features, factors: dict[str, Float[Array, " n"]]) -> Features:
+    """Returns each layer times its factor."""
+    return {name: layer * factors[name][:, None, None, None] for name, layer in phi.items()}
+
+
+def reciprocal_root(square: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Returns 1/√square, and 0 with a gradient of 0 for a square of 0."""
+    safe = jnp.where(square > 0, square, 1)
+    return jnp.where(square > 0, jax.lax.rsqrt(safe), 0)

@@ -1,0 +1,70 @@
+"""What happens to a reconstruction on its way into the photo. The steps are in `dfi_jax.photo`."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dfi_jax.errors import InputError
+from dfi_jax.recipe.stage import Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishStage(Stage):
+    """A step between the reconstruction and the finished photo."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchColor(FinishStage):
+    """Gives every channel the mean and standard deviation that it has in the face."""
+
+    kind: ClassVar[str] = "match_color"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelResidual(FinishStage):
+    """Subtracts the error of a reconstruction at α = 0, as chainer-dfi does.
+
+    The reconstructions after every `every` of `iterations` evaluations are the candidates,
+    `iterations`/`every` of them; the one whose error is nearest to the edit is used.
+
+    Attributes:
+      iterations: Number of evaluations of the reconstruction at α = 0.
+      every: Evaluations between two candidates.
+    """
+
+    kind: ClassVar[str] = "cancel_residual"
+    least: ClassVar = {"iterations": 1, "every": 1}
+
+    iterations: int = 600
+    every: int = 20
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.iterations % self.every:
+            raise InputError(
+                f"the recipe's cancel_residual.iterations is {self.iterations}; give a multiple "
+                f"of cancel_residual.every, {self.every}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mask(FinishStage):
+    """Keeps the edit inside the mask that comes with the photo."""
+
+    kind: ClassVar[str] = "mask"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferDifference(FinishStage):
+    """Adds the difference of the edited face from the face to the photo at its own size.
+
+    Without this step the result is the crop that the network saw.
+
+    Attributes:
+      feather: Part of the crop's side over which the difference fades out, where the photo
+        continues beyond the crop.
+    """
+
+    kind: ClassVar[str] = "transfer_difference"
+    least: ClassVar = {"feather": 0}
+
+    feather: float = 0.08

@@ -1,0 +1,204 @@
+"""What reconstruction minimises: a distance of features, total variation, and a range of pixels.
+
+Every function returns one value for each image of a batch, because a batch is a list of
+independent problems.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from dfi_jax.recipe.features import Features
+from dfi_jax.recipe.stage import Stage
+
+TV_FLOOR = 1e-6
+"""The smallest squared gradient that enters a total variation with β ≠ 2.
+
+The derivative at a gradient of 0 is infinite for β < 2.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss(Stage):
+    """A distance of features from their target."""
+
+    @abstractmethod
+    def measure(
+        self, phi: Features, target: Features, square_norms: dict[str, Float[Array, " n"]]
+    ) -> Float[Array, " n"]:
+        """Returns the distance for each image.
+
+        Args:
+          phi: φ(z).
+          target: φ(x) + αw.
+          square_norms: ‖φ(x)‖² of each layer.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class SumSquares(Loss):
+    """½Σd², with d = φ(z) − target, over all elements of all layers."""
+
+    kind: ClassVar[str] = "sum_squares"
+
+    def measure(
+        self, phi: Features, target: Features, square_norms: dict[str, Float[Array, " n"]]
+    ) -> Float[Array, " n"]:
+        """Returns ½Σd²."""
+        squares = _square_distances(phi, target)
+        return sum((square / 2 for square in squares.values()), start=jnp.zeros(()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanSquares(Loss):
+    """Σ over layers of mean(d²), with d = φ(z) − target, as in chainer-dfi."""
+
+    kind: ClassVar[str] = "mean_squares"
+
+    def measure(
+        self, phi: Features, target: Features, square_norms: dict[str, Float[Array, " n"]]
+    ) -> Float[Array, " n"]:
+        """Returns Σ over layers of mean(d²)."""
+        squares = _square_distances(phi, target)
+        means = (square / phi[name][0].size for name, square in squares.items())
+        return sum(means, start=jnp.zeros(()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relative(Loss):
+    """Σ over layers of ½Σd²/‖φ(x)‖², with d = φ(z) − target.
+
+    The balance between layers doesn't depend on the units of the weights. ‖φ(x)‖ is the norm of
+    each layer by itself, whatever the scope of the other stages.
+    """
+
+    kind: ClassVar[str] = "relative"
+
+    def measure(
+        self, phi: Features, target: Features, square_norms: dict[str, Float[Array, " n"]]
+    ) -> Float[Array, " n"]:
+        """Returns Σ over layers of ½Σd²/‖φ(x)‖²."""
+        squares = _square_distances(phi, target)
+        parts = (square / (2 * square_norms[name]) for name, square in squares.items())
+        return sum(parts, start=jnp.zeros(()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TotalVariation(Stage):
+    """λ·R(z), with R(z) = Σ((Δh)² + (Δw)²)^(β/2) over positions and channels.
+
+    Δh and Δw are forward differences, 0 beyond the border. For β ≠ 2, squared gradients below
+    `TV_FLOOR` count as `TV_FLOOR`.
+
+    Attributes:
+      weight: λ.
+      beta: β.
+
+    References:
+      Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting Them",
+      CVPR 2015, https://arxiv.org/abs/1412.0035.
+    """
+
+    kind: ClassVar[str] = "total_variation"
+    least: ClassVar = {"weight": 0, "beta": 1}
+
+    weight: float = 0.001
+    beta: float = 2.0
+
+    def measure(self, images: Float[Array, "n h w c"]) -> Float[Array, " n"]:
+        """Returns λ·R(z) for each image."""
+        rows = jnp.square(jnp.diff(images, axis=1, append=images[:, -1:]))
+        columns = jnp.square(jnp.diff(images, axis=2, append=images[:, :, -1:]))
+        squares = rows + columns
+        if self.beta != 2:
+            squares = jnp.maximum(squares, TV_FLOOR) ** (self.beta / 2)
+        return self.weight * jnp.sum(squares, axis=(1, 2, 3))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidPixels(Stage):
+    """Pixels that stay in [0, 1]: the network sees them clipped, and a penalty calls them back.
+
+    The penalty is `penalty`·u·Σ(z − clip(z))², where u is the loss of features that are all zero.
+
+    Attributes:
+      penalty: Weight of the penalty. It should be no stiffer than the loss (docs/solver.md).
+    """
+
+    kind: ClassVar[str] = "valid"
+    least: ClassVar = {"penalty": 0}
+
+    penalty: float = 0.01
+
+    def clip(self, images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
+        """Returns the images with every pixel in [0, 1]."""
+        return jnp.clip(images, 0, 1)
+
+    def measure(
+        self, images: Float[Array, "n h w 3"], unit: Float[Array, " n"]
+    ) -> Float[Array, " n"]:
+        """Returns the penalty for each image.
+
+        Args:
+          images: z, not clipped.
+          unit: u, the loss of features that are all zero.
+        """
+        excess = jnp.sum(jnp.square(images - self.clip(images)), axis=(1, 2, 3))
+        return self.penalty * unit * excess
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveStage(Stage):
+    """loss(φ(z), φ(x) + αw) + λ·R(z).
+
+    R is computed on the image as the network takes it, after `Preprocess`: in grey levels of 255
+    for Caffe's weights, and in standard deviations for torchvision's.
+
+    Attributes:
+      loss: Distance of the features from their target.
+      total_variation: λ and β of R, or None for no such term.
+      bounds: Range that pixels are kept in, or None to clip only the finished photo.
+    """
+
+    kind: ClassVar[str] = "objective"
+
+    loss: SumSquares | MeanSquares | Relative = field(default_factory=Relative)
+    total_variation: TotalVariation | None = None
+    bounds: ValidPixels | None = field(default_factory=ValidPixels)
+
+    def measure(
+        self,
+        phi: Features,
+        target: Features,
+        square_norms: dict[str, Float[Array, " n"]],
+        prepared: Float[Array, "n h w 3"],
+    ) -> Float[Array, " n"]:
+        """Returns the objective of each image.
+
+        Args:
+          phi: φ(z).
+          target: φ(x) + αw.
+          square_norms: ‖φ(x)‖² of each layer.
+          prepared: z as the network takes it.
+        """
+        value = self.loss.measure(phi, target, square_norms)
+        if self.total_variation is None:
+            return value
+        return value + self.total_variation.measure(prepared)
+
+    def unit(
+        self, target: Features, square_norms: dict[str, Float[Array, " n"]]
+    ) -> Float[Array, " n"]:
+        """Returns the loss of features that are all zero: the scale of the objective."""
+        return self.loss.measure(jax.tree.map(jnp.zeros_like, target), target, square_norms)
+
+
+def _square_distances(phi: Features, target: Features) -> dict[str, Float[Array, " n"]]:
+    return {
+        name: jnp.sum(jnp.square(layer - target[name]), axis=(1, 2, 3))
+        for name, layer in phi.items()
+    }

@@ -1,0 +1,99 @@
+"""The recipe as a whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from dfi_jax.errors import InputError
+from dfi_jax.recipe.features import FeatureStage
+from dfi_jax.recipe.finish import CancelResidual, Mask, MatchColor, TransferDifference
+from dfi_jax.recipe.objective import ObjectiveStage
+from dfi_jax.recipe.solver import LBFGS, Adam
+from dfi_jax.recipe.stage import Stage, from_dict, set_field
+from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious
+from dfi_jax.recipe.vector import MeanSquare, Unit, UnitTimesPhi, Unscaled
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Stage):
+    """How features and vectors are normalised, what is minimised, how, and what follows.
+
+    `Recipe()` is the recipe `default`.
+
+    Attributes:
+      features: Features that are moved, and how they are normalised.
+      vector: Scaling of the attribute vector.
+      objective: Function of the image that is minimised.
+      start: Image that the minimisation starts from.
+      solver: Algorithm that minimises, with its number of iterations.
+      finish: Steps from the reconstruction to the finished photo, in order, each once.
+
+    Raises:
+      InputError: If a field has a value of the wrong type or outside its range.
+
+    >>> Recipe().solver.iterations
+    100
+    >>> Recipe(solver=Adam(learning_rate=0.01)).to_dict()["solver"]["kind"]
+    'adam'
+    """
+
+    kind: ClassVar[str] = "recipe"
+
+    features: FeatureStage = field(default_factory=FeatureStage)
+    vector: Unscaled | Unit | UnitTimesPhi | MeanSquare = field(default_factory=UnitTimesPhi)
+    objective: ObjectiveStage = field(default_factory=ObjectiveStage)
+    start: FromImage | FromNoise | FromPrevious = field(default_factory=FromImage)
+    solver: LBFGS | Adam = field(default_factory=LBFGS)
+    finish: tuple[MatchColor | CancelResidual | Mask | TransferDifference, ...] = (
+        TransferDifference(),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        kinds = [step.kind for step in self.finish]
+        if len(set(kinds)) < len(kinds):
+            raise InputError(
+                f"the recipe's finish is {', '.join(kinds)}; give each kind of step once."
+            )
+        if TransferDifference.kind in kinds[:-1]:
+            raise InputError(
+                f"the recipe's finish is {', '.join(kinds)}; give transfer_difference as the last "
+                f"step, because it leaves the crop."
+            )
+
+    def set(self, changes: Mapping[str, str]) -> "Recipe":
+        """Returns this recipe with fields set by path and text, as `--set PATH=VALUE` does.
+
+        Args:
+          changes: New values by path. A value is a number, a name, a list with commas, the kind
+            of a stage, which then has its default fields, or `none`.
+
+        Raises:
+          InputError: If there is no such field, or a value doesn't fit it.
+
+        >>> Recipe().set({"solver.memory": "5"}).solver.memory
+        5
+        >>> Recipe().set({"solver": "adam", "solver.learning_rate": "0.1"}).solver
+        Adam(iterations=100, tolerance=0.0, learning_rate=0.1)
+        >>> [step.kind for step in Recipe().set({"finish": "match_color,mask"}).finish]
+        ['match_color', 'mask']
+        """
+        changed: Stage = self
+        for path, text in changes.items():
+            changed = set_field(changed, path, text)
+        assert isinstance(changed, Recipe)
+        return changed
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
+        """Returns the recipe that `to_dict` wrote.
+
+        Raises:
+          InputError: If the values aren't those of a recipe.
+
+        >>> Recipe.from_dict(Recipe().to_dict()) == Recipe()
+        True
+        """
+        found = from_dict(cls, values, "recipe")
+        assert isinstance(found, cls)
+        return found

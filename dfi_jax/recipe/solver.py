@@ -1,0 +1,105 @@
+"""How the objective is minimised. The algorithms are in `dfi_jax.engine`."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from dfi_jax.errors import InputError
+from dfi_jax.recipe.stage import Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class VGGSpectrum(Stage):
+    """Scales frequencies, colours and places as they matter to a VGG.
+
+    See `dfi_jax.engine.preconditioner`, which documents how each number enters.
+
+    Attributes:
+      fine_penalty: Weight of the squared frequency that is added to the measured power spectrum.
+        Features hardly see the finest patterns, above all coloured ones, which would become
+        noise: with a tenth of it, the amplitude beyond 0.3 cycles per pixel is nearly twice as
+        large, and the objective after 100 iterations is no lower (docs/solver.md).
+      color: Whether colours are scaled differently from each other.
+      contrast_power: Exponent of the blurred squared gradient; 0 scales all places alike.
+      contrast_blur: Standard deviation, in pixels, of the Gaussian that blurs it.
+      contrast_floor: Smallest blurred squared gradient, over its mean over the image.
+    """
+
+    kind: ClassVar[str] = "vgg"
+    least: ClassVar = {
+        "fine_penalty": 0,
+        "contrast_power": 0,
+        "contrast_blur": 0,
+        "contrast_floor": 0,
+    }
+
+    fine_penalty: float = 3.0
+    color: bool = True
+    contrast_power: float = 0.2
+    contrast_blur: float = 6.0
+    contrast_floor: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolverStage(Stage):
+    """A solver that evaluates the objective and its gradient once per iteration.
+
+    Attributes:
+      iterations: Largest number of evaluations.
+      tolerance: A problem ends if ten iterations lower its objective by less than this fraction;
+        0 runs all iterations.
+    """
+
+    least: ClassVar = {"iterations": 1, "tolerance": 0}
+
+    iterations: int = 100
+    tolerance: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LBFGS(SolverStage):
+    """L-BFGS without a line search (`dfi_jax.engine.lbfgs`).
+
+    Attributes:
+      iterations: Largest number of evaluations.
+      tolerance: A problem ends if ten iterations lower its objective by less than this fraction;
+        0 runs all iterations.
+      memory: Number of pairs that are remembered.
+      relaxation: Factor of each step.
+      preconditioner: Scaling of the unknown, or None for plain pixels.
+    """
+
+    kind: ClassVar[str] = "lbfgs"
+    least: ClassVar = {**SolverStage.least, "memory": 1}
+
+    memory: int = 20
+    relaxation: float = 1.3
+    preconditioner: VGGSpectrum | None = field(default_factory=VGGSpectrum)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_positive(self.kind, "relaxation", self.relaxation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adam(SolverStage):
+    """Adam (Kingma and Ba 2015) on pixels in [0, 1].
+
+    Attributes:
+      iterations: Largest number of evaluations.
+      tolerance: A problem ends if ten iterations lower its objective by less than this fraction;
+        0 runs all iterations.
+      learning_rate: Step size.
+    """
+
+    kind: ClassVar[str] = "adam"
+
+    learning_rate: float = 0.02
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_positive(self.kind, "learning_rate", self.learning_rate)
+
+
+def _check_positive(kind: str, name: str, value: float) -> None:
+    if value <= 0:
+        raise InputError(f"the recipe's {kind}.{name} is {value}; give more than 0.")

@@ -1,0 +1,82 @@
+"""Where reconstruction starts."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from dfi_jax.recipe.stage import Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartStage(Stage):
+    """The image that z starts from."""
+
+    @abstractmethod
+    def images(
+        self, images: Float[Array, "n h w 3"], mean_rgb: Sequence[float]
+    ) -> Float[Array, "n h w 3"]:
+        """Returns the start for each image.
+
+        Args:
+          images: x, RGB in [0, 1].
+          mean_rgb: Mean colour of the images that the network was trained on, in [0, 1].
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromImage(StartStage):
+    """z starts from the image."""
+
+    kind: ClassVar[str] = "image"
+
+    def images(
+        self, images: Float[Array, "n h w 3"], mean_rgb: Sequence[float]
+    ) -> Float[Array, "n h w 3"]:
+        """Returns the images."""
+        return images
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromNoise(StartStage):
+    """z starts from uniform noise around the mean colour, the same for every image.
+
+    Attributes:
+      amplitude: Largest distance from the mean colour, in grey levels of 255.
+      seed: Seed of the noise.
+    """
+
+    kind: ClassVar[str] = "noise"
+    least: ClassVar = {"amplitude": 0, "seed": 0}
+
+    amplitude: float = 10.0
+    seed: int = 0
+
+    def images(
+        self, images: Float[Array, "n h w 3"], mean_rgb: Sequence[float]
+    ) -> Float[Array, "n h w 3"]:
+        """Returns mean + uniform(−amplitude, amplitude)/255."""
+        limit = self.amplitude / 255
+        noise = np.random.default_rng(self.seed).uniform(-limit, limit, images.shape[1:])
+        start = jnp.asarray(noise + np.asarray(mean_rgb), jnp.float32)
+        return jnp.broadcast_to(start, images.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromPrevious(StartStage):
+    """z starts from the result of the previous strength, the first one from the image.
+
+    The strengths of an edit are then reconstructed one after the other.
+    """
+
+    kind: ClassVar[str] = "previous"
+
+    def images(
+        self, images: Float[Array, "n h w 3"], mean_rgb: Sequence[float]
+    ) -> Float[Array, "n h w 3"]:
+        """Returns the images, from which the first strength starts."""
+        return images

@@ -1,0 +1,111 @@
+"""How long an attribute vector is made before it is added to the features of an image.
+
+w is the attribute vector, φ(x) the features of the image, and ‖·‖ the Euclidean norm over the
+stage's scope. A layer in which w is all zero stays zero.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax.numpy as jnp
+
+from dfi_jax.recipe.features import (
+    L2,
+    Features,
+    Scope,
+    mean_squares,
+    reciprocal_root,
+    scale,
+    square_norms,
+)
+from dfi_jax.recipe.stage import Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorStage(Stage):
+    """The scaling of an attribute vector."""
+
+    @abstractmethod
+    def scale(self, w: Features, phi: Features) -> Features:
+        """Returns the scaled vector for each image.
+
+        Args:
+          w: The attribute vector, (h, w, c) per layer.
+          phi: φ(x), (n, h, w, c) per layer.
+
+        Returns:
+          (n, h, w, c) per layer.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unscaled(VectorStage):
+    """w as it is."""
+
+    kind: ClassVar[str] = "unscaled"
+
+    def scale(self, w: Features, phi: Features) -> Features:
+        """Returns w."""
+        return _repeat(w, phi)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit(VectorStage):
+    """w/‖w‖.
+
+    Attributes:
+      scope: What the norm is computed over.
+    """
+
+    kind: ClassVar[str] = "unit"
+
+    scope: Scope = "layer"
+
+    def scale(self, w: Features, phi: Features) -> Features:
+        """Returns w/‖w‖."""
+        return L2(scope=self.scope).normalize(_repeat(w, phi))
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitTimesPhi(VectorStage):
+    """‖φ(x)‖·w/‖w‖, as in chainer-dfi.
+
+    Attributes:
+      scope: What both norms are computed over.
+    """
+
+    kind: ClassVar[str] = "unit_times_phi"
+
+    scope: Scope = "layer"
+
+    def scale(self, w: Features, phi: Features) -> Features:
+        """Returns ‖φ(x)‖·w/‖w‖."""
+        unit = L2(scope=self.scope).normalize(_repeat(w, phi))
+        squares = square_norms(phi, scope=self.scope)
+        return scale(unit, {name: jnp.sqrt(square) for name, square in squares.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanSquare(VectorStage):
+    """w/mean(w²), as in the DFI authors' code, which calls the strength β.
+
+    Attributes:
+      scope: What the mean is computed over.
+    """
+
+    kind: ClassVar[str] = "mean_square"
+
+    scope: Scope = "layer"
+
+    def scale(self, w: Features, phi: Features) -> Features:
+        """Returns w/mean(w²)."""
+        repeated = _repeat(w, phi)
+        squares = mean_squares(repeated, scope=self.scope)
+        factors = {name: jnp.square(reciprocal_root(square)) for name, square in squares.items()}
+        return scale(repeated, factors)
+
+
+def _repeat(w: Features, phi: Features) -> Features:
+    n = next(iter(phi.values())).shape[0]
+    return {name: jnp.broadcast_to(layer, (n, *layer.shape)) for name, layer in w.items()}

@@ -1,0 +1,1 @@
+"""Pictures that report on an edit: contact sheets and plots."""

@@ -1,0 +1,36 @@
+"""Plots of the objective during reconstruction."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+
+def draw_loss_curves(
+    history: Sequence[Float[np.ndarray, " _"]] | Float[np.ndarray, "n i"], labels: Sequence[str]
+) -> bytes:
+    """Plots the objective of each problem by evaluation, and returns the bytes of a PNG file.
+
+    The objective's axis is logarithmic, unless no value is positive.
+
+    >>> draw_loss_curves([np.array([4.0, 2.0, 1.0])], ["alpha = 0.4"])[1:4]
+    b'PNG'
+
+    Args:
+      history: Objective at each evaluation, one row for each problem.
+      labels: Label of each problem.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for curve, label in zip(history, labels, strict=True):
+        axes.plot(np.arange(1, len(curve) + 1), curve, label=label)
+    positive = any(np.any(curve > 0) for curve in history)
+    axes.set(xlabel="evaluations", ylabel="objective", yscale="log" if positive else "linear")
+    axes.grid(visible=True, which="both", alpha=0.3)
+    axes.legend()
+    file = io.BytesIO()
+    figure.savefig(file, dpi=150, format="png")
+    return file.getvalue()

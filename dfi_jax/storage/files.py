@@ -1,0 +1,131 @@
+"""Files that are written whole or not at all, and told apart by their SHA-256."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from dfi_jax.errors import FileError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, and renames it to `path` if the block succeeds.
+
+    If the block raises an exception, the temporary file is deleted and `path` stays as it was.
+
+    Args:
+      path: File to create or replace; missing folders are created.
+
+    Raises:
+      FileError: If the folder can't be created or the file can't be written.
+
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with replacing(folder / "note.txt") as temporary:
+    ...     _ = temporary.write_text("all of it")
+    >>> [file.name for file in folder.iterdir()]
+    ['note.txt']
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+        )
+        os.close(handle)
+    except OSError as error:
+        raise FileError(
+            f"{path} can't be written ({error.strerror}); choose another folder."
+        ) from None
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files that only their owner can read.
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"{path} can't be written ({error.strerror or error}).") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, np.ndarray], *, metadata: dict[str, str] | None = None
+) -> None:
+    """Writes a safetensors file, whole or not at all.
+
+    Args:
+      path: File to create or replace.
+      tensors: Arrays by name.
+      metadata: Texts by name, stored in the file's header.
+
+    Raises:
+      FileError: If the file can't be written.
+
+    >>> path = Path(tempfile.mkdtemp(), "ones.safetensors")
+    >>> write_tensors(path, {"ones": np.ones(3, np.float32)})
+    >>> safetensors.numpy.load_file(path)
+    {'ones': array([1., 1., 1.], dtype=float32)}
+    """
+    with replacing(path) as temporary:
+        try:
+            safetensors.numpy.save_file(dict(tensors), temporary, metadata=metadata)
+        except safetensors.SafetensorError as error:  # A full disk is reported as this, too.
+            raise FileError(f"{path} can't be written ({error}).") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a UTF-8 text file, whole or not at all.
+
+    Args:
+      path: File to create or replace.
+      text: Contents of the file; line ends are written as they are.
+
+    Raises:
+      FileError: If the file can't be written.
+
+    >>> path = Path(tempfile.mkdtemp(), "greeting.txt")
+    >>> write_text(path, "grüezi")
+    >>> path.read_text(encoding="utf-8")
+    'grüezi'
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def file_sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file's contents, in hexadecimal.
+
+    Raises:
+      FileError: If the file can't be read.
+
+    >>> path = Path(tempfile.mkdtemp(), "empty")
+    >>> path.touch()
+    >>> file_sha256(path)[:16]
+    'e3b0c44298fc1c14'
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileError(f"{path} can't be read ({error.strerror}); check the path.") from None
+
+
+def user_path(path: str | Path) -> Path:
+    """Returns the path with a leading `~` or `~name` replaced by that user's home folder.
+
+    If the home folder is unknown, the path is returned unchanged.
+
+    >>> user_path("~/faces") == Path.home() / "faces"
+    True
+    >>> user_path("~nobody-by-that-name/faces").as_posix()
+    '~nobody-by-that-name/faces'
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser raises an exception)

@@ -1,0 +1,1 @@
+"""Attribute vectors: estimated from a selection of images, combined, saved, and shipped."""

@@ -1,0 +1,61 @@
+"""What is known about the edited photo, that the selected images should be near."""
+
+import numpy as np
+from jaxtyping import Float
+
+from dfi_jax.data import landmarks
+from dfi_jax.data.dataset import Dataset
+from dfi_jax.data.near import Nearness
+from dfi_jax.data.selection import Anchor
+from dfi_jax.network.vgg import VGG
+from dfi_jax.photo.placement import Placement
+from dfi_jax.progress import OnProgress
+from dfi_jax.storage.cache import Cache
+from dfi_jax.vectors import probes
+
+
+def find_anchor(
+    vgg: VGG,
+    dataset: Dataset,
+    pixels: Float[np.ndarray, "H W 3"],
+    placement: Placement,
+    *,
+    index: int | None = None,
+    near: Nearness | None = None,
+    cache: Cache | None = None,
+    on_progress: OnProgress | None = None,
+) -> Anchor:
+    """Returns the face, scores and landmarks of a photo, as far as a nearness needs them.
+
+    Scores of a photo that isn't in the dataset are estimated by probes, if the dataset has several
+    attributes: a single one, such as the side of a pair that an image is on, says nothing about
+    the photo.
+
+    Args:
+      vgg: The network of the probes.
+      dataset: The dataset that images are selected from.
+      pixels: The photo, RGB in [0, 1].
+      placement: The face in the photo.
+      index: The photo's position in the dataset, or None if it isn't in it.
+      near: The nearness that will be used.
+      cache: Where the probes are kept; None keeps nothing.
+      on_progress: Function that is called while the probes are fitted.
+
+    Raises:
+      InputError: If scores are needed and no probes can be fitted.
+      FileError: If an image can't be read, or dlib is needed and missing.
+    """
+    needs = near.needs if near is not None else frozenset({"scores"})
+    face = placement.crop(pixels)
+    points = None
+    if "landmarks" in needs:
+        known = None if index is None or dataset.landmarks is None else dataset.landmarks[index]
+        points = landmarks.nearest(pixels, placement) if known is None else known
+    scores = None
+    if "scores" in needs and len(dataset.attributes) > 1:
+        if index is not None:
+            scores = dataset.scores[index]
+        else:
+            fitted = probes.fit(vgg, dataset, cache=cache, on_progress=on_progress)
+            scores = probes.estimate(vgg, fitted, face)
+    return Anchor(index=index, scores=scores, face=face, landmarks=points)

@@ -1,0 +1,268 @@
+"""Attribute vectors, which are differences of mean features, and their files."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+from flax import struct
+
+from dfi_jax.errors import FileError, InputError
+from dfi_jax.network.vgg import VGG, feature_shapes
+from dfi_jax.recipe import L2, Recipe
+from dfi_jax.recipe.features import Features
+from dfi_jax.storage.files import write_tensors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """How an attribute vector was made. It is stored with the vector and in every record.
+
+    Attributes:
+      dataset: Name of the dataset.
+      attributes: Attributes that the target images have, with the signs of `data.wanted.Wanted`.
+      k: Largest number of images per set.
+      n_source: Number of images without the attributes.
+      n_target: Number of images with the attributes.
+      network: Name of the network.
+      weights_sha256: SHA-256 of the network's weights.
+      layers: Names of the layers.
+      size: Height and width of the images.
+      crop: Box that faces were cropped to, (x0, y0, x1, y1) in pixels, or None if they weren't.
+      normalization: Normalisation of each image's features.
+      near: What the images were near to the edited photo in, or an empty string.
+      note: Anything else worth knowing.
+    """
+
+    dataset: str
+    attributes: tuple[str, ...]
+    k: int
+    n_source: int
+    n_target: int
+    network: str
+    weights_sha256: str
+    layers: tuple[str, ...]
+    size: int
+    crop: tuple[int, int, int, int] | None = None
+    normalization: L2 | None = None
+    near: str = ""
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON can write them."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        normalization = None if self.normalization is None else self.normalization.to_dict()
+        return values | {"normalization": normalization}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Provenance":
+        """Returns the provenance that `to_dict` wrote, perhaps by way of JSON."""
+        tuples = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        normalization = tuples.pop("normalization", None)
+        if normalization is not None:
+            normalization = L2(scope=normalization["scope"])
+        return cls(**tuples, normalization=normalization)
+
+
+@struct.dataclass
+class AttributeVector:
+    """w = mean φ(target) − mean φ(source), and how it was made. A pytree.
+
+    Attributes:
+      features: w, (h, w, c) per layer.
+      provenance: How it was made.
+    """
+
+    features: Features
+    provenance: Provenance = struct.field(pytree_node=False)
+
+    def save(self, path: str | Path, *, dtype: Literal["float32", "int8"] = "float32") -> None:
+        """Writes the vector as a safetensors file, whole or not at all.
+
+        The provenance is in the file's metadata, one JSON value per field.
+
+        Args:
+          path: The file to write.
+          dtype: Type of the numbers. `int8` takes a quarter of the space: it stores round(w/s),
+            with a scale s = max|w|/127 per channel in a second tensor `LAYER.scale`.
+
+        Raises:
+          FileError: If the file can't be written.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     starter("older").save(f"{folder}/older.safetensors", dtype="int8")
+        ...     AttributeVector.load(f"{folder}/older.safetensors").provenance.dataset
+        'lfw'
+        """
+        tensors: dict[str, np.ndarray] = {}
+        for name, layer in self.features.items():
+            w = np.asarray(layer)
+            if dtype == "int8":
+                steps = np.max(np.abs(w), axis=(0, 1)) / 127
+                tensors[f"{name}.scale"] = steps.astype(np.float32)
+                tensors[name] = np.round(w / np.where(steps > 0, steps, 1)).astype(np.int8)
+            else:
+                tensors[name] = np.ascontiguousarray(w, np.float32)
+        metadata = {key: json.dumps(value) for key, value in self.provenance.to_dict().items()}
+        write_tensors(Path(path), tensors, metadata=metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "AttributeVector":
+        """Reads a vector that `save` wrote.
+
+        Raises:
+          FileError: If the file is missing, damaged, or isn't an attribute vector.
+
+        >>> AttributeVector.load(STARTERS / "older.safetensors").provenance.size
+        200
+        """
+        try:
+            with safetensors.safe_open(path, framework="numpy") as file:
+                metadata = file.metadata() or {}
+                names = file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
+        except FileNotFoundError:
+            raise FileError(f"{path} does not exist; check the path.") from None
+        except (OSError, safetensors.SafetensorError) as error:
+            raise FileError(f"{path} can't be read as an attribute vector ({error}).") from None
+        try:
+            provenance = Provenance.from_dict({k: json.loads(v) for k, v in metadata.items()})
+            layers = {name: _read_layer(tensors, name) for name in provenance.layers}
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileError(
+                f"{path} is not an attribute vector of dfi_jax ({error}); give a file that "
+                f"`dfi vectors make` or `AttributeVector.save` wrote."
+            ) from None
+        if not all(np.isfinite(layer).all() for layer in layers.values()):
+            raise FileError(f"{path} has values that are not finite; compute the vector again.")
+        return cls({name: jnp.asarray(layer) for name, layer in layers.items()}, provenance)
+
+    def check(self, vgg: VGG, *, recipe: Recipe) -> None:
+        """Raises InputError unless the vector was made with this network and this recipe."""
+        made, features = self.provenance, recipe.features
+        pairs: dict[str, tuple[object, object]] = {
+            "the network": (
+                f"{made.network} ({made.weights_sha256[:8]})",
+                f"{vgg.name} ({vgg.sha256[:8]})",
+            ),
+            "layers": (made.layers, features.layers),
+            "image size": (made.size, features.size),
+            "normalization": (made.normalization, features.normalization),
+        }
+        for what, (before, now) in pairs.items():
+            if before != now:
+                raise InputError(
+                    f"the attribute vector was made with {what} {_words(before)} and this run has "
+                    f"{_words(now)}; compute the vector again from a dataset, or change the "
+                    f"recipe."
+                )
+        size = (features.size, features.size)
+        for name, shape in feature_shapes(vgg.architecture, features.layers, size).items():
+            if self.features[name].shape != shape:
+                raise InputError(
+                    f"the attribute vector's {name} has shape {self.features[name].shape} and "
+                    f"this run's is {shape}; compute the vector again from a dataset."
+                )
+
+
+def combine(vectors: Sequence[tuple[AttributeVector, float]]) -> AttributeVector:
+    """Returns Σ sᵢ·wᵢ/‖wᵢ‖, layer by layer: several attributes as one direction.
+
+    A recipe then scales the sum like any other vector, so the sᵢ are proportions.
+
+    Args:
+      vectors: Pairs of a vector wᵢ and its strength sᵢ; all vectors have the same network, layers,
+        size and normalisation.
+
+    Raises:
+      InputError: If there is no vector, if a strength isn't finite, or if the vectors don't fit
+        together.
+
+    >>> combine([(starter("eyeglasses"), 1), (starter("older"), 0.5)]).provenance.attributes
+    ('1 × Eyeglasses', '0.5 × ~Young')
+    """
+    if not vectors:
+        raise InputError("there is no attribute vector to combine; give at least one.")
+    first = vectors[0][0].provenance
+    for vector, strength in vectors:
+        made = vector.provenance
+        if not np.isfinite(strength):
+            raise InputError(f"a strength is {strength}; give a finite number.")
+        for name in ("weights_sha256", "layers", "size", "normalization"):
+            if getattr(made, name) != getattr(first, name):
+                raise InputError(
+                    f"the attribute vectors {_listed(first)} and {_listed(made)} were made with "
+                    f"different {name}; combine vectors that were made alike."
+                )
+    total: Features = jax.tree.map(jnp.zeros_like, vectors[0][0].features)
+    for vector, strength in vectors:
+        for name, layer in vector.features.items():
+            norm = jnp.linalg.norm(layer)
+            total[name] = total[name] + strength * layer / jnp.where(norm > 0, norm, 1)
+    made_from = [vector.provenance for vector, _ in vectors]
+    provenance = dataclasses.replace(
+        first,
+        dataset=", ".join(dict.fromkeys(made.dataset for made in made_from)),
+        attributes=tuple(f"{strength:g} × {_listed(v.provenance)}" for v, strength in vectors),
+        k=max(made.k for made in made_from),
+        n_source=sum(made.n_source for made in made_from),
+        n_target=sum(made.n_target for made in made_from),
+        note="sum of vectors, each of which has length 1 in every layer",
+    )
+    return AttributeVector(total, provenance)
+
+
+STARTERS = Path(__file__).parents[1] / "assets" / "vectors"
+"""Folder of the vectors that come with the package, one `NAME.safetensors` per attribute."""
+
+
+def starter_names() -> tuple[str, ...]:
+    """Returns the names of the vectors that come with the package.
+
+    >>> starter_names()
+    ('eyeglasses', 'older')
+    """
+    return tuple(sorted(path.stem for path in STARTERS.glob("*.safetensors")))
+
+
+def starter(name: str) -> AttributeVector:
+    """Returns a vector that comes with the package. Upper and lower case are the same.
+
+    Raises:
+      InputError: If there is none with that name.
+
+    >>> starter("Eyeglasses").features["conv5_1"].shape
+    (12, 12, 512)
+    """
+    if name.casefold() not in starter_names():
+        raise InputError(
+            f"the starter vector {name!r} doesn't exist; choose from {', '.join(starter_names())}, "
+            f"or give a vector's file, or a dataset to compute it from."
+        )
+    return AttributeVector.load(STARTERS / f"{name.casefold()}.safetensors")
+
+
+def _read_layer(tensors: dict[str, np.ndarray], name: str) -> np.ndarray:
+    w = tensors[name]
+    if w.ndim != 3:
+        raise ValueError(f"{name} has {w.ndim} axes instead of three")
+    return w * tensors[f"{name}.scale"] if w.dtype == np.int8 else w.astype(np.float32)
+
+
+def _listed(provenance: Provenance) -> str:
+    return ",".join(provenance.attributes)
+
+
+def _words(value: object) -> str:
+    if isinstance(value, L2):
+        return f"l2 over {value.scope}"
+    if value is None:
+        return "none"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,98 @@
+"""The attribute vector of a selection of images."""
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from dfi_jax.data.selection import Selection
+from dfi_jax.network.means import mean_features
+from dfi_jax.network.vgg import VGG
+from dfi_jax.progress import OnProgress, Progress
+from dfi_jax.recipe import Recipe
+from dfi_jax.recipe.features import Features
+from dfi_jax.storage.cache import Cache, remember
+from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
+
+
+def attribute_vector(
+    vgg: VGG,
+    selection: Selection,
+    *,
+    recipe: Recipe,
+    cache: Cache | None = None,
+    on_progress: OnProgress | None = None,
+) -> AttributeVector:
+    """Returns w = mean φ(target) − mean φ(source) over a selection of images.
+
+    Args:
+      vgg: The network.
+      selection: The images without and with the attributes.
+      recipe: The layers, the size of the images, and the normalisation of their features.
+      cache: Where both means are kept, by everything that they depend on; None keeps nothing.
+      on_progress: Function that is called with the number of images done.
+
+    Raises:
+      InputError: If a set is empty.
+      FileError: If an image can't be read.
+
+    >>> import dfi_jax
+    >>> faces = dfi_jax.load_dataset("synthetic:40")
+    >>> selection = dfi_jax.select(faces, "Smiling", anchor=dfi_jax.Anchor(index=0), k=2)
+    >>> recipe = dfi_jax.Recipe().set({"features.layers": "conv1_1", "features.size": "16"})
+    >>> vgg = dfi_jax.load_vgg("random-vgg16")
+    >>> attribute_vector(vgg, selection, recipe=recipe).features["conv1_1"].shape
+    (16, 16, 64)
+    """
+    total = len(selection.source) + len(selection.target)
+    done = 0
+
+    def batches(rows: Int[np.ndarray, " r"]) -> Iterator[Float[np.ndarray, "b s s 3"]]:
+        nonlocal done
+        for batch in selection.dataset.batches(rows, size=recipe.features.size):
+            yield batch
+            done += len(batch)
+            if on_progress is not None:
+                on_progress(Progress(phase="mean features", done=done, total=total, unit="images"))
+
+    def mean(rows: Int[np.ndarray, " r"]) -> Features:
+        normalization = recipe.features.normalization
+        depends = {
+            "images": selection.dataset.fingerprint(rows),
+            "network": vgg.identity(),
+            "layers": recipe.features.layers,
+            "size": recipe.features.size,
+            "normalization": None if normalization is None else normalization.to_dict(),
+        }
+
+        def compute() -> dict[str, np.ndarray]:
+            found = mean_features(
+                vgg,
+                batches(rows),
+                layers=recipe.features.layers,
+                normalization=normalization,
+            )
+            return {name: np.asarray(layer) for name, layer in found.items()}
+
+        kept = remember(cache, "means", depends, compute)
+        return {name: jnp.asarray(kept[name]) for name in recipe.features.layers}
+
+    target, source = mean(selection.target), mean(selection.source)
+    wanted = selection.wanted.resolve(selection.dataset.attributes)
+    provenance = Provenance(
+        dataset=selection.dataset.name,
+        attributes=tuple(map(str, wanted.terms)),
+        k=selection.k,
+        n_source=len(selection.source),
+        n_target=len(selection.target),
+        network=vgg.name,
+        weights_sha256=vgg.sha256,
+        layers=recipe.features.layers,
+        size=recipe.features.size,
+        crop=selection.dataset.crop,
+        normalization=recipe.features.normalization,
+        near="" if selection.nearness is None else str(selection.nearness),
+    )
+    return AttributeVector(jax.tree.map(jnp.subtract, target, source), provenance)

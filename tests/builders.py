@@ -1,0 +1,49 @@
+"""What tests build in the same way."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from dfi_jax import AttributeVector, Provenance, Recipe
+from dfi_jax.network.vgg import feature_shapes
+
+LAYERS = ("conv1_2", "conv2_1")
+
+
+def small_recipe(size=16, iterations=25, layers=LAYERS, **settings):
+    """A recipe of few, early layers. Other settings are paths with `__` for dots."""
+    values = {"features.layers": ",".join(layers), "features.size": str(size)}
+    values |= {name.replace("__", "."): str(value) for name, value in settings.items()}
+    return Recipe().set(values | {"solver.iterations": str(iterations)})
+
+
+def make_vector(vgg, recipe, seed=0):
+    """An attribute vector of noise that fits a network and a recipe."""
+    rng = np.random.default_rng(seed)
+    features = recipe.features
+    shapes = feature_shapes(vgg.architecture, features.layers, (features.size, features.size))
+    w = {name: jnp.asarray(rng.normal(size=shape), jnp.float32) for name, shape in shapes.items()}
+    return AttributeVector(w, make_provenance(vgg, recipe))
+
+
+def make_provenance(vgg, recipe, **changes):
+    """The provenance of a vector that fits a network and a recipe."""
+    fields = {
+        "dataset": "tests",
+        "attributes": ("Smiling",),
+        "k": 10,
+        "n_source": 10,
+        "n_target": 10,
+        "network": vgg.name,
+        "weights_sha256": vgg.sha256,
+        "layers": recipe.features.layers,
+        "size": recipe.features.size,
+        "normalization": recipe.features.normalization,
+    }
+    return Provenance(**fields | changes)
+
+
+def singles(problem):
+    """The problems of a batch, one by one."""
+    from jax import tree
+
+    return [tree.map(lambda leaf, i=i: leaf[i : i + 1], problem) for i in range(len(problem.start))]

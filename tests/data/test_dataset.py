@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from dfi_jax.data import load_dataset
+from dfi_jax.data.dataset import Dataset
+from dfi_jax.errors import FileError, InputError
+from dfi_jax.photo.placement import CANONICAL_POINTS, Placement
+
+
+def dataset(**changes):
+    images = np.random.default_rng(0).random((3, 250, 250, 3)).astype(np.float32)
+    fields = {
+        "name": "made",
+        "names": ("a", "b", "c"),
+        "read": lambda i: images[i],
+        "attributes": ("Smiling",),
+        "scores": np.array([[1], [-1], [2]], np.float32),
+    }
+    return Dataset(**fields | changes)
+
+
+def test_fields_are_given_by_name():
+    with pytest.raises(TypeError, match="positional"):
+        Dataset("made", ("a",), dataset().read, ("Smiling",), np.ones((1, 1), np.float32))
+
+
+def test_the_face_is_placed_by_landmarks_or_the_crop_or_is_the_whole_image():
+    points = np.stack([CANONICAL_POINTS * 0.85 + (40, 20)] * 3)
+    by_landmarks = dataset(landmarks=points, crop=(0, 0, 10, 10))
+    assert by_landmarks.placement(1) == Placement.from_landmarks(points[1])
+    aligned = Placement.from_landmarks(points[1]).crop(dataset().read(1), size=200)
+    np.testing.assert_array_equal(by_landmarks.face(1, 200), aligned)
+    by_crop = dataset(crop=(40, 20, 210, 190))
+    assert by_crop.placement(1) == Placement.from_box((40, 20, 210, 190))
+    np.testing.assert_array_equal(by_crop.face(1, 170), dataset().read(1)[20:190, 40:210])
+    assert dataset().placement(1) == Placement.whole((250, 250))
+    np.testing.assert_array_equal(dataset().face(1, 250), dataset().read(1))
+
+
+def test_an_image_is_only_read_for_a_placement_if_its_size_is_needed():
+    read = []
+    counting = {"read": lambda i: (read.append(i), np.zeros((30, 20, 3), np.float32))[1]}
+    dataset(**counting, crop=(0, 0, 9, 9)).placement(1)
+    dataset(**counting, landmarks=np.stack([CANONICAL_POINTS] * 3)).placement(1)
+    whole = dataset(**counting)
+    assert whole.placement(1, np.zeros((50, 40, 3), np.float32)) == Placement.whole((40, 50))
+    assert not read
+    assert whole.placement(1) == Placement.whole((20, 30))
+    assert read == [1]
+
+
+def test_a_face_that_is_not_in_its_image_names_the_image():
+    with pytest.raises(
+        FileError, match="b of the dataset made: the box 0,0,400,400 doesn't lie in"
+    ):
+        dataset(crop=(0, 0, 400, 400)).face(1, 50)
+    with pytest.raises(FileError, match="c of the dataset made: the face's points coincide"):
+        dataset(landmarks=np.zeros((3, 5, 2))).face(2, 50)
+    with pytest.raises(FileError, match="c of the dataset made: the face's points coincide"):
+        dataset(landmarks=np.zeros((3, 5, 2))).placement(2)
+    with pytest.raises(FileError, match="a of the dataset made: the face lies outside"):
+        dataset(landmarks=np.stack([CANONICAL_POINTS + 900] * 3)).face(0, 50)
+
+
+def test_a_file_is_found_through_a_link_or_by_name_if_images_are_not_files(tmp_path):
+    (tmp_path / "store").mkdir()
+    Image.new("RGB", (2, 2)).save(tmp_path / "store" / "x", format="PNG")
+    (tmp_path / "b").symlink_to(tmp_path / "store" / "x")
+    files = dataset(folder=tmp_path)
+    assert files.index(tmp_path / "b") == 1
+    prepared = dataset(names=("Ann/Ann_0001.jpg", "Bob/Bob_0001.jpg", "Bob/Bob_0002.jpg"))
+    assert prepared.index(tmp_path / "Bob" / "Bob_0002.jpg") == 2
+    assert prepared.index(tmp_path / "Bob_0002.jpg") is None
+
+
+def test_a_fingerprint_changes_with_everything_that_a_face_depends_on(tmp_path):
+    rows = np.array([0, 2])
+    first = dataset().fingerprint(rows)
+    assert dataset().fingerprint(rows) == first
+    other = np.ones((3, 250, 250, 3), np.float32)
+    for changed in (
+        dataset(read=lambda i: other[i]),
+        dataset(crop=(0, 0, 9, 9)),
+        dataset(landmarks=np.ones((3, 5, 2))),
+    ):
+        assert changed.fingerprint(rows) != first
+    assert dataset().fingerprint(np.array([0, 1])) != first
+    for name in "abc":
+        Image.new("RGB", (2, 2), "red").save(tmp_path / name, format="PNG")
+    files = dataset(folder=tmp_path)
+    before = files.fingerprint(rows)
+    Image.new("RGB", (2, 2), "blue").save(tmp_path / "c", format="PNG")
+    assert files.fingerprint(rows) != before
+
+
+def test_every_kind_of_spec_is_a_dataset(lfw_folder, tmp_path):
+    assert load_dataset(f"lfw:{lfw_folder}").name == "lfw"
+    assert len(load_dataset("synthetic:3")) == 3
+    assert load_dataset("synthetic:3:7").names != load_dataset("synthetic:3").names
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (20, 20)).save(tmp_path / name / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text(f"{name}/{name}.png\n")
+    for suffix in ("", ".txt"):
+        pair = load_dataset(f"pair:{tmp_path / 'a'}{suffix}:{tmp_path / 'b'}{suffix}")
+        assert pair.attributes == ("Target",)
+        assert pair.names == ("a/a.png", "b/b.png")
+        assert pair.scores.tolist() == [[-1], [1]]
+    (tmp_path / "scores.csv").write_text("image,Smiling\na/a.png,1\n")
+    assert load_dataset(f"folder:{tmp_path}").attributes == ("Smiling",)
+
+
+def test_paths_of_a_spec_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (20, 20)).save(tmp_path / name / f"{name}.png")
+    assert load_dataset("pair:~/a:~/b").names == ("a/a.png", "b/b.png")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("lfw", "the dataset 'lfw' isn't of a known kind; give lfw:DIR"),
+        ("mnist:x", "the dataset 'mnist:x' isn't of a known kind"),
+        ("folders:a.txt:b.txt", "isn't of a known kind; .* pair:WITHOUT:WITH"),
+        ("pair:a.txt", "doesn't name two folders or lists; give two, as pair:WITHOUT:WITH"),
+        ("pair::a.txt", "doesn't name two folders or lists"),
+        ("synthetic:many", "doesn't have the form synthetic:N or synthetic:N:SEED"),
+        ("synthetic:1:2:3", "doesn't have the form synthetic:N or synthetic:N:SEED"),
+        ("tfds:mnist", "tfds:mnist is not known"),
+        ("synthetic:0", "would have 0 images; give 1 or more"),
+    ],
+)
+def test_a_spec_of_another_form_is_rejected(spec, message):
+    with pytest.raises(InputError, match=message):
+        load_dataset(spec)
+
+
+def test_the_home_of_an_unknown_user_is_a_folder_that_does_not_exist():
+    with pytest.raises(FileError, match="~nobody-at-all/lfw does not exist"):
+        load_dataset("lfw:~nobody-at-all/lfw")

@@ -1,0 +1,94 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from builders import LAYERS, make_vector, small_recipe
+
+from dfi_jax import make_problem, objective
+from dfi_jax.engine.objective import evaluate
+
+
+@pytest.fixture
+def image():
+    return jnp.asarray(np.random.default_rng(0).random((1, 16, 16, 3)), jnp.float32)
+
+
+def problem_of(vgg, image, recipe, alpha=0.4):
+    w = make_vector(vgg, recipe).features
+    return make_problem(vgg, image, w, jnp.asarray([alpha]), recipe=recipe)
+
+
+def test_at_the_photo_the_relative_loss_is_the_strength_squared(random_vgg, image):
+    # ‖φ(x) − (φ(x) + α‖φ(x)‖w/‖w‖)‖² = α²‖φ(x)‖² in each layer
+    recipe = small_recipe()
+    problem = problem_of(random_vgg, image, recipe)
+    value = objective(random_vgg, image, problem, recipe=recipe)[0]
+    assert value == pytest.approx(len(LAYERS) * 0.4**2 / 2, rel=1e-5)
+
+
+def test_a_positive_strength_moves_features_along_the_vector(random_vgg, image):
+    recipe = small_recipe(vector="unscaled")
+    w = make_vector(random_vgg, recipe).features
+    still, moved = (problem_of(random_vgg, image, recipe, alpha) for alpha in (0.0, 2.0))
+    for name in LAYERS:
+        difference = moved.target[name][0] - still.target[name][0]
+        np.testing.assert_allclose(difference, 2 * w[name], rtol=1e-4, atol=1e-3)
+
+
+def test_total_variation_is_added_on_the_image_as_the_network_takes_it(random_vgg, image):
+    plain = small_recipe()
+    rough = small_recipe(
+        objective__total_variation="total_variation", objective__total_variation__weight=0.01
+    )
+    problem = problem_of(random_vgg, image, plain)
+    values = [objective(random_vgg, image, problem, recipe=recipe)[0] for recipe in (plain, rough)]
+    prepared = np.asarray(random_vgg.preprocess(image), np.float64)[0]
+    expected = np.sum(np.diff(prepared, axis=0) ** 2) + np.sum(np.diff(prepared, axis=1) ** 2)
+    assert values[1] - values[0] == pytest.approx(0.01 * expected, rel=1e-4)
+
+
+def test_pixels_outside_the_bounds_cost_a_penalty_and_are_seen_clipped(random_vgg, image):
+    recipe = small_recipe(objective__bounds__penalty=0.5)
+    problem = problem_of(random_vgg, image, recipe)
+    proposed = image.at[0, 0, 0, 0].set(1.3).at[0, 3, 3, 1].set(-0.2)
+    found = evaluate(random_vgg, proposed, problem, recipe=recipe)
+    clipped = jnp.clip(proposed, 0, 1)
+    np.testing.assert_array_equal(found.images, clipped)
+    expected = objective(random_vgg, clipped, problem, recipe=recipe)
+    np.testing.assert_allclose(found.objective, expected, rtol=1e-6)
+    unit = sum(
+        np.sum(np.asarray(problem.target[name], np.float64) ** 2)
+        / (2 * float(problem.square_norms[name][0]))
+        for name in LAYERS
+    )
+    penalty = 0.5 * unit * (0.3**2 + 0.2**2)
+    assert float(found.minimised[0] - found.objective[0]) == pytest.approx(penalty, rel=1e-4)
+
+
+@pytest.mark.parametrize("normalization", ["none", "l2"])
+@pytest.mark.parametrize("scope", ["layer", "concat"])
+def test_the_gradient_is_that_of_finite_differences(random_vgg, image, normalization, scope):
+    settings = {} if normalization == "none" else {"features__normalization__scope": scope}
+    recipe = small_recipe(
+        features__normalization=normalization,
+        vector__scope=scope,
+        objective__total_variation="total_variation",
+        objective__total_variation__weight=0.01,
+        objective__total_variation__beta=1.5,
+        **settings,
+    )
+    problem = problem_of(random_vgg, image, recipe)
+    direction = jnp.asarray(np.random.default_rng(1).normal(size=image.shape), jnp.float32)
+
+    with jax.enable_x64(True):
+        vgg, x, problem, direction = jax.tree.map(
+            lambda a: jnp.asarray(a, jnp.float64), (random_vgg, image, problem, direction)
+        )
+
+        def along(t):
+            return objective(vgg, x + t * direction, problem, recipe=recipe)[0]
+
+        analytic, h = jax.grad(along)(jnp.float64(0.0)), 1e-7
+        numeric = (along(h) - along(-h)) / (2 * h)
+    # float32 in the preprocessing's constants leaves 1e-7; ReLU's kinks within h leave more.
+    assert float(analytic) == pytest.approx(float(numeric), rel=1e-4)

@@ -1,0 +1,303 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from builders import LAYERS, singles, small_recipe
+
+from dfi_jax import InputError, Problem, features, make_problem, objective, prepare, reconstruct
+from dfi_jax.engine import reconstruction
+from dfi_jax.engine.problem import problem_bytes
+from dfi_jax.engine.reconstruction import largest_batch, prepare_for
+from dfi_jax.recipe.features import square_norms
+
+RECIPE = small_recipe()
+
+
+@pytest.fixture(scope="module")
+def vector(random_vgg, waves):
+    phi = features(random_vgg, waves, layers=LAYERS)
+    return {name: layer[1] - layer[2] for name, layer in phi.items()}
+
+
+def targets(vgg, starts, wanted):
+    """Problems whose solution is known: the features wanted are those of an image."""
+    phi = features(vgg, wanted, layers=LAYERS)
+    return Problem(starts, phi, square_norms(phi, scope="layer"))
+
+
+def test_an_image_is_found_again_by_its_features(random_vgg, waves):
+    problem = targets(random_vgg, jnp.full_like(waves, 0.5), waves)
+    recipe = small_recipe(iterations=99)
+    result = reconstruct(random_vgg, problem, recipe=recipe, batch_size=3)
+    assert np.abs(result.images - np.asarray(waves)).max() < 0.02
+    assert np.all(result.objective < 1e-3 * result.history[:, 0])
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+def test_a_batch_gives_the_images_of_single_runs(random_vgg, waves, vector, solver):
+    recipe = small_recipe(solver=solver)
+    alphas = jnp.array([0.1, 0.3, -0.2])
+    problem = make_problem(random_vgg, waves, vector, alphas, recipe=recipe)
+    batch = reconstruct(random_vgg, problem, recipe=recipe, batch_size=3)
+    for i, single in enumerate(singles(problem)):
+        alone = reconstruct(random_vgg, single, recipe=recipe)
+        np.testing.assert_allclose(batch.images[i], alone.images[0], atol=1e-3)
+        np.testing.assert_allclose(batch.objective[i], alone.objective[0], rtol=1e-3)
+
+
+def test_the_history_never_rises_and_ends_at_the_objective(random_vgg, waves, vector):
+    problem = make_problem(random_vgg, waves, vector, jnp.full(3, 0.3), recipe=RECIPE)
+    result = reconstruct(random_vgg, problem, recipe=RECIPE, batch_size=3)
+    assert result.history.shape == (3, RECIPE.solver.iterations)
+    assert np.all(np.diff(result.history) <= 0)
+    np.testing.assert_array_equal(result.history[:, -1], result.objective)
+    np.testing.assert_array_equal(result.iterations, RECIPE.solver.iterations)
+
+
+@pytest.mark.parametrize("bounds", ["valid", "none"])
+def test_the_reported_objective_is_that_of_the_returned_image(random_vgg, waves, vector, bounds):
+    # From a dark image at a large strength, so that many pixels leave [0, 1] on the way.
+    recipe = small_recipe(objective__bounds=bounds)
+    dark = waves - 0.35
+    problem = make_problem(random_vgg, dark, vector, jnp.full(3, 2.0), recipe=recipe)
+    result = reconstruct(random_vgg, problem, recipe=recipe, batch_size=3)
+    expected = objective(random_vgg, jnp.asarray(result.images), problem, recipe=recipe)
+    np.testing.assert_allclose(result.objective, expected, rtol=1e-5)
+    outside = np.mean((result.images < 0) | (result.images > 1))
+    assert (outside > 0.01) == (bounds == "none")
+
+
+def test_strength_0_from_the_image_gives_the_image_back(random_vgg, waves, vector):
+    problem = make_problem(random_vgg, waves, vector, jnp.zeros(3), recipe=RECIPE)
+    result = reconstruct(random_vgg, problem, recipe=RECIPE)
+    np.testing.assert_allclose(result.images, waves, atol=1e-6)
+    np.testing.assert_allclose(result.objective, 0, atol=1e-9)
+
+
+def test_a_problem_that_ends_stops_alone(random_vgg, waves):
+    recipe = small_recipe(iterations=60, solver__tolerance=0.3)
+    starts = jnp.stack([waves[0], jnp.full_like(waves[1], 0.5)])
+    problem = targets(random_vgg, starts, waves[:2])
+    result = reconstruct(random_vgg, problem, recipe=recipe, batch_size=2)
+    assert result.iterations[0] == 20  # It starts at its solution, which ten more don't improve.
+    alone = reconstruct(random_vgg, singles(problem)[1], recipe=recipe)
+    assert result.iterations[1] == alone.iterations[0] > 20
+    np.testing.assert_allclose(result.images[1], alone.images[0], atol=1e-3)
+    np.testing.assert_array_equal(result.history[0, 20:], result.objective[0])
+
+
+def test_a_bound_on_pixels_costs_something(random_vgg, waves, vector):
+    found = {}
+    for bounds in ("valid", "none"):
+        recipe = small_recipe(objective__bounds=bounds)
+        problem = make_problem(random_vgg, waves, vector, jnp.full(3, 3.0), recipe=recipe)
+        found[bounds] = reconstruct(random_vgg, problem, recipe=recipe, batch_size=3)
+    assert found["valid"].images.min() >= 0
+    assert found["valid"].images.max() <= 1
+    assert np.all(found["valid"].objective > found["none"].objective)
+
+
+def test_l2_features_are_moved_on_their_sphere(random_vgg, waves, vector):
+    recipe = small_recipe(
+        features__normalization="l2",
+        features__normalization__scope="concat",
+        vector="unit",
+        vector__scope="concat",
+        objective__loss="sum_squares",
+    )
+    problem = make_problem(random_vgg, waves, vector, jnp.zeros(3), recipe=recipe)
+    square = sum(jnp.sum(layer**2, axis=(1, 2, 3)) for layer in problem.target.values())
+    np.testing.assert_allclose(square, 1, rtol=1e-5)
+    problem = make_problem(random_vgg, waves, vector, jnp.full(3, 0.4), recipe=recipe)
+    result = reconstruct(random_vgg, problem, recipe=recipe)
+    assert np.all(result.objective < 0.9 * result.history[:, 0])
+
+
+def test_raw_weights_are_rejected_if_the_recipe_asks_for_normalized_ones(random_vgg, waves, vector):
+    problem = make_problem(random_vgg, waves, vector, jnp.zeros(3), recipe=RECIPE)
+    normalized = small_recipe(features__network="normalized")
+    for problems in (problem, singles(problem)):
+        with pytest.raises(InputError, match="asks for normalized weights, and those of random"):
+            reconstruct(random_vgg, problems, recipe=normalized)
+
+
+def test_a_queue_flows_through_a_smaller_batch_and_each_is_as_alone(random_vgg, waves, vector):
+    recipe = small_recipe(iterations=7)
+    alphas = jnp.array([0.1, 0.3, -0.2, 0.2, 0.4])
+    images = waves[jnp.array([0, 1, 2, 0, 1])]
+    problem = make_problem(random_vgg, images, vector, alphas, recipe=recipe)
+    taken, seen, found = [], [], {}
+
+    def queue():
+        for i, single in enumerate(singles(problem)):
+            taken.append(i)
+            yield single
+
+    results = reconstruct(
+        random_vgg,
+        queue(),
+        recipe=recipe,
+        batch_size=2,
+        on_progress=lambda progress: seen.append(progress.in_flight),
+    )
+    for i, result in results:
+        found[i] = result
+        assert len(taken) <= len(found) + 5  # the batch, as many to follow, and the last to end
+    assert sorted(found) == list(range(5))
+    for i, single in enumerate(singles(problem)):
+        alone = reconstruct(random_vgg, single, recipe=recipe)
+        np.testing.assert_allclose(found[i].images, alone.images, atol=1e-3)
+        np.testing.assert_allclose(found[i].history, alone.history, rtol=1e-3, atol=1e-9)
+    assert [now.indices for now in seen if 7 in now.iterations] == [[0, 1], [2, 3], [4]]
+
+
+def test_a_problem_that_ends_early_leaves_its_slot_to_the_next(random_vgg, waves):
+    recipe = small_recipe(iterations=60, solver__tolerance=0.3)
+    starts = jnp.stack([waves[0], jnp.full_like(waves[1], 0.5), waves[2]])
+    problem = targets(random_vgg, starts, waves)
+    seen = []
+    results = reconstruct(
+        random_vgg,
+        singles(problem),
+        recipe=recipe,
+        batch_size=2,
+        on_progress=lambda progress: seen.append(progress.in_flight),
+    )
+    found = dict(results)
+    assert found[0].iterations[0] == found[2].iterations[0] == 20
+    assert any(sorted(now.indices) == [1, 2] for now in seen)
+    alone = reconstruct(random_vgg, singles(problem)[1], recipe=recipe)
+    assert found[1].iterations[0] == alone.iterations[0]
+    np.testing.assert_allclose(found[1].images, alone.images, atol=1e-3)
+
+
+def test_a_queue_one_at_a_time_leaves_its_problems_as_they_were(random_vgg, waves, vector):
+    recipe = small_recipe(iterations=3)
+    problem = make_problem(random_vgg, waves[:2], vector, jnp.full(2, 0.3), recipe=recipe)
+    problems = singles(problem)
+    before = jax.tree.map(np.array, problems)
+    assert len(list(reconstruct(random_vgg, problems, recipe=recipe, batch_size=1))) == 2
+    jax.tree.map(np.testing.assert_array_equal, problems, before)
+
+
+def test_a_queue_one_at_a_time_equals_single_runs_to_the_bit(random_vgg, waves, vector):
+    recipe = small_recipe(iterations=7, solver__memory=4)
+    alphas = jnp.array([0.3, -0.2, 0.4])
+    problem = make_problem(random_vgg, waves, vector, alphas, recipe=recipe)
+    found = dict(reconstruct(random_vgg, singles(problem), recipe=recipe, batch_size=1))
+    for i, single in enumerate(singles(problem)):
+        alone = reconstruct(random_vgg, single, recipe=recipe)
+        np.testing.assert_array_equal(found[i].images, alone.images)
+
+
+def test_the_next_problem_is_taken_while_the_devices_work_on_the_last(random_vgg, waves, vector):
+    recipe = small_recipe(iterations=7)
+    problem = make_problem(random_vgg, waves, vector, jnp.full(3, 0.3), recipe=recipe)
+    taken, seen = [], []
+
+    def queue():
+        for i, single in enumerate(singles(problem)):
+            taken.append(i)
+            yield single
+
+    def watch(progress):
+        seen.append((progress.in_flight.indices[0], taken[-1]))
+
+    list(reconstruct(random_vgg, queue(), recipe=recipe, batch_size=1, every=7, on_progress=watch))
+    assert sorted(set(seen)) == [(0, 1), (1, 2), (2, 2)]
+
+
+def test_an_empty_queue_gives_nothing(random_vgg):
+    assert list(reconstruct(random_vgg, [], recipe=RECIPE)) == []
+
+
+def test_a_batch_larger_than_its_slots_is_as_the_whole(random_vgg, waves, vector):
+    problem = make_problem(random_vgg, waves, vector, jnp.full(3, 0.3), recipe=RECIPE)
+    seen = []
+    found = reconstruct(random_vgg, problem, recipe=RECIPE, batch_size=2, on_progress=seen.append)
+    whole = reconstruct(random_vgg, problem, recipe=RECIPE, batch_size=3)
+    np.testing.assert_allclose(found.images, whole.images, atol=1e-3)
+    np.testing.assert_allclose(found.history, whole.history, rtol=1e-3)
+    assert (seen[-1].done, seen[-1].total) == (75, 75)
+    assert [progress.done for progress in seen] == sorted(progress.done for progress in seen)
+    np.testing.assert_array_equal(seen[-1].in_flight.images[0], found.images[2])
+
+
+def test_the_first_evaluation_every_fifth_and_the_last_are_reported(random_vgg, waves, vector):
+    recipe = small_recipe(iterations=12)
+    problem = make_problem(random_vgg, waves[:1], vector, jnp.full(1, 0.3), recipe=recipe)
+    seen = []
+    reconstruct(random_vgg, problem, recipe=recipe, on_progress=seen.append)
+    assert [(p.phase, p.done, p.total, p.unit) for p in seen] == [
+        ("reconstruction", done, 12, "evaluations") for done in (1, 5, 10, 12)
+    ]
+
+
+def test_iterations_in_one_compiled_loop_are_those_of_python(
+    random_vgg, waves, vector, monkeypatch
+):
+    problem = make_problem(random_vgg, waves, vector, jnp.full(3, 0.3), recipe=RECIPE)
+    expected = reconstruct(random_vgg, problem, recipe=RECIPE, batch_size=3)
+    inside = jax.jit(lambda problem: reconstruct(random_vgg, problem, recipe=RECIPE))(problem)
+    np.testing.assert_allclose(inside.images, expected.images, atol=1e-3)
+    np.testing.assert_allclose(inside.objective, expected.objective, rtol=1e-3)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    found = reconstruct(random_vgg, problem, recipe=RECIPE, batch_size=3)
+    np.testing.assert_allclose(found.images, expected.images, atol=1e-3)
+
+
+def test_a_batch_under_vmap_is_as_alone(random_vgg, waves, vector):
+    recipe = small_recipe(iterations=5)
+
+    def edit(alpha):
+        problem = make_problem(random_vgg, waves[:1], vector, alpha[None], recipe=recipe)
+        return reconstruct(random_vgg, problem, recipe=recipe).images[0]
+
+    alphas = jnp.array([0.1, 0.4])
+    together = jax.vmap(edit)(alphas)
+    for alpha, image in zip(alphas, together, strict=True):
+        np.testing.assert_allclose(edit(alpha), image, atol=1e-3)
+
+
+def test_a_batch_fits_the_memory_that_is_free(random_vgg, monkeypatch):
+    each = problem_bytes("vgg16", recipe=RECIPE)
+    cases = {
+        "gpu": ((0, 1), (2 * 5 * each, 5), (10**15, 64)),
+        "cpu": ((0, 1), (2 * 5 * each, 1), (10**15, 1)),
+    }
+    for platform, sizes in cases.items():
+        monkeypatch.setattr(jax, "default_backend", lambda platform=platform: platform)
+        for free, expected in sizes:
+            monkeypatch.setattr("dfi_jax.engine.devices.free_memory", lambda free=free: free)
+            assert largest_batch(random_vgg, recipe=RECIPE) == expected
+
+
+def test_convolutions_are_chosen_by_the_recipe_alone(random_vgg, monkeypatch):
+    wide = ("conv1_1", "conv1_2")
+    few, many = (small_recipe(layers=wide, iterations=n) for n in (99, 100))
+    assert prepare_for(random_vgg, recipe=few).convolution == "direct"
+    assert prepare_for(random_vgg, recipe=many).convolution == "winograd"
+    prepared = prepare(random_vgg, layers=wide)
+    assert prepare_for(prepared, recipe=few) is prepared
+    decided = prepare_for(random_vgg, recipe=few)
+    assert prepare_for(decided, recipe=many) is decided  # the first decision stands
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert prepare_for(random_vgg, recipe=many).convolution == "direct"
+
+
+def test_a_problem_never_changes_its_convolutions(random_vgg, waves, vector, monkeypatch):
+    """However much is queued, and in the middle of a problem too."""
+    recipe = small_recipe(iterations=7)
+    problem = make_problem(random_vgg, waves, vector, jnp.full(3, 0.3), recipe=recipe)
+    made = []
+
+    def prepare_once(network, *, layers, winograd):
+        made.append(winograd)
+        return prepare(network, layers=layers, winograd=winograd)
+
+    monkeypatch.setattr(reconstruction, "prepare", prepare_once)
+    many = singles(problem) * 15  # 315 evaluations in all
+    found = dict(reconstruct(random_vgg, many, recipe=recipe, batch_size=1))
+    assert made == [False]
+    for i in range(3, 45):
+        np.testing.assert_array_equal(found[i].images, found[i % 3].images)

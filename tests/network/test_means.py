@@ -1,0 +1,51 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dfi_jax.errors import InputError
+from dfi_jax.network.means import mean_features
+from dfi_jax.network.vgg import features
+from dfi_jax.network.weights import load_vgg
+from dfi_jax.recipe.features import L2
+
+LAYERS = ("conv1_1", "conv2_1")
+
+
+def normalized(phi, normalization):
+    """Divides the features of each image by their float64 norm, per layer or over all layers."""
+    if normalization is None:
+        return phi
+    squares = {name: (layer**2).sum(axis=(1, 2, 3)) for name, layer in phi.items()}
+    if normalization.scope == "concat":
+        squares = dict.fromkeys(phi, sum(squares.values()))
+    return {
+        name: layer / np.sqrt(squares[name])[:, None, None, None] for name, layer in phi.items()
+    }
+
+
+@settings(max_examples=9, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(any),
+    normalization=st.sampled_from([None, L2(scope="layer"), L2(scope="concat")]),
+)
+def test_a_streamed_mean_does_not_depend_on_the_batches(sizes, normalization):
+    vgg = load_vgg("random-vgg16")
+    images = np.random.default_rng(0).random((sum(sizes), 8, 8, 3), np.float32)
+    edges = np.cumsum([0, *sizes])
+    batches = (images[a:b] for a, b in itertools.pairwise(edges))
+    mean = mean_features(vgg, batches, layers=LAYERS, normalization=normalization)
+    phi = {
+        name: np.asarray(layer, np.float64)
+        for name, layer in features(vgg, images, layers=LAYERS).items()
+    }
+    expected = normalized(phi, normalization)
+    for name in LAYERS:
+        np.testing.assert_allclose(mean[name], expected[name].mean(axis=0), rtol=1e-5, atol=1e-6)
+
+
+def test_a_mean_of_no_images_is_rejected():
+    with pytest.raises(InputError, match="no images"):
+        mean_features(load_vgg("random-vgg16"), [], layers=LAYERS)

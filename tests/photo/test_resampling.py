@@ -1,0 +1,25 @@
+import numpy as np
+
+from dfi_jax.photo.resampling import sample, warp
+
+IDENTITY = np.array([[1.0, 0, 0], [0, 1, 0]])
+
+
+def test_the_identity_samples_the_image_itself():
+    image = np.random.default_rng(0).random((20, 20, 3)).astype(np.float32)
+    result = sample(image, IDENTITY, size=20, region=(0, 0, 20, 20))
+    np.testing.assert_allclose(result, image, atol=1e-6)
+
+
+def test_a_sampled_ramp_stays_a_ramp():
+    ramp = np.arange(40, dtype=np.float32)[None, :, None] / 40 * np.ones((40, 1, 3), np.float32)
+    matrix = np.array([[0.3, 0, 7.0], [0, 0.3, 9.0]])
+    result = sample(ramp, matrix, size=20, region=(7, 9, 13, 15))
+    expected = (0.3 * (np.arange(20) + 0.5) + 7 - 0.5) / 40
+    np.testing.assert_allclose(result[5, :, 1], expected, atol=1e-6)
+
+
+def test_warping_reads_the_image_where_the_matrix_says():
+    image = np.random.default_rng(0).random((6, 8, 3)).astype(np.float32)
+    shifted = warp(image, np.array([[1.0, 0, 2], [0, 1, 1]]), (5, 6))
+    np.testing.assert_array_equal(shifted, image[1:, 2:])

@@ -1,0 +1,172 @@
+import dataclasses
+import json
+import typing
+
+import pytest
+
+from dfi_jax import LBFGS, RECIPES, Adam, InputError, Mask, MatchColor, Recipe, TransferDifference
+from dfi_jax.recipe import named_recipe
+from dfi_jax.recipe.stage import Stage, choices, field_types
+
+
+def all_stages(stage=Recipe):
+    """A stage and all stages that its fields admit, however deep."""
+    found = {stage}
+    for annotation in field_types(stage).values():
+        members = typing.get_args(annotation) if isinstance(annotation, type(tuple[int])) else ()
+        for admitted in (annotation, *members):
+            for choice in choices(admitted).values():
+                if choice is not None:
+                    found |= all_stages(choice)
+    return found
+
+
+def test_recipes_are_hashable_and_compare_by_value():
+    assert hash(Recipe()) == hash(Recipe())
+    assert Recipe().set({"features.size": "224"}) != Recipe()
+    assert named_recipe("default") == RECIPES["default"] == Recipe()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_json(name):
+    recipe = RECIPES[name]
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+def test_chainer_dfi_weighs_total_variation_as_its_formula():
+    # 100 · Σ d² / elements, with differences d in the network's units, at 200 × 200
+    weight = RECIPES["chainer-dfi"].objective.total_variation.weight
+    assert weight == pytest.approx(100 / 120_000)
+
+
+def test_every_field_of_every_stage_is_documented():
+    stages = all_stages()
+    assert len(stages) > 20
+    for stage in stages:
+        for name in field_types(stage):
+            assert f"  {name}: " in stage.__doc__, f"{stage.__name__}.{name}"
+
+
+def test_every_field_of_every_stage_can_be_set_by_its_path():
+    def paths(stage, prefix=""):
+        for name in field_types(type(stage)):
+            value = getattr(stage, name)
+            if isinstance(value, Stage):
+                yield from paths(value, f"{prefix}{name}.")
+            elif isinstance(value, tuple) and value and isinstance(value[0], Stage):
+                for step in value:
+                    yield from paths(step, f"{prefix}{name}.{step.kind}.")
+            else:
+                yield f"{prefix}{name}", value
+
+    for start in RECIPES.values():
+        for path, value in paths(start):
+            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            text = "none" if value is None else text
+            assert start.set({path: text}) == start, path
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                changed = start.set({path: str(2 * value + 20)})
+                assert changed != start, path
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        ("features.network", "raww", "features.network is 'raww'; choose from raw, normalized"),
+        ("features.normalization", "l1", "normalization is 'l1'; choose from l2, none"),
+        ("features.layers", "", "features.layers is empty; name at least one layer"),
+        ("features.layers", "conv1_1,conv1_1", "features.layers contains the same item twice"),
+        ("features.size", "8", "features.size is 8; give 16 or more"),
+        ("features.size", "200.0", "features.size is '200.0'; give a whole number"),
+        ("vector", "3", "recipe.vector is '3'; choose from unscaled, unit, unit_times_phi"),
+        ("vector.scope", "all", "unit_times_phi.scope is 'all'; choose from layer, concat"),
+        ("objective.loss", "mse", "objective.loss is 'mse'; choose from sum_squares"),
+        ("objective.bounds", "box", "objective.bounds is 'box'; choose from valid, none"),
+        ("objective.bounds.penalty", "-1", "valid.penalty is -1.0; give 0 or more"),
+        ("objective.bounds.penalty", "nan", "valid.penalty is nan; give a finite number"),
+        ("objective.total_variation.weight", "1", "is none and has no fields; set total_variation"),
+        ("start", "zero", "recipe.start is 'zero'; choose from image, noise, previous"),
+        ("solver", "sgd", "recipe.solver is 'sgd'; choose from lbfgs, adam"),
+        ("solver.iterations", "0", "lbfgs.iterations is 0; give 1 or more"),
+        ("solver.tolerance", "-0.1", "lbfgs.tolerance is -0.1; give 0 or more"),
+        ("solver.memory", "0", "lbfgs.memory is 0; give 1 or more"),
+        ("solver.relaxation", "0", "lbfgs.relaxation is 0.0; give more than 0"),
+        ("solver.preconditioner", "jacobi", "preconditioner is 'jacobi'; choose from vgg, none"),
+        ("solver.preconditioner.color", "maybe", "vgg.color is 'maybe'; give true or false"),
+        ("solver.learning_rate", "1", "the recipe's lbfgs has no field 'learning_rate'"),
+        ("finish", "sharpen", "recipe.finish is 'sharpen'; choose from match_color"),
+        ("finish", "mask,mask", "finish contains the same item twice"),
+        ("finish", "transfer_difference,mask", "give transfer_difference as the last step"),
+        ("finish.mask.width", "3", "can't be set at 'finish.mask.width'"),
+        ("finish.transfer_difference", "3", "can't be set at 'finish.transfer_difference'"),
+        ("tv", "1", "the recipe's recipe has no field 'tv'; its fields are features, vector"),
+        ("features.size.x", "1", "the recipe's size is 200 and has no fields; set size itself"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_one_sentence(path, text, message):
+    with pytest.raises(InputError) as error:
+        Recipe().set({path: text})
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Recipe(solver="lbfgs"),
+        lambda: Recipe(finish=TransferDifference()),
+        lambda: Recipe(finish=(TransferDifference(), MatchColor())),
+        lambda: Recipe(finish=(TransferDifference(), TransferDifference(feather=0.1))),
+        lambda: LBFGS(memory=True),
+        lambda: LBFGS(iterations=10.0),
+        lambda: Adam(learning_rate=-1.0),
+        lambda: Recipe().features.replace(layers=["conv1_1"]),
+        lambda: Recipe().features.replace(layers=(3,)),
+        lambda: Recipe().replace(tv_weight=1),
+        lambda: RECIPES["chainer-dfi"].finish[1].replace(iterations=50),
+    ],
+)
+def test_a_stage_that_exists_can_be_run(make):
+    with pytest.raises(InputError, match="the recipe's"):
+        make()
+
+
+def test_settings_are_applied_in_their_order():
+    recipe = Recipe().set(
+        {
+            "features.normalization": "l2",
+            "features.normalization.scope": "concat",
+            "finish": "match_color,cancel_residual,mask",
+            "finish.cancel_residual.iterations": "40",
+            "solver": "adam",
+            "solver.learning_rate": "0.5",
+        }
+    )
+    assert recipe.features.normalization.scope == "concat"
+    assert recipe.finish[1].iterations == 40
+    assert recipe.finish[2] == Mask()
+    assert recipe.solver == Adam(learning_rate=0.5)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"kind": "recipe", "solver": {"kind": "sgd"}},
+        {"kind": "recipe", "solver": {"kind": "lbfgs", "speed": 3}},
+        {"kind": "recipe", "finish": "mask"},
+        {"kind": "recipe", "solver": {"kind": "lbfgs", "memory": "5"}},
+    ],
+)
+def test_json_of_no_recipe_is_rejected(values):
+    with pytest.raises(InputError, match="the recipe's"):
+        Recipe.from_dict(values)
+
+
+def test_unknown_names_are_rejected_with_a_choice():
+    with pytest.raises(InputError, match="'paper' doesn't exist; choose from default, chainer-dfi"):
+        named_recipe("paper")
+
+
+def test_stages_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Recipe().solver.memory = 3

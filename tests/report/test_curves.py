@@ -1,0 +1,30 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dfi_jax.report.curves import draw_loss_curves
+
+
+def decode(content):
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB"))
+
+
+def test_loss_curves_are_a_picture_of_every_problem():
+    history = np.geomspace(1, 0.01, 40).reshape(2, 20)
+    image = decode(draw_loss_curves(history, ["α = 0.1", "α = 0.2"]))
+    assert image.shape == (600, 960, 3)
+    for colour in ((31, 119, 180), (255, 127, 14)):  # matplotlib's first two
+        assert (np.abs(image.astype(int) - colour).max(axis=-1) < 3).sum() > 300
+
+
+def test_the_curve_of_a_history_without_a_positive_value_is_drawn():
+    decode(draw_loss_curves(np.zeros((1, 5)), ["α = 0"]))
+
+
+def test_every_curve_needs_a_label():
+    with pytest.raises(ValueError, match="zip"):
+        draw_loss_curves(np.ones((2, 5)), ["α = 0"])

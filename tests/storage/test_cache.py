@@ -1,0 +1,188 @@
+import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dfi_jax.errors import InputError
+from dfi_jax.storage.cache import Cache, default_folder, remember
+
+
+def numbers(value=1.0):
+    return {"w": np.full((2, 3), value, np.float32), "scalar": np.asarray(value)}
+
+
+def never():
+    raise AssertionError
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return Cache(tmp_path / "cache")
+
+
+def test_a_stored_result_comes_back_bit_for_bit(cache):
+    first = cache.remember("means", {"a": 1}, numbers)
+    again = cache.remember("means", {"a": 1}, never)
+    for name, array in first.items():
+        np.testing.assert_array_equal(again[name], array)
+        assert again[name].shape == array.shape
+
+
+def test_without_a_cache_every_result_is_computed(cache):
+    for value in (1.0, 2.0):
+        assert remember(None, "means", {"a": 1}, lambda v=value: numbers(v))["w"][0, 0] == value
+    for value in (1.0, 2.0):
+        assert remember(cache, "means", {"a": 1}, lambda v=value: numbers(v))["w"][0, 0] == 1
+
+
+def test_without_a_home_folder_nothing_is_stored(monkeypatch, tmp_path, caplog):
+    monkeypatch.chdir(tmp_path)
+    for name in ("DFI_JAX_CACHE", "HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown_user(_):
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", unknown_user)
+    cache = Cache()
+    for value in (1.0, 2.0):
+        assert cache.remember("means", {}, lambda v=value: numbers(v))["w"][0, 0] == value
+    assert "couldn't be stored in the cache" in caplog.text
+    monkeypatch.setattr("jax.config.update", None)
+    cache.keep_compiled()
+    assert cache.usage()["means"].files == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_cache_is_in_the_user_s_own_folder_by_default(monkeypatch):
+    monkeypatch.delenv("DFI_JAX_CACHE", raising=False)
+    assert default_folder().name == "dfi_jax"
+    assert Path.home() in default_folder().parents or "XDG_CACHE_HOME" in os.environ
+
+
+def test_the_environment_can_name_the_folder(monkeypatch):
+    monkeypatch.setenv("DFI_JAX_CACHE", "~/faces")
+    assert Cache().folder == default_folder() == Path.home() / "faces"
+
+
+def test_a_result_with_other_dependencies_is_another_result(cache):
+    cache.remember("means", {"a": 1, "b": [1, 2]}, numbers)
+    for depends in ({"a": 2, "b": [1, 2]}, {"a": 1, "b": [2, 1]}, {"a": 1}):
+        assert cache.remember("means", depends, lambda: numbers(5.0))["w"][0, 0] == 5
+
+
+def test_a_damaged_file_is_computed_again(cache):
+    cache.remember("means", {"a": 1}, numbers)
+    (file,) = cache.usage()["means"].folder.iterdir()
+    file.write_bytes(file.read_bytes()[:50])
+    assert cache.remember("means", {"a": 1}, lambda: numbers(2.0))["w"][0, 0] == 2
+    assert cache.remember("means", {"a": 1}, never)["w"][0, 0] == 2
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    cache = Cache(tmp_path / "file")
+    assert cache.remember("means", {"a": 1}, numbers)["w"][0, 0] == 1
+    assert "couldn't be stored in the cache" in caplog.text
+
+
+def test_usage_counts_and_clear_deletes_by_kind(cache):
+    cache.remember("means", {"a": 1}, numbers)
+    cache.remember("probes", {"a": 1}, numbers)
+    held = cache.usage()
+    assert (held["means"].files, held["probes"].files, held["weights"].files) == (1, 1, 0)
+    assert cache.clear(("means", "landmarks")) == held["means"].size
+    assert cache.usage()["means"].files == 0
+    assert cache.usage()["probes"].files == 1
+    with pytest.raises(InputError, match="has no kind 'dreams'; choose from means, probes"):
+        cache.clear(("dreams",))
+
+
+def test_a_full_disk_costs_only_time(cache, caplog):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        found = cache.remember("means", {"a": 1}, lambda: {"w": np.ones(1000, np.float32)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert found["w"].sum() == 1000
+    assert "couldn't be stored in the cache" in caplog.text
+    assert cache.usage()["means"].files == 0
+
+
+def _compute_all(folder):
+    cache = Cache(Path(folder))
+    return [
+        float(cache.remember("means", {"n": n}, lambda n=n: numbers(float(n)))["w"][0, 0])
+        for n in range(40)
+    ]
+
+
+def test_processes_can_share_a_cache(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        results = pool.map(_compute_all, [str(tmp_path)] * 3)
+    assert results == [list(range(40))] * 3
+    assert sorted(path.suffix for path in (tmp_path / "means").iterdir()) == [".safetensors"] * 40
+
+
+COMPILE = """
+import jax, jax.numpy as jnp
+from dfi_jax.storage.cache import Cache
+Cache().keep_compiled(seconds=0)
+jax.jit(lambda x: jnp.sin(x) @ x.T)(jnp.ones((5, 6))).block_until_ready()
+"""
+
+
+def _compile(folder):
+    environment = os.environ | {
+        "DFI_JAX_CACHE": str(folder),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_second_process_reuses_compiled_programs_of_the_first(tmp_path):
+    def compile_once():
+        _compile(tmp_path)
+        return {path.name for path in (tmp_path / "compiled").glob("*-cache")}
+
+    first = compile_once()
+    assert first
+    assert compile_once() == first
+
+
+def test_a_damaged_compiled_program_costs_only_time(tmp_path):
+    _compile(tmp_path)
+    kept = sorted((tmp_path / "compiled").glob("*-cache"))
+    for path in kept:
+        path.write_bytes(b"no program")
+    _compile(tmp_path)
+    # This is what a process leaves that is killed between writing the two files of a program.
+    for path in (tmp_path / "compiled").glob("*-atime"):
+        path.unlink()
+    _compile(tmp_path)
+    assert sorted((tmp_path / "compiled").glob("*-cache")) == kept
+    assert all(path.read_bytes() != b"no program" for path in kept)
+
+
+def test_a_folder_for_compiled_programs_that_the_user_has_set_is_respected(cache, monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
+    monkeypatch.setattr("jax.config.update", None)
+    cache.keep_compiled()
+    assert not cache.usage()["compiled"].folder.exists()
+
+
+def test_a_folder_for_compiled_programs_that_cannot_be_made_is_not_an_error(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    _compile(tmp_path / "file")

@@ -1,0 +1,65 @@
+import hashlib
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from dfi_jax.errors import FileError
+from dfi_jax.storage.files import file_sha256, replacing, user_path, write_tensors, write_text
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_whole_in_a_folder_that_is_made_for_it(tmp_path):
+    write_text(tmp_path / "new" / "a.txt", "naïve\r\nlines\n")
+    assert (tmp_path / "new" / "a.txt").read_bytes() == "naïve\r\nlines\n".encode()
+    assert names(tmp_path / "new") == ["a.txt"]
+
+
+def test_a_failed_block_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def write_half():
+        with replacing(path) as temporary:
+            temporary.write_text("ne")
+            raise ValueError("halfway")
+
+    with pytest.raises(ValueError, match="halfway"):
+        write_half()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_others_can_read_what_is_written(tmp_path):
+    write_text(tmp_path / "a.txt", "")
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o644
+
+
+def test_tensors_and_metadata_are_written(tmp_path):
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, {"x": np.arange(3.0)}, metadata={"by": "test"})
+    np.testing.assert_array_equal(safetensors.numpy.load_file(path)["x"], np.arange(3.0))
+    with safetensors.safe_open(path, framework="numpy") as file:
+        assert file.metadata() == {"by": "test"}
+
+
+def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match=r"can't be written \(.*\); choose another folder"):
+        write_text(tmp_path / "file" / "a.txt", "")
+
+
+def test_the_sha256_of_a_file_is_that_of_its_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert file_sha256(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+    with pytest.raises(FileError, match="can't be read"):
+        file_sha256(tmp_path / "b")
+
+
+def test_a_home_folder_is_expanded_if_it_is_known(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_path("~/a") == tmp_path / "a"
+    assert str(user_path("~nobody-by-that-name/a")) == "~nobody-by-that-name/a"

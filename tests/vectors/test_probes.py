@@ -1,0 +1,85 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dfi_jax import probes
+from dfi_jax.data import synthetic
+from dfi_jax.data.dataset import Dataset
+from dfi_jax.errors import InputError
+from dfi_jax.network.weights import load_vgg
+
+
+def test_ridge_solves_the_normal_equations():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(3, 2, (40, 70)), rng.normal(size=(40, 3))
+    weights, mean, deviation, intercept = probes._ridge(x, y)(7.0)
+    standard = (x - x.mean(axis=0)) / x.std(axis=0)
+    expected = np.linalg.solve(standard.T @ standard + 7.0 * np.eye(70), standard.T @ (y - y.mean(axis=0)))
+    np.testing.assert_allclose(weights, expected, atol=1e-6)
+    np.testing.assert_allclose((x - mean) / deviation, standard)
+    np.testing.assert_allclose(intercept, y.mean(axis=0))
+
+
+@given(seed=st.integers(0, 1000), n=st.integers(2, 30))
+def test_auc_is_the_share_of_pairs_in_the_right_order(seed, n):
+    rng = np.random.default_rng(seed)
+    predicted, truth = rng.integers(0, 6, n).astype(float), rng.random(n) < 0.5
+    pairs = [(a > b) + (a == b) / 2 for a in predicted[truth] for b in predicted[~truth]]
+    found = probes.auc(predicted, truth)
+    assert np.isnan(found) if not pairs else found == pytest.approx(np.mean(pairs))
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    return load_vgg("vgg16")
+
+
+def test_a_drawn_smile_and_spectacles_are_told_in_people_left_out(vgg):
+    dataset = synthetic.load(160, size=100)
+    counts = []
+    found = probes.fit(vgg, dataset, on_progress=lambda *count: counts.append(count))
+    by_name = dict(zip(found.attributes, found.auc, strict=True))
+    assert counts[-1] == (160, 160)
+    assert by_name["Eyeglasses"] > 0.85
+    assert by_name["Smiling"] > 0.75
+    counts.clear()
+    again = probes.fit(vgg, dataset, on_progress=lambda *count: counts.append(count))
+    assert counts == []
+    np.testing.assert_array_equal(found.weights, again.weights)
+    stranger = synthetic.load(40, seed=9, size=100)
+    estimates = np.stack([probes.estimate(vgg, found, stranger.face(i, 100)) for i in range(40)])
+    column = found.attributes.index("Eyeglasses")
+    assert np.corrcoef(estimates[:, column], stranger.scores[:, column])[0, 1] > 0.5
+
+
+def test_a_dataset_that_teaches_nothing_is_refused(vgg):
+    face = np.zeros((8, 8, 3), np.float32)
+    bare = Dataset("bare", ("a",), lambda i: face, (), np.zeros((1, 0), np.float32))
+    with pytest.raises(InputError, match="bare has no attribute scores"):
+        probes.fit(vgg, bare)
+    few = Dataset("few", tuple("abcdef"), lambda i: face, ("Smiling",), np.ones((6, 1), np.float32), np.arange(6) % 3)
+    with pytest.raises(InputError, match="fewer than 5 people"):
+        probes.fit(vgg, few)
+
+
+def test_probes_are_fitted_anew_where_any_image_or_the_network_changes(vgg, monkeypatch):
+    pictures = np.random.default_rng(0).random((12, 32, 32, 3)).astype(np.float32)
+    scores = np.random.default_rng(1).normal(size=(12, 2)).astype(np.float32)
+    fitted = []
+    monkeypatch.setattr(probes, "describe", lambda vgg, faces: (fitted.append(1), faces.reshape(len(faces), -1))[1])
+
+    def fit(network=vgg, people=None, last=pictures[-1]):
+        fitted.clear()
+        images = [*pictures[:-1], last]
+        names = tuple(map(str, range(12)))
+        probes.fit(network, Dataset("made", names, images.__getitem__, ("Smiling", "Young"), scores, people))
+        return bool(fitted)
+
+    assert fit()
+    assert not fit()
+    assert fit(last=pictures[0])
+    assert fit(people=np.arange(12) // 2)
+    assert fit(network=dataclasses.replace(vgg, preprocess=dataclasses.replace(vgg.preprocess, bgr=True)))
