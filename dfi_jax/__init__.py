@@ -15,14 +15,15 @@ References:
   Image Content Changes", CVPR 2017, https://arxiv.org/abs/1611.05507.
 """
 
-from importlib.metadata import version
+from importlib.metadata import version as _version
 
 from dfi_jax.data import Dataset, load_dataset, near
 from dfi_jax.data.selection import Anchor, Selection, select
 from dfi_jax.data.wanted import Wanted
-from dfi_jax.editor.editor import Editor, edit
+from dfi_jax.editor.editor import Editor
 from dfi_jax.editor.job import Job
 from dfi_jax.editor.result import Edit
+from dfi_jax.editor.shortcut import edit
 from dfi_jax.engine.objective import objective
 from dfi_jax.engine.problem import Problem, make_problem
 from dfi_jax.engine.reconstruction import reconstruct
@@ -68,7 +69,7 @@ from dfi_jax.vectors.attribute_vector import (
     starter_names,
 )
 
-__version__ = version("dfi-jax")
+__version__ = _version("dfi-jax")
 
 __all__ = [
     "L2",

@@ -20,10 +20,12 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.near import Nearness
 from dfi_jax.editor.editor import Editor
 from dfi_jax.editor.job import DEFAULT_K, Job, is_vector_file
+from dfi_jax.editor.record import describe_network
+from dfi_jax.editor.work import work_recipe
 from dfi_jax.errors import DfiError, FileError, InputError
 from dfi_jax.photo.faces import FaceLike, parse_face
 from dfi_jax.progress import OnProgress, Progress
-from dfi_jax.recipe import Recipe
+from dfi_jax.storage.files import file_sha256
 
 WRITE_BACKLOG = 16
 """Largest number of edits that wait to be written. Each holds its photos in memory."""
@@ -105,19 +107,21 @@ def read_manifest(
     return jobs
 
 
-def select_unfinished(jobs: Sequence[Job], folder: Path, *, recipe: Recipe) -> list[Job]:
+def select_unfinished(jobs: Sequence[Job], folder: Path, *, editor: Editor) -> list[Job]:
     """Returns the jobs whose results aren't in the folder yet.
 
     Args:
       jobs: The jobs.
       folder: The folder of the results' folders.
-      recipe: The recipe that the results should have.
+      editor: The editor whose recipe and network the results should have.
 
     Raises:
-      FileError: If the folder has results of a job that was asked for differently.
+      FileError: If the folder has results of a job that was asked for differently: of another
+        photo, attribute, strength, face, recipe or network.
 
     >>> job = Job(photo="me.jpg", attribute="older")
-    >>> len(select_unfinished([job], Path("no-such-folder"), recipe=Recipe()))
+    >>> editor = Editor(weights="random-vgg16")
+    >>> len(select_unfinished([job], Path("no-such-folder"), editor=editor))
     1
     """
     unfinished = []
@@ -127,17 +131,29 @@ def select_unfinished(jobs: Sequence[Job], folder: Path, *, recipe: Recipe) -> l
         except (OSError, ValueError):
             unfinished.append(job)
             continue
-        wanted = job.request() | {"recipe": recipe.to_dict()}
-        if job.mask is not None:
-            del wanted["recipe"]["finish"]  # the mask adds a step
-            made.get("recipe", {}).pop("finish", None)
-        differing = [name for name, value in wanted.items() if made.get(name) != value]
+        differing = _differences(made, job, editor)
         if differing:
             raise FileError(
                 f"{folder / job.label} has results with another {differing[0]}; choose another "
                 f"folder, or give the job another name."
             )
     return unfinished
+
+
+def _differences(made: dict[str, Any], job: Job, editor: Editor) -> list[str]:
+    """Returns the names of what was asked for differently when a record was made."""
+    wanted = job.request() | {
+        "recipe": work_recipe(editor.resolved_recipe, masked=job.mask is not None).to_dict(),
+        "network": describe_network(editor.vgg),
+    }
+    found = {name: made.get(name) for name in wanted}
+    for network in (found["network"], wanted["network"]):
+        if isinstance(network, dict):
+            network.pop("convolution", None)  # follows from the recipe and the device
+    if isinstance(job.photo, Path) and job.photo.is_file():
+        wanted["photo"] = file_sha256(job.photo)
+        found["photo"] = made.get("photo", {}).get("sha256")
+    return [name for name, value in wanted.items() if found[name] != json.loads(json.dumps(value))]
 
 
 def check_files(jobs: Sequence[Job]) -> list[Outcome]:

@@ -1,8 +1,9 @@
 """`dfi batch`: the edits of a manifest in one run, on one machine or several."""
 
-import json as json_format
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +17,9 @@ from dfi_jax.cli.terminal import (
     report_failure,
     sentence_for_errors,
 )
+from dfi_jax.editor.job import Job
 from dfi_jax.engine import devices
+from dfi_jax.errors import InputError
 from dfi_jax.manifest import FIELDS, read_manifest, run_jobs, select_unfinished
 
 Manifest = Annotated[
@@ -65,7 +68,7 @@ def batch(
     precision: options.Precision = options.DEFAULT_PRECISION,
     batch_size: options.BatchSize = None,
     distributed: Distributed = False,
-    json: options.Json = False,
+    json_: options.Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -75,9 +78,52 @@ def batch(
     that fails is reported, and the rest continue.
     """
     chosen_recipe = options.make_recipe(recipe, settings)
-    data = options.load_optional_dataset(dataset)
+    options.check_out(out, overwrite=True)
+    images = options.load_optional_dataset(dataset)
     jobs = read_manifest(
-        manifest, dataset=data, near=options.parse_near(near), k=k, points=points
+        manifest, dataset=images, near=options.parse_near(near), k=k, points=points
     )
+    _check_attributes(jobs)
+    if distributed:
+        devices.join_processes()
+    share = devices.share_of_this_process(jobs)
+    failures: dict[str, str] = {}
+    with progress(quiet=quiet) as on_progress:
+        editor = options.load_editor(
+            chosen_recipe,
+            settings=settings,
+            weights=weights,
+            precision=precision,
+            batch_size=batch_size,
+            on_progress=on_progress,
+        )
+        unfinished = select_unfinished(share, out, editor=editor)
+        if not quiet and len(unfinished) < len(share):
+            print_note(f"{len(share) - len(unfinished)} of {len(share)} edits are finished already")
+        for job, failure in run_jobs(editor, unfinished, out, on_progress=on_progress):
+            if failure is not None:
+                failures[job.label] = failure
+                report_failure(job.label, failure)
+            elif json_:
+                options.print_json(out / job.label, _read_record(out / job.label))
+            else:
+                typer.echo(out / job.label)
+    if failures:
+        exit_with_failures(failures, total=len(unfinished))
+
+
+def _check_attributes(jobs: Sequence[Job]) -> None:
+    """Raises InputError if a job's attribute, other than a file, doesn't exist."""
+    checked = set()
     for job in jobs:
-        ...
+        if isinstance(job.attribute, str) and job.attribute not in checked:
+            checked.add(job.attribute)
+            try:
+                options.check_attribute(job.attribute, dataset=job.dataset, near=job.near, k=job.k)
+            except InputError as error:
+                raise InputError(f"{job.label}: {error}") from None
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return record

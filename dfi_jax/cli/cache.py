@@ -1,34 +1,42 @@
-"""`dfi cache`: what is kept from earlier runs."""
+"""`dfi cache`: the results of earlier runs that are kept."""
 
 from typing import Annotated
 
 import typer
 
-from dfi_jax import cache
-from dfi_jax.cli.terminal import Debug, sentence_for_errors
+from dfi_jax.cli.terminal import Command, Debug, sentence_for_errors
+from dfi_jax.storage.cache import KINDS, Cache
 
-COMPUTED = tuple(kind for kind in cache.KINDS if kind != "weights")
-"""What `clear` deletes unless it is told otherwise: what needs no network to come back."""
+COMPUTED = tuple(kind for kind in KINDS if kind != "weights")
+"""The kinds that `clear` deletes by default: everything that can be computed again offline."""
 
-app = typer.Typer(no_args_is_help=True, help="Look at what is kept from earlier runs, and delete it.")
+app = typer.Typer(no_args_is_help=True, help="Show and delete the results of earlier runs.")
 
 
-@app.command("info")
+@app.command("info", cls=Command)
 @sentence_for_errors
-def info(debug: Debug = False) -> None:
-    """Say what is kept, how much, and where."""
-    for kind, held in cache.usage().items():
-        typer.echo(f"{kind:10} {held.files:6} files {held.size / 1e6:10.1f} MB  {held.folder}")
+def show_cache(debug: Debug = False) -> None:
+    """Show how many results of each kind are kept, their size, and where they are."""
+    for kind, used in Cache().usage().items():
+        typer.echo(f"{kind:10} {used.files:6} files {used.size / 1e6:10.1f} MB  {used.folder}")
 
 
-@app.command("clear")
+@app.command("clear", cls=Command)
 @sentence_for_errors
-def clear(
+def clear_cache(
     kinds: Annotated[
-        list[str] | None, typer.Argument(help=f"Of {', '.join(cache.KINDS)}; {', '.join(COMPUTED)} by default.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[KIND...]",
+            help=f"Kinds of results: {', '.join(KINDS)}. By default, all except weights.",
+            show_default=False,
+        ),
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Delete what is kept; downloaded weights only where they are named."""
+    """Delete the results of earlier runs.
+
+    They are computed again when they are needed. Downloaded weights are kept unless you name them.
+    """
     chosen = tuple(kinds or COMPUTED)
-    typer.echo(f"{', '.join(chosen)}: {cache.clear(chosen) / 1e6:.1f} MB deleted")
+    typer.echo(f"deleted {Cache().clear(chosen) / 1e6:.1f} MB: {', '.join(chosen)}")

@@ -1,59 +1,97 @@
-"""`dfi select` and `dfi attributes`: what a dataset says of a photograph, before anything is edited."""
+"""`dfi select` and `dfi attributes`: what a dataset says about a photo, before it is edited."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 from jaxtyping import Float
+from PIL import Image
 
-from dfi_jax import edit as editing
-from dfi_jax import image, probes, report
-from dfi_jax.cli import subject as options
-from dfi_jax.cli.terminal import Debug, counting, progress, sentence_for_errors
+from dfi_jax.cli import options
+from dfi_jax.cli.terminal import Debug, Quiet, progress, sentence_for_errors
 from dfi_jax.data import Dataset, load_dataset
-from dfi_jax.data.select import Selection, parse_attributes
-from dfi_jax.storage.files import replacing
+from dfi_jax.data.selection import Selection
+from dfi_jax.editor.query import locate_photo
+from dfi_jax.errors import FileError
+from dfi_jax.photo.faces import parse_face
 from dfi_jax.recipe import RECIPES
-from dfi_jax.vectors.subject import cut
+from dfi_jax.report.sheet import contact_sheet
+from dfi_jax.storage.files import replacing, write_text
 
-SHEET = 20
-"""Images of each set on a sheet: the nearest."""
+SHEET_IMAGES = 20
+"""Largest number of images of each set on a sheet."""
 
-COLUMNS = 10
+SHEET_COLUMNS = 10
+"""Number of images in a row of a sheet."""
+
+SHEET_SIZE = 200
+"""Height and width of the faces on a sheet."""
 
 
 @sentence_for_errors
 def select(
     photo: options.Photo,
+    attribute: Annotated[
+        str,
+        typer.Argument(
+            metavar="ATTRIBUTE", help="The attribute, as for `dfi edit`.", show_default=False
+        ),
+    ],
     dataset: options.DatasetSpec,
-    attribute: Annotated[str, typer.Option(help="What to add, as for `dfi edit`.")],
-    k: options.K = 100,
-    by: options.By = "",
-    crop: options.Crop = "",
-    align: options.Align = None,
-    face: options.FaceNumber = None,
-    points: options.Points = 5,
-    weights: options.Weights = "vgg16",
-    out: Annotated[Path | None, typer.Option(help="The folder for the lists; dfi-select-PHOTO by default.")] = None,
-    sheet: Annotated[bool, typer.Option("--sheet", help="Draw the nearest of both sets, and both means.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same names there.")] = False,
+    near: options.Near = "",
+    k: options.K = options.DEFAULT_K,
+    face: options.Face = options.DEFAULT_FACE,
+    points: options.Points = options.DEFAULT_POINTS,
+    weights: options.Weights = options.DEFAULT_WEIGHTS,
+    sheet: Annotated[
+        bool, typer.Option("--sheet", help="Draw the nearest images and the mean of each set.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Folder of the results, by default dfi-select-PHOTO.",
+        ),
+    ] = None,
+    overwrite: options.Overwrite = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Choose the images that an edit would use, nearest first: source.txt without the attribute, target.txt with it."""
+    """Select the images of a dataset that an edit of a photo would use.
+
+    This writes source.txt, which lists the images without the attribute, and target.txt, which
+    lists the images with it, the nearest first.
+    """
     folder = out or Path(f"dfi-select-{photo.stem}")
-    editing.check_folder(folder, force=overwrite)
-    data = load_dataset(dataset)
-    wanted = parse_attributes(attribute)
-    subject = options.find(photo, dataset=data, crop=crop, align=align, face=face, points=points)
-    vgg = options.load_network(weights)
-    selection = options.choose(vgg, data, wanted, subject=subject, k=k, by=by or None, recipe=RECIPES["default"])
+    options.check_out(folder, overwrite=overwrite)
+    face_choice, nearness = parse_face(face), options.parse_near(near)
+    images = load_dataset(dataset)
+    options.check_attribute(attribute, dataset=images, near=nearness, k=k)
+    located = locate_photo(photo, dataset=images, face=face_choice, points=points)
+    with progress(quiet=quiet) as on_progress:
+        editor = options.load_editor(RECIPES["default"], weights=weights, on_progress=on_progress)
+        selection = editor.select(
+            attribute,
+            dataset=images,
+            photo=located.photo,
+            near=nearness,
+            k=k,
+            face=located.placement,
+            points=points,
+            on_progress=on_progress,
+        )
     for name, rows in (("source", selection.source), ("target", selection.target)):
-        with replacing(folder / f"{name}.txt") as temporary:
-            temporary.write_text("".join(f"{_where(data, row)}\n" for row in rows), encoding="utf-8")
+        lines = [_line(images, int(row)) for row in rows]
+        write_text(folder / f"{name}.txt", "".join(f"{line}\n" for line in lines))
         typer.echo(folder / f"{name}.txt")
     if sheet:
-        image.write(folder / "sheet.png", _draw(data, selection, cut(subject.photograph, subject.place, size=200)))
+        face_image = located.placement.crop(located.photo.pixels, size=SHEET_SIZE)
+        with replacing(folder / "sheet.png") as temporary:
+            _draw(selection, face_image).save(temporary, format="PNG")
         typer.echo(folder / "sheet.png")
 
 
@@ -61,50 +99,66 @@ def select(
 def attributes(
     photo: options.Photo,
     dataset: options.DatasetSpec,
-    crop: options.Crop = "",
-    align: options.Align = None,
-    face: options.FaceNumber = None,
-    points: options.Points = 5,
-    weights: options.Weights = "vgg16",
+    face: options.Face = options.DEFAULT_FACE,
+    points: options.Points = options.DEFAULT_POINTS,
+    weights: options.Weights = options.DEFAULT_WEIGHTS,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Estimate a photograph's attribute scores from a dataset's; positive is present.
+    """Estimate the attribute scores of a photo.
 
-    The AUC is how well the estimate tells people with the attribute from people without who weren't learnt from: 1 is
-    always, 0.5 is chance.
+    A positive score means that the face has the attribute, a negative one that it doesn't. The AUC
+    says how reliable the estimate is: 1 if it separates the dataset's faces with the attribute from
+    those without it perfectly, 0.5 if it is no better than chance. A dash means that all faces have
+    the attribute, or none.
     """
-    data = load_dataset(dataset)
-    subject = options.find(photo, dataset=data, crop=crop, align=align, face=face, points=points)
-    vgg = options.load_network(weights)
-    with progress("attribute probes, once for this dataset") as bar:
-        fitted = probes.fit(vgg, data, on_progress=counting(bar))
-    scores = probes.estimate(vgg, fitted, cut(subject.photograph, subject.place, size=200))
-    known = None if subject.index is None else data.scores[subject.index]
-    width = max(map(len, fitted.attributes))
-    typer.echo(f"{'attribute':{width}}  estimate   AUC{'  in the dataset' if known is not None else ''}")
+    face_choice = parse_face(face)
+    images = load_dataset(dataset)
+    located = locate_photo(photo, dataset=images, face=face_choice, points=points)
+    with progress(quiet=quiet) as on_progress:
+        editor = options.load_editor(RECIPES["default"], weights=weights, on_progress=on_progress)
+        scores, probes = editor.scores(
+            located.photo,
+            dataset=images,
+            face=located.placement,
+            points=points,
+            on_progress=on_progress,
+        )
+    known = None if located.index is None else images.scores[located.index]
+    width = max(len("attribute"), *map(len, probes.attributes))
+    in_dataset = "" if known is None else "  in the dataset"
+    typer.echo(f"{'attribute':{width}}  estimate   AUC{in_dataset}")
     for i in np.argsort(-scores):
-        given = f"  {known[i]:+14.2f}" if known is not None else ""
-        typer.echo(f"{fitted.attributes[i]:{width}}  {scores[i]:+8.2f}  {fitted.auc[i]:.2f}{given}")
+        auc = "   –" if math.isnan(probes.auc[i]) else f"{probes.auc[i]:.2f}"
+        given = "" if known is None else f"  {known[i]:+14.2f}"
+        typer.echo(f"{probes.attributes[i]:{width}}  {scores[i]:+8.2f}  {auc}{given}")
 
 
-def _where(dataset: Dataset, row: int) -> str:
-    return dataset.names[row] if dataset.folder is None else str((dataset.folder / dataset.names[row]).absolute())
+def _line(dataset: Dataset, row: int) -> str:
+    """Returns the line of an image in a list that `pair:` reads back."""
+    name = dataset.names[row]
+    line = name if dataset.folder is None else str((dataset.folder / name).absolute())
+    if line.splitlines() != [line] or line.strip() != line:
+        raise FileError(
+            f"the path {line!r} can't be written into a list, because it contains a line break or "
+            f"ends with a space; rename the file or its folder."
+        )
+    return line
 
 
-def _draw(dataset: Dataset, selection: Selection, face: Float[np.ndarray, "s s 3"]) -> Float[np.ndarray, "_ _ 3"]:
-    """The photograph and both sets' means in the first row, then the nearest of each set."""
-    size = len(face)
-    rows: list[np.ndarray] = [face]
-    labels = ["photograph"]
-    for name, chosen in (("without", selection.source), ("with", selection.target)):
+def _draw(selection: Selection, face: Float[np.ndarray, "s s 3"]) -> Image.Image:
+    """Draws the photo's face and both means in the first row, then the nearest of each set."""
+    dataset, size = selection.dataset, len(face)
+    sets = (("without", selection.source), ("with", selection.target))
+    rows = [[(face, "photo")]]
+    for name, chosen in sets:
         total = sum(batch.sum(axis=0) for batch in dataset.batches(chosen, size=size))
-        rows.append(total / len(chosen))
-        labels.append(f"mean of {len(chosen)} {name}")
-    blank = np.ones_like(face)
-    rows += [blank] * (COLUMNS - len(rows))
-    labels += [""] * (COLUMNS - len(labels))
-    for name, chosen in (("without", selection.source), ("with", selection.target)):
-        nearest = chosen[:SHEET]
-        rows += [dataset.face(row, size) for row in nearest] + [blank] * (-len(nearest) % COLUMNS)
-        labels += [f"{name} {i + 1}" for i in range(len(nearest))] + [""] * (-len(nearest) % COLUMNS)
-    return report.contact_sheet(rows, labels, columns=COLUMNS)
+        rows[0].append((total / len(chosen), f"mean of {len(chosen)} {name}"))
+    for name, chosen in sets:
+        nearest = chosen[:SHEET_IMAGES]
+        rows.append([(dataset.face(row, size), f"{name} {i}") for i, row in enumerate(nearest, 1)])
+    blank = (np.ones_like(face), "")
+    cells = [cell for row in rows for cell in row + [blank] * (-len(row) % SHEET_COLUMNS)]
+    return contact_sheet(
+        [image for image, _ in cells], [label for _, label in cells], columns=SHEET_COLUMNS
+    )

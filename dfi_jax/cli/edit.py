@@ -73,7 +73,7 @@ def edit(
     batch_size: options.BatchSize = None,
     out: Out = None,
     overwrite: options.Overwrite = False,
-    json: options.Json = False,
+    json_: options.Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -139,7 +139,7 @@ def edit(
             except DfiError as error:
                 fail(job, error)
                 continue
-            if json:
+            if json_:
                 options.print_json(jobs[job], made.record)
             elif several:
                 typer.echo(jobs[job])

@@ -85,6 +85,11 @@ def sentence_for_errors(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def print_note(sentence: str) -> None:
+    """Prints something on stderr that isn't an error."""
+    console.print(f"dfi: {sentence}", markup=False, soft_wrap=True)
+
+
 def report_failure(name: str, error: BaseException | str, *, debug: bool = False) -> None:
     """Prints on stderr that one of several edits failed, and why."""
     failure = error if isinstance(error, BaseException) else None
@@ -139,9 +144,7 @@ class _Bars:
     def show(self, progress: Progress) -> None:
         self._bars.start()
         if progress.phase not in self._tasks:
-            self._tasks[progress.phase] = self._bars.add_task(
-                progress.phase, total=None, detail=""
-            )
+            self._tasks[progress.phase] = self._bars.add_task(progress.phase, total=None, detail="")
         task = self._tasks[progress.phase]
         if progress.done < self._done.get(progress.phase, 0):
             self._bars.reset(task)  # the same phase of the next photo

@@ -58,7 +58,7 @@ class Dataset:
         return len(self.names)
 
     def placement(
-        self, index: SupportsIndex, pixels: Float[np.ndarray, "h w 3"] | None = None
+        self, index: SupportsIndex, *, pixels: Float[np.ndarray, "h w 3"] | None = None
     ) -> Placement:
         """Returns where the face lies in an image: by its landmarks, the crop, or the whole image.
 
@@ -92,7 +92,7 @@ class Dataset:
         """
         index = index.__index__()
         pixels = self.read(index)
-        placement = self.placement(index, pixels)
+        placement = self.placement(index, pixels=pixels)
         try:
             return placement.crop(pixels, size=size)
         except InputError as error:

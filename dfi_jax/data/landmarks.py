@@ -40,7 +40,7 @@ def detect(
 
         def compute(row: int = int(row)) -> Arrays:
             pixels = dataset.read(row)
-            found = nearest(pixels, dataset.placement(row, pixels))
+            found = nearest(pixels, dataset.placement(row, pixels=pixels))
             return {"points": np.full_like(CANONICAL_POINTS, np.nan) if found is None else found}
 
         depends = {} if cache is None else {"image": dataset.fingerprint(rows[i : i + 1])}

@@ -94,7 +94,7 @@ class Editor:
             vgg = self.weights
             if not isinstance(vgg, VGG):
                 vgg = load_vgg(vgg, precision=self.precision, on_progress=on_progress)
-            check_network(vgg, recipe=self._recipe)
+            check_network(vgg, recipe=self.resolved_recipe)
             self.__dict__["vgg"] = vgg
         return self.__dict__["vgg"]
 
@@ -166,17 +166,17 @@ class Editor:
         self.load(on_progress=on_progress)
         total = None
         if isinstance(jobs, Sequence):
-            total = sum(len(job.alphas) for job in jobs) * self._recipe.solver.iterations
+            total = sum(len(job.alphas) for job in jobs) * self.resolved_recipe.solver.iterations
         watch = None if on_progress is None else _with_total(on_progress, total)
         prepared = self._prepare_all(jobs, on_progress=on_progress, on_failure=on_failure)
         vgg = self._prepared_vgg
-        if isinstance(self._recipe.start, FromPrevious):
-            solved = solve_in_turn(vgg, prepared, recipe=self._recipe, on_progress=watch)
+        if isinstance(self.resolved_recipe.start, FromPrevious):
+            solved = solve_in_turn(vgg, prepared, recipe=self.resolved_recipe, on_progress=watch)
         else:
             solved = solve_queue(
                 vgg,
                 prepared,
-                recipe=self._recipe,
+                recipe=self.resolved_recipe,
                 batch_size=self.batch_size,
                 on_progress=watch,
             )
@@ -211,7 +211,7 @@ class Editor:
         if photo is not None:
             located = locate_photo(photo, dataset=dataset, face=face, points=points)
         query = self._query(dataset, located, near=near, k=k, on_progress=on_progress)
-        found, _ = find_vector(self.vgg, attribute, query, recipe=self._recipe)
+        found, _ = find_vector(self.vgg, attribute, query, recipe=self.resolved_recipe)
         return found
 
     def select(
@@ -248,7 +248,7 @@ class Editor:
         if photo is not None:
             located = locate_photo(photo, dataset=dataset, face=face, points=points)
         query = self._query(dataset, located, near=near, k=k, on_progress=on_progress)
-        return find_selection(self.vgg, attribute, query, size=self._recipe.features.size)
+        return find_selection(self.vgg, attribute, query, size=self.resolved_recipe.features.size)
 
     def scores(
         self,
@@ -278,14 +278,15 @@ class Editor:
         return probes.estimate(self.vgg, fitted, crop), fitted
 
     @property
-    def _recipe(self) -> Recipe:
+    def resolved_recipe(self) -> Recipe:
+        """The recipe itself, even if its name was given."""
         assert isinstance(self.recipe, Recipe)
         return self.recipe
 
     @cached_property
     def _prepared_vgg(self) -> VGG:
         """The network as the queue uses it, prepared once for all edits."""
-        return prepare_for(self.vgg, recipe=self._recipe)
+        return prepare_for(self.vgg, recipe=self.resolved_recipe)
 
     def _prepare_all(
         self,
@@ -305,10 +306,12 @@ class Editor:
     def _prepare(self, job: Job, *, on_progress: OnProgress | None) -> Work:
         started = time.perf_counter()
         located = locate_photo(job.photo, dataset=job.dataset, face=job.face, points=job.points)
-        recipe, mask = crop_mask(job, located, recipe=self._recipe)
+        recipe, mask = crop_mask(job, located, recipe=self.resolved_recipe)
         opened = time.perf_counter()
         query = self._query(job.dataset, located, near=job.near, k=job.k, on_progress=on_progress)
-        vector, selections = find_vector(self.vgg, job.attribute, query, recipe=self._recipe)
+        vector, selections = find_vector(
+            self.vgg, job.attribute, query, recipe=self.resolved_recipe
+        )
         vector.check(self.vgg, recipe=recipe)
         return Work(
             job=job,
@@ -359,49 +362,6 @@ class Editor:
             iterations=result.iterations,
             record=make_record(work, result, vgg=self._prepared_vgg),
         )
-
-
-def edit(
-    photo: PhotoLike,
-    attribute: AttributeLike,
-    *,
-    recipe: Recipe | str = "default",
-    weights: str | Path | VGG = "vgg16",
-    alphas: Sequence[float] = DEFAULT_ALPHAS,
-    dataset: Dataset | None = None,
-    near: Nearness | None = None,
-    k: int = DEFAULT_K,
-    face: FaceLike = "auto",
-    points: Literal[5, 68] = 5,
-    mask: PhotoLike | None = None,
-    on_progress: OnProgress | None = None,
-) -> Edit:
-    """Edits one photo; to edit several, make one `Editor`, which loads the network once.
-
-    The arguments are those of `Editor` and of `Editor.edit`.
-
-    Raises:
-      InputError: If an argument can't be used, or no face is found.
-      FileError: If a file can't be read, or an extra isn't installed.
-
-    >>> import dfi_jax
-    >>> face = dfi_jax.load_dataset("synthetic:1").face(0, 200)
-    >>> recipe = dfi_jax.Recipe().set({"solver.iterations": "2"})
-    >>> edit(face, "eyeglasses", face="whole", recipe=recipe).photos[0].size
-    (200, 200)
-    """
-    return Editor(recipe=recipe, weights=weights).edit(
-        photo,
-        attribute,
-        alphas=alphas,
-        dataset=dataset,
-        near=near,
-        k=k,
-        face=face,
-        points=points,
-        mask=mask,
-        on_progress=on_progress,
-    )
 
 
 def _with_total(on_progress: OnProgress, total: int | None) -> OnProgress:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from dfi_jax.data import landmarks, selection
 from dfi_jax.data.dataset import Dataset
@@ -26,7 +26,8 @@ from dfi_jax.vectors.anchor import find_anchor
 from dfi_jax.vectors.attribute_vector import AttributeVector, combine, starter
 
 
-class LocatedPhoto(NamedTuple):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LocatedPhoto:
     """A photo, and the face in it.
 
     Attributes:
@@ -87,9 +88,9 @@ def locate_photo(
         index = dataset.index(opened.path)
     annotated = None
     if dataset is not None and index is not None:
-        annotated = dataset.placement(index, opened.pixels)
+        annotated = dataset.placement(index, pixels=opened.pixels)
     placement = faces.locate(opened, face, points=points, annotated=annotated)
-    return LocatedPhoto(opened, placement, index)
+    return LocatedPhoto(photo=opened, placement=placement, index=index)
 
 
 def find_vector(

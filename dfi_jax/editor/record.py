@@ -25,7 +25,7 @@ def make_record(work: Work, result: Reconstruction, *, vgg: VGG) -> dict[str, An
       result: The reconstructions.
       vgg: The network that the queue used.
     """
-    photo, placement, _ = work.located
+    photo, placement = work.located.photo, work.located.placement
     request = work.job.request()
     return {
         "photo": {"name": photo.name, "sha256": photo.sha256, "size": list(photo.size)},

@@ -57,7 +57,8 @@ class Edit:
         """Returns the face before and after at every strength, as the finished photos show it."""
         if self.pixels[0].shape != self.photo.pixels.shape:  # the recipe ends with the crop
             return [self.face, *self.pixels]
-        return [self.face, *(self.placement.crop(pixels, size=None) for pixels in self.pixels)]
+        photos = (self.photo.pixels, *self.pixels)
+        return [self.placement.crop(pixels, size=None) for pixels in photos]
 
     def sheet(self) -> Image.Image:
         """Returns the face before and after at every strength, side by side with labels."""

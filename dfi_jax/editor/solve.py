@@ -1,5 +1,6 @@
 """The reconstructions of jobs: in one queue, in turn, and at strength 0."""
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -62,12 +63,19 @@ def solve_in_turn(
 
     The arguments and the results are those of `solve_queue`.
     """
+    ended = 0
+
+    def report(progress: Progress) -> None:
+        if on_progress is not None:
+            on_progress(dataclasses.replace(progress, done=ended + progress.done))
+
     for work in works:
         work.begin()
         start = None
         for i, alpha in enumerate(work.job.alphas):
             problem = _make_problem(vgg, work, alpha, recipe=recipe, start=start)
-            work.results[i] = reconstruct(vgg, problem, recipe=recipe, on_progress=on_progress)
+            work.results[i] = reconstruct(vgg, problem, recipe=recipe, on_progress=report)
+            ended += int(work.results[i].iterations[0])
             start = jnp.asarray(work.results[i].images)
         yield work, work.end()
 
@@ -98,7 +106,7 @@ def _make_problem(
 ) -> Problem:
     # A target is one evaluation: compiling prepared filters for it would take longer than it does.
     return make_problem(
-        vgg.replace(filters=None),
+        dataclasses.replace(vgg, filters=None),
         jnp.asarray(work.face)[None],
         work.vector.features,
         jnp.asarray([alpha], jnp.float32),

@@ -1,6 +1,5 @@
 """A job on its way: its photo, its face and its vector, then its reconstructions, then its edit."""
 
-import dataclasses
 import time
 from dataclasses import dataclass, field
 
@@ -110,8 +109,18 @@ def crop_mask(
             f"the mask {mask.name} is {mask.size[0]} × {mask.size[1]} pixels and the photo is "
             f"{size[0]} × {size[1]}; give a mask of the photo's size."
         )
-    if Mask() not in recipe.finish:
-        last = [step for step in recipe.finish if isinstance(step, TransferDifference)]
-        before = [step for step in recipe.finish if step not in last]
-        recipe = dataclasses.replace(recipe, finish=(*before, Mask(), *last))
-    return recipe, located.placement.crop(mask.pixels, size=recipe.features.size)
+    crop = located.placement.crop(mask.pixels, size=recipe.features.size)
+    return work_recipe(recipe, masked=True), crop
+
+
+def work_recipe(recipe: Recipe, *, masked: bool) -> Recipe:
+    """Returns a recipe with the step `mask` in its finish if a job has a mask.
+
+    >>> [step.kind for step in work_recipe(Recipe(), masked=True).finish]
+    ['mask', 'transfer_difference']
+    """
+    if not masked or Mask() in recipe.finish:
+        return recipe
+    last = [step for step in recipe.finish if isinstance(step, TransferDifference)]
+    before = [step for step in recipe.finish if step not in last]
+    return recipe.replace(finish=(*before, Mask(), *last))

@@ -25,7 +25,7 @@ class LBFGSState(NamedTuple):
     """The memory of `lbfgs`: at most m pairs, in a ring.
 
     Attributes:
-      count: Number of updates so far. Update i writes its pair at position i mod m of the ring.
+      updates: Number of updates so far. Update i writes its pair at position i mod m of the ring.
       steps: Steps s between consecutive accepted points.
       changes: Changes y of the gradient over those steps.
       steps_changes: Products sᵢᵀyⱼ, valid if yⱼ isn't older than sᵢ.
@@ -39,7 +39,7 @@ class LBFGSState(NamedTuple):
       rejected: Number of lengths that have been rejected in a row.
     """
 
-    count: Int[Array, ""]
+    updates: Int[Array, ""]
     steps: Float[Array, "m size"]
     changes: Float[Array, "m size"]
     steps_changes: Float[Array, "m m"]
@@ -102,7 +102,7 @@ def lbfgs(memory: int, *, relaxation: float = 1.0) -> optax.GradientTransformati
     def init(params: Array) -> LBFGSState:
         zeros = jnp.zeros_like(params)
         return LBFGSState(
-            count=jnp.asarray(0, jnp.int32),
+            updates=jnp.asarray(0, jnp.int32),
             steps=jnp.zeros((memory, params.size)),
             changes=jnp.zeros((memory, params.size)),
             steps_changes=jnp.zeros((memory, memory)),
@@ -130,7 +130,7 @@ def lbfgs(memory: int, *, relaxation: float = 1.0) -> optax.GradientTransformati
         params_now = jnp.where(accepted, params, state.params)
         gradient = jnp.where(accepted, updates, state.gradient)
 
-        position = state.count % memory
+        position = state.updates % memory
         step, change = params_now - state.params, gradient - state.gradient
         usable = accepted & jnp.isfinite(state.value)
         state = _remember(state, step, change, position=position, usable=usable)
@@ -144,7 +144,7 @@ def lbfgs(memory: int, *, relaxation: float = 1.0) -> optax.GradientTransformati
         direction = jnp.where(restart, steepest, direction)
         length = jnp.where(accepted | restart, 1, _shorten(state, value))
         new = state._replace(
-            count=state.count + 1,
+            updates=state.updates + 1,
             held=state.held & ~restart,
             params=params_now,
             gradient=gradient,

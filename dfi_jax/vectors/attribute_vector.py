@@ -63,11 +63,13 @@ class Provenance:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Provenance":
         """Returns the provenance that `to_dict` wrote, perhaps by way of JSON."""
-        tuples = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-        normalization = tuples.pop("normalization", None)
-        if normalization is not None:
-            normalization = L2(scope=normalization["scope"])
-        return cls(**tuples, normalization=normalization)
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        if fields.get("normalization") is not None:
+            fields["normalization"] = L2(scope=fields["normalization"]["scope"])
+        return cls(**fields)
 
 
 @struct.dataclass

@@ -44,7 +44,7 @@ def test_an_image_is_only_read_for_a_placement_if_its_size_is_needed():
     dataset(**counting, crop=(0, 0, 9, 9)).placement(1)
     dataset(**counting, landmarks=np.stack([CANONICAL_POINTS] * 3)).placement(1)
     whole = dataset(**counting)
-    assert whole.placement(1, np.zeros((50, 40, 3), np.float32)) == Placement.whole((40, 50))
+    assert whole.placement(1, pixels=np.zeros((50, 40, 3), np.float32)) == Placement.whole((40, 50))
     assert not read
     assert whole.placement(1) == Placement.whole((20, 30))
     assert read == [1]

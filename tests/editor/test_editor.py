@@ -3,137 +3,460 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from builders import make_vector, small_recipe
 from PIL import Image
 
-from dfi_jax import image
-from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
-from dfi_jax.editor import check_alphas, edit_face, save
-from dfi_jax.errors import FileError, InputError
-from dfi_jax.engine.problem import make_problem
-from dfi_jax.recipe import Recipe
-from dfi_jax.engine.reconstruct import reconstruct
-from dfi_jax.network.vgg import feature_shapes
-from dfi_jax.network.weights import load_vgg
+from dfi_jax import (
+    CancelResidual,
+    Editor,
+    FileError,
+    FromNoise,
+    InputError,
+    Job,
+    Mask,
+    MatchColor,
+    Recipe,
+    load_dataset,
+    load_vgg,
+    make_problem,
+    near,
+    reconstruct,
+)
+from dfi_jax.editor import solve
+from dfi_jax.photo.image import resize
+from dfi_jax.photo.photo import read
 
-LAYERS = ("conv1_2", "conv2_1")
-RECIPE = Recipe(layers=LAYERS, size=32, iterations=4)
-
-
-@pytest.fixture(scope="module")
-def vgg():
-    return load_vgg("random-vgg16")
-
-
-@pytest.fixture(scope="module")
-def vector(vgg):
-    rng = np.random.default_rng(0)
-    shapes = feature_shapes("vgg16", LAYERS, (32, 32))
-    provenance = Provenance("none", ("Smiling",), 10, 10, 10, vgg.name, vgg.sha256, LAYERS, 32)
-    return AttributeVector(
-        {name: jnp.asarray(rng.normal(size=s), jnp.float32) for name, s in shapes.items()}, provenance
-    )
+RECIPE = small_recipe(size=32, iterations=4)
+BOX = (10, 5, 60, 55)
 
 
 @pytest.fixture
-def photograph():
+def pixels():
     noise = np.random.default_rng(1).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(noise).resize((80, 60), Image.Resampling.BICUBIC), np.float32) / 255
+    picture = Image.fromarray(noise).resize((80, 60), Image.Resampling.BICUBIC)
+    return np.asarray(picture, np.float32) / 255
 
 
-def test_an_edit_without_postprocessing_is_the_reconstruction(vgg, vector, photograph):
-    recipe = RECIPE.replace(postprocess=())
-    edited = edit_face(vgg, photograph, vector, alphas=[0.3], recipe=recipe, place=(10, 5, 60, 55))
-    face = image.resize(photograph[5:55, 10:60], (32, 32))
-    problem = make_problem(vgg, jnp.asarray(face)[None], vector.features, jnp.array([0.3]), recipe=recipe)
-    expected = reconstruct(vgg, problem, recipe=recipe).images
-    np.testing.assert_allclose(edited.original, face)
-    np.testing.assert_allclose(edited.photographs, expected, atol=1e-3)
-    assert edited.history.shape == (1, 4)
+@pytest.fixture(scope="module")
+def vector(random_vgg):
+    return make_vector(random_vgg, RECIPE)
 
 
-def test_the_difference_goes_to_the_photograph_at_its_own_size_and_only_inside_the_box(vgg, vector, photograph):
-    edited = edit_face(vgg, photograph, vector, alphas=[0.2, 0.5], recipe=RECIPE, place=(10, 5, 60, 55))
-    assert edited.photographs.shape == (2, 60, 80, 3)
-    changed = np.abs(edited.photographs - photograph).max(axis=(0, 3)) > 1e-6
+def make_editor(vgg, recipe=RECIPE, **options):
+    return Editor(weights=vgg, recipe=recipe, cache=None, **options)
+
+
+def test_without_finishing_steps_an_edit_is_the_reconstruction(random_vgg, vector, pixels):
+    recipe = RECIPE.set({"finish": ""})
+    edit = make_editor(random_vgg, recipe).edit(pixels, vector, alphas=[0.3], face=BOX)
+    face = resize(pixels[5:55, 10:60], (32, 32))
+    alpha = jnp.array([0.3])
+    problem = make_problem(
+        random_vgg, jnp.asarray(face)[None], vector.features, alpha, recipe=recipe
+    )
+    expected = reconstruct(random_vgg, problem, recipe=recipe)
+    np.testing.assert_array_equal(edit.face, face)
+    np.testing.assert_array_equal(edit.pixels[0], expected.images[0])
+    np.testing.assert_array_equal(edit.objective, expected.objective)
+    assert edit.history.shape == (1, 4)
+
+
+def test_the_difference_goes_into_the_photo_inside_the_box_only(random_vgg, vector, pixels):
+    edit = make_editor(random_vgg).edit(pixels, vector, alphas=[0.2, 0.5], face=BOX)
+    assert [photo.size for photo in edit.photos] == [(80, 60), (80, 60)]
+    changed = np.abs(np.stack(edit.pixels) - pixels).max(axis=(0, 3)) > 1e-6
     assert changed[6:54, 11:59].mean() > 0.5
     changed[5:55, 10:60] = False
     assert not changed.any()
-    assert [view.shape for view in edited.views()] == [(32, 32, 3), (50, 50, 3), (50, 50, 3)]
+    assert [view.shape for view in edit.views()] == [(50, 50, 3)] * 3
+    assert edit.sheet().width == 3 * 308 + 8
 
 
-def test_nothing_changes_where_the_mask_is_black(vgg, vector, photograph):
-    mask = np.zeros((16, 16, 3), np.float32)
-    mask[:8] = 1
-    recipe = RECIPE.replace(postprocess=("mask", "transfer_difference"))
-    edited = edit_face(vgg, photograph, vector, alphas=[0.5], recipe=recipe, mask=mask)
-    difference = np.abs(edited.photographs[0] - photograph)
+def test_the_sign_of_alpha_decides_the_direction(random_vgg, vector, pixels):
+    editor = make_editor(random_vgg, small_recipe(size=32, iterations=20, vector="unscaled"))
+    edit = editor.edit(pixels, vector, alphas=[2.0, -2.0], face="whole")
+    moves = []
+    for face in edit.faces:
+        shift = 0.0
+        for name, w in vector.features.items():
+            after, before = (
+                editor_features(random_vgg, image, name) for image in (face, edit.face)
+            )
+            shift += float(np.vdot(np.asarray(w), after - before))
+        moves.append(shift)
+    assert moves[0] > 0 > moves[1]
+
+
+def editor_features(vgg, image, name):
+    from dfi_jax import features
+
+    return np.asarray(features(vgg, jnp.asarray(image)[None], layers=(name,))[name][0])
+
+
+def test_nothing_changes_where_the_mask_is_black(random_vgg, vector, pixels):
+    mask = np.zeros((60, 80), np.uint8)
+    mask[:30] = 255
+    edit = make_editor(random_vgg).edit(pixels, vector, alphas=[0.5], face="whole", mask=mask)
+    difference = np.abs(edit.pixels[0] - pixels)
     assert difference[:25].max() > 0.001
     np.testing.assert_allclose(difference[35:], 0, atol=1e-6)
+    kinds = [step["kind"] for step in edit.record["recipe"]["finish"]]
+    assert kinds == ["mask", "transfer_difference"]
 
 
-def test_a_mask_without_its_step_or_the_step_without_a_mask_is_refused(vgg, vector, photograph):
-    with pytest.raises(InputError, match="the recipe has no step `mask`"):
-        edit_face(vgg, photograph, vector, alphas=[0.5], recipe=RECIPE, mask=photograph)
-    with pytest.raises(InputError, match="no mask is given"):
-        edit_face(vgg, photograph, vector, alphas=[0.5], recipe=RECIPE.replace(postprocess=("mask",)))
+def test_a_mask_of_another_size_or_none_where_one_is_needed_is_rejected(random_vgg, vector, pixels):
+    with pytest.raises(InputError, match="the mask photo is 10 × 20 pixels and the photo is 80"):
+        make_editor(random_vgg).edit(pixels, vector, face=BOX, mask=np.zeros((20, 10)))
+    needing = RECIPE.replace(finish=(Mask(),))
+    with pytest.raises(InputError, match="has the step mask, but photo has no mask"):
+        make_editor(random_vgg, needing).edit(pixels, vector, face=BOX)
 
 
-def test_every_step_of_chainer_dfi_runs_and_matches_the_colour(vgg, vector, photograph):
-    recipe = RECIPE.replace(postprocess=("match_color", "cancel_residual"), init="noise", bounds="none")
-    edited = edit_face(vgg, photograph, vector, alphas=[0.0], recipe=recipe)
-    # at α = 0 the edit is its own residual, and what is left is the face
-    np.testing.assert_allclose(edited.photographs[0], edited.original, atol=1e-3)
+def test_a_residual_has_as_many_candidates_as_documented_and_none_is_the_noise(
+    random_vgg, vector, pixels, monkeypatch
+):
+    step = CancelResidual(iterations=60, every=20)
+    recipe = RECIPE.replace(
+        objective=RECIPE.objective.replace(bounds=None),
+        start=FromNoise(),
+        finish=(MatchColor(), step),
+    )
+    kept = []
+
+    def solve_unedited(*arguments):
+        kept.extend(solve.solve_unedited(*arguments))
+        return kept
+
+    monkeypatch.setattr("dfi_jax.editor.editor.solve_unedited", solve_unedited)
+    bright = np.clip(2 * pixels - 0.2, 0, 1)
+    edit = make_editor(random_vgg, recipe).edit(bright, vector, alphas=[0.0], face="whole")
+    assert len(kept) == step.iterations // step.every == 3
+    start = FromNoise().images(jnp.asarray(edit.face)[None], random_vgg.preprocess.mean_rgb)[0]
+    errors = [float(np.abs(image - edit.face).mean()) for image in kept]
+    assert errors == sorted(errors, reverse=True)  # each is nearer to the face than the last
+    for image in kept:
+        assert np.abs(image - np.asarray(start)).mean() > 0.01
+    assert max(image.max() for image in kept) > 1  # as the solver left them, not clipped
 
 
-def test_vectors_of_other_layers_or_networks_are_refused(vgg, vector, photograph):
-    with pytest.raises(InputError, match="made with layers conv1_2, conv2_1 and this run has conv1_2"):
-        edit_face(vgg, photograph, vector, alphas=[0.1], recipe=RECIPE.replace(layers=("conv1_2",)))
-    with pytest.raises(InputError, match="made with the network random-vgg16"):
-        edit_face(load_vgg("random-vgg16", seed=1), photograph, vector, alphas=[0.1], recipe=RECIPE)
+def test_at_strength_0_chainer_dfi_gives_the_face_back(random_vgg, vector, pixels):
+    # The edit is then its own residual, and nothing is left of it.
+    recipe = RECIPE.replace(
+        objective=RECIPE.objective.replace(bounds=None),
+        start=FromNoise(),
+        finish=(MatchColor(), CancelResidual(iterations=4, every=4)),
+    )
+    edit = make_editor(random_vgg, recipe).edit(pixels, vector, alphas=[0.0], face="whole")
+    np.testing.assert_allclose(edit.pixels[0], edit.face, atol=1e-3)
 
 
-@pytest.mark.parametrize("box", [(0, 0, 81, 60), (-1, 0, 50, 50), (50, 0, 40, 50)])
-def test_a_box_outside_of_the_photograph_is_refused(vgg, vector, photograph, box):
-    with pytest.raises(InputError, match="doesn't lie inside the image, which is 80 × 60 pixels"):
-        edit_face(vgg, photograph, vector, alphas=[0.1], recipe=RECIPE, place=box)
+def test_colour_is_matched_before_pixels_are_clipped(random_vgg, vector, pixels):
+    recipe = RECIPE.replace(objective=RECIPE.objective.replace(bounds=None), finish=(MatchColor(),))
+    high = np.clip(3 * pixels - 1, 0, 1)  # strong contrast, so that the solver overshoots
+    edit = make_editor(random_vgg, recipe).edit(high, vector, alphas=[3.0], face="whole")
+    z, x = edit.faces[0], edit.face
+    assert ((z < 0) | (z > 1)).mean() > 0.01
+    scale = x.std(axis=(0, 1)) / z.std(axis=(0, 1))
+    expected = (z - z.mean(axis=(0, 1))) * scale + x.mean(axis=(0, 1))
+    np.testing.assert_allclose(edit.pixels[0], np.clip(expected, 0, 1), atol=1e-5)
 
 
-def test_strengths_that_are_not_finite_or_share_a_file_name_are_refused():
-    for alphas, message in (([], "no strength"), ([0.1, np.nan], "alpha is nan"), ([np.inf], "alpha is inf")):
+def test_a_later_strength_starts_where_the_previous_one_ended(random_vgg, vector, pixels):
+    recipe = RECIPE.set({"start": "previous"})
+    seen = []
+    edit = make_editor(random_vgg, recipe).edit(
+        pixels, vector, alphas=[0.1, 0.4], face=BOX, on_progress=seen.append
+    )
+    x = jnp.asarray(edit.face)[None]
+    w = vector.features
+    first = make_problem(random_vgg, x, w, jnp.array([0.1]), recipe=recipe)
+    middle = reconstruct(random_vgg, first, recipe=recipe).images
+    second = make_problem(
+        random_vgg, x, w, jnp.array([0.4]), recipe=recipe, start=jnp.asarray(middle)
+    )
+    expected = reconstruct(random_vgg, second, recipe=recipe).images[0]
+    np.testing.assert_array_equal(edit.faces[1], expected)
+    assert [(p.done, p.total) for p in seen] == [(1, 8), (4, 8), (5, 8), (8, 8)]
+
+
+def test_alone_in_a_sweep_and_in_a_queue_of_ten_the_bytes_are_the_same(
+    random_vgg, vector, pixels, tmp_path
+):
+    # 100 iterations each, so that Winograd's convolutions are used and 1,000 are queued.
+    recipe = small_recipe(size=32, iterations=100)
+    editor = make_editor(random_vgg, recipe)
+    alone = editor.edit(pixels, vector, alphas=[0.3], face=BOX)
+    sweep = editor.edit(pixels, vector, alphas=[0.1, 0.2, 0.3, 0.4, 0.5], face=BOX)
+    others = [np.roll(pixels, shift, axis=1).copy() for shift in range(1, 10)]
+    jobs = [
+        Job(photo=photo, attribute=vector, alphas=[0.3], face=BOX, name=f"{i}")
+        for i, photo in enumerate([*others[:6], pixels, *others[6:]])
+    ]
+    queue = {job.name: edit for job, edit in editor.edit_many(jobs)}
+    assert len(queue) == 10
+    folders = {"alone": alone, "sweep": sweep, "queue": queue["6"]}
+    for name, edit in folders.items():
+        edit.save(tmp_path / name)
+        assert edit.record["network"]["convolution"] == "winograd"
+    files = {(tmp_path / name / "alpha-0.3.png").read_bytes() for name in folders}
+    assert len(files) == 1
+    assert queue["5"].pixels[0].tobytes() != alone.pixels[0].tobytes()
+
+
+def test_jobs_in_one_queue_are_edited_as_each_alone(random_vgg, photo):
+    vectors = [make_vector(random_vgg, RECIPE, seed) for seed in range(2)]
+    picture = read(photo)
+    jobs = [
+        Job(photo=photo, attribute=vectors[0], alphas=(0.1, 0.3), face="whole"),
+        Job(photo=picture, attribute=vectors[1], alphas=(0.2,), face=(10, 10, 80, 80)),
+        Job(photo=picture[::-1], attribute=vectors[0], alphas=(-0.2, 0.4, 0.5), face="whole"),
+    ]
+    editor = make_editor(random_vgg, batch_size=2)
+    found = dict(editor.edit_many(jobs))
+    assert set(found) == set(jobs)
+    for job, edit in found.items():
+        alone = make_editor(random_vgg).edit(
+            job.photo, job.attribute, alphas=job.alphas, face=job.face
+        )
+        for a, b in zip(edit.pixels, alone.pixels, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-3)
+        assert edit.history.shape == alone.history.shape
+
+
+def test_a_job_that_fails_is_told_and_the_others_continue(random_vgg, vector, photo):
+    jobs = [
+        Job(photo="absent.png", attribute=vector, name="absent"),
+        Job(photo=photo, attribute=vector, face="whole", name="good"),
+        Job(photo=photo, attribute=vector, face=(0, 0, 500, 500), name="outside"),
+    ]
+    failures = {}
+
+    def fail(job, error):
+        failures[job.name] = str(error)
+
+    done = make_editor(random_vgg).edit_many(jobs, on_failure=fail)
+    assert [job.name for job, _ in done] == ["good"]
+    assert "absent.png" in failures["absent"]
+    assert "doesn't lie inside the photo" in failures["outside"]
+    with pytest.raises(FileError, match=r"absent\.png"):
+        list(make_editor(random_vgg).edit_many(jobs))
+
+
+def test_the_same_input_gives_the_same_record_apart_from_seconds(random_vgg, vector, photo):
+    records = []
+    for _ in range(2):
+        edit = make_editor(random_vgg).edit(photo, vector, alphas=(0.2, -0.5), face="whole")
+        seconds = edit.record.pop("seconds")
+        assert set(seconds) == {"photo", "vector", "reconstruction", "finish"}
+        records.append(json.dumps(edit.record))
+    assert records[0] == records[1]
+
+
+def test_a_record_says_how_the_edit_was_made(random_vgg, vector, photo):
+    edit = make_editor(random_vgg).edit(photo, vector, alphas=(0.2, -0.5), face="whole")
+    record = json.loads(json.dumps(edit.record))
+    assert record["photo"]["name"] == "me.png"
+    assert record["photo"]["size"] == [120, 140]
+    assert len(record["photo"]["sha256"]) == len(record["vector"]["sha256"]) == 64
+    assert record["attribute"] == "Smiling"
+    assert record["alphas"] == [0.2, -0.5]
+    assert (record["face"], record["placement"]) == ("whole", [0, 0, 120, 140])
+    assert Recipe.from_dict(record["recipe"]) == RECIPE
+    assert record["vector"]["attributes"] == ["Smiling"]
+    assert record["network"]["sha256"] == random_vgg.sha256
+    assert record["network"]["convolution"] == "direct"
+    assert np.shape(record["history"]) == (2, 4)
+    assert record["objective"] == [row[-1] for row in record["history"]]
+    assert record["device"]["platform"] == "cpu"
+    assert {"python", "jax", "numpy", "dfi-jax"} <= set(record["versions"])
+
+
+def test_with_a_dataset_the_record_has_the_images_that_were_used(random_vgg, lfw_folder, photo):
+    dataset = load_dataset(f"lfw:{lfw_folder}")
+    edit = make_editor(random_vgg).edit(
+        photo, "smiling", dataset=dataset, near=near.pixels, k=10, face="whole"
+    )
+    (selection,) = edit.record["selections"]
+    assert (selection["wanted"], selection["near"], selection["k"]) == ("Smiling", "pixels", 10)
+    assert len(selection["source"]) == len(selection["target"]) == 10
+    assert edit.record["vector"]["near"] == "pixels"
+
+
+def test_a_photo_of_the_dataset_gets_its_annotation(random_vgg, lfw_folder):
+    dataset = load_dataset(f"lfw:{lfw_folder}")
+    photo = dataset.folder / dataset.names[3]
+    edit = make_editor(random_vgg).edit(photo, "Smiling", dataset=dataset, k=10)
+    assert edit.placement.box == (40, 20, 210, 190)
+    person = dataset.names[3].partition("/")[0]
+    (selection,) = edit.record["selections"]
+    others = {name.partition("/")[0] for name in selection["source"] + selection["target"]}
+    assert person not in others
+
+
+def test_several_attributes_form_one_vector(random_vgg, lfw_folder, photo):
+    dataset = load_dataset(f"lfw:{lfw_folder}")
+    editor = make_editor(random_vgg)
+    vector = editor.vector(
+        {"Smiling": 1.0, "~Mouth Slightly Open": 0.5}, dataset=dataset, photo=photo, face="whole"
+    )
+    assert vector.provenance.attributes == ("1 × Smiling", "0.5 × ~Mouth Slightly Open")
+
+
+def test_a_starter_and_a_file_are_vectors_too(random_vgg, vector, tmp_path):
+    editor = make_editor(random_vgg)
+    vector.save(tmp_path / "mine.safetensors")
+    for path in (tmp_path / "mine.safetensors", str(tmp_path / "mine.safetensors")):
+        assert editor.vector(path).provenance == vector.provenance
+    assert editor.vector("eyeglasses,older=0.5").provenance.attributes == (
+        "1 × Eyeglasses",
+        "0.5 × ~Young",
+    )
+
+
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [
+        ("moustache", "choose from eyeglasses, older"),
+        ("eyeglasses,eyeglasses", "names one of them twice"),
+        ("eyeglasses=much", "has the strength 'much'"),
+        ("eyeglasses,", "lacks a name"),
+        ("absent.safetensors", "does not exist"),
+    ],
+)
+def test_an_attribute_that_does_not_exist_is_one_sentence(random_vgg, pixels, attribute, message):
+    with pytest.raises((InputError, FileError), match=message):
+        make_editor(random_vgg).edit(pixels, attribute, face="whole")
+
+
+def test_what_selection_rejects_is_known_before_anything_slow(random_vgg, lfw_folder, photo):
+    dataset = load_dataset(f"lfw:{lfw_folder}")
+    seen = []
+    for options, message in (
+        ({"near": near.features("conv5_4")}, "has no layer"),
+        ({"k": 0}, "k is 0"),
+    ):
         with pytest.raises(InputError, match=message):
-            check_alphas(alphas)
-    with pytest.raises(InputError, match=r"0\.1 is given twice"):
-        check_alphas([0.1, 0.1000000001])
+            make_editor(random_vgg).select(
+                "Smiling",
+                dataset=dataset,
+                photo=photo,
+                face="whole",
+                on_progress=seen.append,
+                **options,
+            )
+    assert seen == []
 
 
-def test_what_is_saved_says_all_that_is_known(vgg, vector, photograph, tmp_path):
-    edited = edit_face(vgg, photograph, vector, alphas=[0.2, -0.5], recipe=RECIPE)
+def test_images_near_in_the_features_of_a_layer_are_selected(random_vgg, lfw_folder, photo):
+    dataset = load_dataset(f"lfw:{lfw_folder}")
+    chosen = make_editor(random_vgg).select(
+        "Smiling",
+        dataset=dataset,
+        photo=photo,
+        k=3,
+        near=near.features("conv1_1"),
+        face="whole",
+    )
+
+    def phi(face):
+        return editor_features(random_vgg, face, "conv1_1")
+
+    whole = resize(read(photo), (200, 200))
+    mine = phi(resize(whole, (32, 32)))
+    distance = [float(np.linalg.norm(phi(dataset.face(i, 32)) - mine)) for i in range(48)]
+    smiling = sorted((i for i in range(48) if i // 2 % 2), key=distance.__getitem__)
+    assert chosen.target.tolist() == smiling[:3]
+
+
+def test_landmarks_are_detected_if_a_dataset_has_none(random_vgg, lfw_folder, monkeypatch):
+    dataset = load_dataset(f"lfw:{lfw_folder}")
+    shapes = np.random.default_rng(0).normal(0, 5, (48, 5, 2))
+    asked = []
+
+    def detect(of, rows, *, cache, on_progress):
+        asked.extend(rows)
+        return shapes[rows]
+
+    monkeypatch.setattr("dfi_jax.data.landmarks.detect", detect)
+    monkeypatch.setattr("dfi_jax.data.landmarks.nearest", lambda *_: shapes[5])
+    monkeypatch.setattr("dfi_jax.photo.faces.installed", lambda: True)
+    options = {"dataset": dataset, "photo": dataset.folder / dataset.names[0]}
+    editor = make_editor(random_vgg)
+    nearness = near.landmarks(first=near.scores)
+    chosen = editor.select("Smiling", k=3, near=nearness, **options)
+    candidates = editor.select("Smiling", k=12, near=near.scores, **options)
+    assert sorted(asked) == sorted([*candidates.source, *candidates.target])
+    assert set(chosen.target) <= set(candidates.target)
+
+
+def test_a_vector_of_another_network_is_rejected(vector, pixels):
+    other = make_editor(load_vgg("random-vgg16", seed=1))
+    with pytest.raises(InputError, match="made with the network random-vgg16"):
+        other.edit(pixels, vector, face="whole")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"recipe": "best"}, "'best' doesn't exist; choose from default"),
+        ({"batch_size": 0}, "batch_size is 0; give 1 or more"),
+        ({"weights": "vgg11"}, "vgg11"),
+    ],
+)
+def test_an_editor_that_cannot_be_is_one_sentence(options, message):
+    with pytest.raises(InputError, match=message):
+        Editor(**options).load()
+
+
+@pytest.mark.parametrize(
+    ("alphas", "message"),
+    [
+        ([], "alphas is empty"),
+        ([0.1, np.nan], "alpha is nan"),
+        ([np.inf], "alpha is inf"),
+        ([0.1, 0.1000000001], r"alpha 0\.1 is given twice"),
+    ],
+)
+def test_strengths_that_cannot_be_are_one_sentence(alphas, message):
+    with pytest.raises(InputError, match=message):
+        Job(photo="me.jpg", attribute="older", alphas=alphas)
+
+
+def test_what_is_saved_is_what_was_edited(random_vgg, vector, photo, tmp_path):
+    edit = make_editor(random_vgg).edit(photo, vector, alphas=[0.2, -0.5], face="whole")
     folder = tmp_path / "deep" / "results"
-    written = save(folder, edited, vgg=vgg, subject={"photograph": "a.png"}, seconds={"means": 1.5})
+    written = edit.save(folder)
     assert sorted(folder.iterdir()) == sorted(written)
-    assert {path.name for path in written} == {"alpha-0.2.png", "alpha--0.5.png", "sheet.png", "loss.png",
-                                               "result.json"}  # fmt: skip
+    assert [path.name for path in written] == [
+        "alpha-0.2.png",
+        "alpha--0.5.png",
+        "sheet.png",
+        "loss.png",
+        "result.json",
+    ]
     for path in written[:-1]:
         with Image.open(path) as picture:
             picture.load()
-    np.testing.assert_allclose(image.read(folder / "alpha-0.2.png"), edited.photographs[0], atol=0.5 / 255 + 1e-6)
-    result = json.loads((folder / "result.json").read_text())
-    assert result["photograph"] == "a.png"
-    assert result["alphas"] == [0.2, -0.5]
-    assert result["recipe"]["iterations"] == 4
-    assert Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in result["recipe"].items()}) == RECIPE
-    assert result["vector"]["attributes"] == ["Smiling"]
-    assert result["network"]["sha256"] == vgg.sha256
-    assert np.shape(result["objective"]) == (2, 4)
-    assert set(result["seconds"]) == {"means", "compilation", "iteration", "reconstruction", "edit"}
-    assert result["device"]["platform"] == "cpu"
-    assert {"python", "jax", "numpy", "dfi-jax"} <= set(result["versions"])
+    saved = read(folder / "alpha-0.2.png")
+    np.testing.assert_allclose(saved, edit.pixels[0], atol=0.5 / 255 + 1e-6)
+    assert json.loads(written[-1].read_text()) == json.loads(json.dumps(edit.record))
 
 
-def test_a_folder_with_files_is_only_written_to_with_force(vgg, vector, photograph, tmp_path):
-    edited = edit_face(vgg, photograph, vector, alphas=[0.2], recipe=RECIPE)
+def test_a_jpeg_gives_jpegs(random_vgg, vector, photo, tmp_path):
+    with Image.open(photo) as picture:
+        picture.save(tmp_path / "me.jpeg")
+    edit = make_editor(random_vgg).edit(tmp_path / "me.jpeg", vector, face="whole")
+    edit.save(tmp_path / "out")
+    with Image.open(tmp_path / "out" / "alpha-0.4.jpg") as picture:
+        assert picture.format == "JPEG"
+
+
+def test_a_folder_with_files_is_only_written_to_if_told(random_vgg, vector, pixels, tmp_path):
+    edit = make_editor(random_vgg).edit(pixels, vector, face=BOX)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(FileError, match="already holds files"):
-        save(tmp_path, edited, vgg=vgg, subject={}, seconds={})
-    save(tmp_path, edited, vgg=vgg, subject={}, seconds={}, force=True)
+        edit.save(tmp_path)
+    edit.save(tmp_path, overwrite=True)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+    with pytest.raises(FileError, match="is a file; choose a folder"):
+        edit.save(tmp_path / "notes.txt", overwrite=True)

@@ -1,4 +1,7 @@
-"""What needs several devices or processes runs in processes of its own: a device count is fixed when JAX begins."""
+"""What needs several devices or processes runs in processes of its own.
+
+The number of devices is fixed once JAX has begun.
+"""
 
 import json
 import os
@@ -10,60 +13,58 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_batch import make_vector
+from builders import make_vector
 
-from dfi_jax import attribute, parallel
-from dfi_jax.network.means import mean_features
-from dfi_jax.photo.image import read
-from dfi_jax.recipe import Recipe
-from dfi_jax.network.weights import load_vgg
+from dfi_jax import Recipe, load_vgg
+from dfi_jax.engine import devices
+from dfi_jax.photo.photo import read
 
-TESTS = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 
-STREAM = """
-import sys, jax, jax.numpy as jnp, numpy as np
-from dfi_jax.engine.problem import make_problem
-from dfi_jax.engine.reconstruct import reconstruct
-from dfi_jax.recipe import Recipe
-from dfi_jax.network.vgg import features
-from dfi_jax.network.weights import load_vgg
-recipe = Recipe(layers=("conv1_2", "conv2_1"), size=16, iterations=12)
-vgg = load_vgg("random-vgg16")
+RECONSTRUCT = """
+import sys, jax, jax.numpy as jnp, numpy as np, dfi_jax
+recipe = dfi_jax.Recipe().set({
+    "features.layers": "conv1_2,conv2_1", "features.size": "16", "solver.iterations": "12"})
+vgg = dfi_jax.load_vgg("random-vgg16")
 y, x = np.mgrid[:16, :16] / 16
-waves = [np.sin(2 * np.pi * (a * x + b * y + c)) for a, b, c in np.random.default_rng(0).random((21, 3)) * 2]
-images = jnp.asarray(0.5 + 0.2 * np.reshape(waves, (7, 3, 16, 16)).transpose(0, 2, 3, 1), jnp.float32)
-phi = features(vgg, images, layers=recipe.layers)
+waves = [np.sin(2 * np.pi * (a * x + b * y + c))
+         for a, b, c in np.random.default_rng(0).random((21, 3)) * 2]
+pictures = 0.5 + 0.2 * np.reshape(waves, (7, 3, 16, 16)).transpose(0, 2, 3, 1)
+images = jnp.asarray(pictures, jnp.float32)
+phi = dfi_jax.features(vgg, images, layers=recipe.features.layers)
 vector = {name: layer[1] - layer[2] for name, layer in phi.items()}
-problem = make_problem(vgg, images, vector, jnp.linspace(-0.3, 0.5, 7), recipe=recipe)
-result = reconstruct(vgg, problem, recipe=recipe, batch_size=int(sys.argv[2]))
-np.savez(sys.argv[1], images=result.images, history=result.history, devices=jax.local_device_count())
+alphas = jnp.linspace(-0.3, 0.5, 7)
+problem = dfi_jax.make_problem(vgg, images, vector, alphas, recipe=recipe)
+result = dfi_jax.reconstruct(vgg, problem, recipe=recipe, batch_size=int(sys.argv[2]))
+np.savez(sys.argv[1], images=result.images, history=result.history,
+         devices=jax.local_device_count())
 """
 
 
 def environment(**settings):
-    return os.environ | {"PYTHONPATH": str(TESTS.parent)} | settings
+    return os.environ | {"PYTHONPATH": str(ROOT)} | settings
 
 
-@pytest.mark.parametrize("batch_size", [4, 6])  # 6 places aren't 4 devices' worth: two stay empty
+@pytest.mark.parametrize("batch_size", [4, 6])  # 6 slots on 4 devices leave two slots empty
 def test_four_devices_give_the_images_of_one(tmp_path, batch_size):
     found = {}
-    for devices in (1, 4):
-        path = tmp_path / f"{devices}.npz"
-        flags = f"--xla_force_host_platform_device_count={devices}"
-        run = [sys.executable, "-c", STREAM, path, str(batch_size)]
+    for count in (1, 4):
+        path = tmp_path / f"{count}.npz"
+        flags = f"--xla_force_host_platform_device_count={count}"
+        run = [sys.executable, "-c", RECONSTRUCT, path, str(batch_size)]
         subprocess.run(run, env=environment(XLA_FLAGS=flags), check=True, timeout=300)
-        found[devices] = np.load(path)
-        assert found[devices]["devices"] == devices
+        found[count] = np.load(path)
+        assert found[count]["devices"] == count
     np.testing.assert_allclose(found[4]["images"], found[1]["images"], atol=1e-3)
     np.testing.assert_allclose(found[4]["history"], found[1]["history"], rtol=1e-3)
 
 
-def test_shares_of_the_work_are_all_of_it_once(monkeypatch):
+def test_the_shares_of_the_work_are_all_of_it_once(monkeypatch):
     shares = []
     for index in range(3):
         monkeypatch.setattr("jax.process_index", lambda index=index: index)
         monkeypatch.setattr("jax.process_count", lambda: 3)
-        shares.append(parallel.own(range(8)))
+        shares.append(devices.share_of_this_process(range(8)))
     assert shares == [[0, 3, 6], [1, 4, 7], [2, 5]]
 
 
@@ -80,7 +81,9 @@ def start(count, command):
         subprocess.Popen(
             command,
             env=environment(
-                JAX_COORDINATOR_ADDRESS=address, JAX_NUM_PROCESSES=str(count), JAX_PROCESS_ID=str(i)
+                JAX_COORDINATOR_ADDRESS=address,
+                JAX_NUM_PROCESSES=str(count),
+                JAX_PROCESS_ID=str(i),
             ),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -90,70 +93,34 @@ def start(count, command):
     ]
 
 
-MEANS = """
-import sys, numpy as np, jax
-from dfi_jax import parallel
-from dfi_jax.network.means import mean_features
-from dfi_jax.network.weights import load_vgg
-parallel.initialize()
-images = np.random.default_rng(0).random((7, 16, 16, 3)).astype(np.float32)
-own = np.stack(parallel.own(list(images)))
-mean = mean_features(load_vgg("random-vgg16"), [own[:2], own[2:]], layers=("conv1_2", "conv2_1"), over_processes=True)
-np.savez(f"{sys.argv[1]}/{jax.process_index()}.npz", **mean)
-assert parallel.all_agree(True) and not parallel.all_agree(jax.process_index() == 0)
-"""
-
-
-def test_means_over_two_processes_are_those_of_one(tmp_path):
-    for process in start(2, [sys.executable, "-c", MEANS, str(tmp_path)]):
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, output
-    images = np.random.default_rng(0).random((7, 16, 16, 3)).astype(np.float32)
-    expected = mean_features(load_vgg("random-vgg16"), [images], layers=("conv1_2", "conv2_1"))
-    for i in range(2):
-        found = np.load(tmp_path / f"{i}.npz")
-        for name, layer in expected.items():
-            np.testing.assert_allclose(found[name], layer, atol=1e-5 * float(np.abs(layer).max()))
-
-
-def test_a_killed_process_is_started_again_and_nothing_is_lost_or_done_twice(photo, tmp_path):
-    attribute.save(
-        tmp_path / "smile.safetensors",
-        make_vector(load_vgg("random-vgg16"), Recipe()),
-        dtype="int8",
+def test_a_killed_run_is_resumed_and_nothing_is_lost_or_done_twice(photo, tmp_path):
+    make_vector(load_vgg("random-vgg16"), Recipe()).save(
+        tmp_path / "smile.safetensors", dtype="int8"
     )
+    alphas = [round(0.1 * i + 0.1, 1) for i in range(6)]
     lines = [
         {
             "photo": photo.name,
-            "vector": "smile.safetensors",
-            "alphas": [0.1 * i + 0.1],
+            "attribute": "smile.safetensors",
+            "alphas": [alpha],
+            "face": "whole",
             "name": f"{i}",
         }
-        for i in range(6)
+        for i, alpha in enumerate(alphas)
     ]
     (tmp_path / "jobs.jsonl").write_text("\n".join(map(json.dumps, lines)))
     out = tmp_path / "out"
-    options = ["--weights", "random-vgg16", "--iterations", "3", "--batch-size", "1", "--no-align"]
-    dfi = [
-        sys.executable,
-        "-c",
-        "from dfi_jax.cli import app; app()",
-        "batch",
-        str(tmp_path / "jobs.jsonl"),
-    ]
-    command = [*dfi, "--out", str(out), "--distributed", *options]
+    options = ["--weights", "random-vgg16", "--set", "solver.iterations=3", "--batch-size", "1"]
+    dfi = [sys.executable, "-m", "dfi_jax", "batch", str(tmp_path / "jobs.jsonl"), *options]
+    command = [*dfi, "--out", str(out), "--distributed"]
 
     first, second = start(2, command)
     deadline = time.monotonic() + 200
-    while (
-        not any((out / str(i) / "result.json").exists() for i in (1, 3))
-        and time.monotonic() < deadline
-    ):
+    while not any((out / str(i) / "result.json").exists() for i in (1, 3)):
+        assert time.monotonic() < deadline
         time.sleep(0.05)
-    for process in (
-        second,
-        first,
-    ):  # 1, 3 and 5 are the second's; the runtime ends the first some time after it
+    # Jobs 1, 3 and 5 are the second process's, and JAX would end the first one some time after it.
+    for process in (second, first):
         process.kill()
         process.communicate()
     written = {path: path.stat().st_mtime_ns for path in out.glob("*/result.json")}
@@ -165,10 +132,9 @@ def test_a_killed_process_is_started_again_and_nothing_is_lost_or_done_twice(pho
     assert {path.parent.name for path in out.glob("*/result.json")} == set("012345")
     assert all(path.stat().st_mtime_ns == then for path, then in written.items())
 
-    single = [*dfi, "--out", str(tmp_path / "single"), *options]
+    single = [*dfi, "--out", str(tmp_path / "single")]
     subprocess.run(single, env=environment(), check=True, timeout=300, stdout=subprocess.DEVNULL)
-    for i in range(6):
-        name = f"alpha-{0.1 * i + 0.1:g}.png"
-        np.testing.assert_allclose(
-            read(out / str(i) / name), read(tmp_path / "single" / str(i) / name), atol=1.1 / 255
-        )
+    for i, alpha in enumerate(alphas):
+        name = f"alpha-{alpha:g}.png"
+        edited, alone = (read(folder / str(i) / name) for folder in (out, tmp_path / "single"))
+        np.testing.assert_array_equal(edited, alone)

@@ -9,7 +9,7 @@ from dfi_jax.engine.lbfgs import lbfgs, make_solver
 
 
 def minimise(function, start, *, iterations):
-    """Points at which the function was evaluated, the state's accepted values, and the last accepted point."""
+    """The accepted values, and the last accepted point."""
     solver = make_solver(LBFGS())
     value_and_gradient = jax.jit(jax.value_and_grad(function))
     update = jax.jit(solver.update)

@@ -4,113 +4,76 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors
+from builders import LAYERS, make_vector, small_recipe
 
-from dfi_jax import attribute
-from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
-from dfi_jax.errors import FileError, InputError
-from dfi_jax.network.means import scaled_vector
-from dfi_jax.recipe import Recipe
-from dfi_jax.network.vgg import features
-from dfi_jax.network.weights import load_vgg
+from dfi_jax import L2, AttributeVector, FileError, InputError, Recipe, combine, load_vgg, starter
+from dfi_jax.vectors.attribute_vector import STARTERS
 
-LAYERS = ("conv1_2", "conv2_1")
-RECIPE = Recipe(layers=LAYERS, size=16)
+RECIPE = small_recipe()
 
 
-@pytest.fixture(scope="module")
-def vgg():
-    return load_vgg("random-vgg16")
+@pytest.fixture
+def vector(random_vgg):
+    found = make_vector(random_vgg, RECIPE)
+    changes = {"dataset": "test", "attributes": ("Smiling", "~Male"), "crop": (1, 2, 3, 4)}
+    return found.replace(provenance=dataclasses.replace(found.provenance, **changes))
 
 
-@pytest.fixture(scope="module")
-def vector(vgg):
-    rng = np.random.default_rng(0)
-    source, target = rng.random((2, 5, 16, 16, 3), np.float32)
-    provenance = Provenance("test", ("Smiling", "~Male"), 5, 5, 5, vgg.name, vgg.sha256, LAYERS, 16, (1, 2, 3, 4))
-    return attribute.compute(vgg, [source[:3], source[3:]], [target], provenance)
-
-
-def test_the_vector_is_the_difference_of_the_means(vgg, vector):
-    rng = np.random.default_rng(0)
-    source, target = (features(vgg, images, layers=LAYERS) for images in rng.random((2, 5, 16, 16, 3), np.float32))
-    for name in LAYERS:
-        expected = np.asarray(target[name], np.float64).mean(0) - np.asarray(source[name], np.float64).mean(0)
-        np.testing.assert_allclose(vector.features[name], expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("scope", ["layer", "concat"])
-@pytest.mark.parametrize("vector_norm", ["none", "unit", "unit_times_phi", "mean_square"])
-def test_a_vector_is_scaled_as_its_formula_says(vgg, vector, vector_norm, scope):
-    phi = features(vgg, np.random.default_rng(1).random((2, 16, 16, 3), np.float32), layers=LAYERS)
-    recipe = RECIPE.replace(vector_norm=vector_norm, norm_scope=scope)
-    scaled = scaled_vector(vector.features, phi, recipe=recipe)
-    w = {name: np.asarray(layer, np.float64) for name, layer in vector.features.items()}
-    for name in LAYERS:
-        names = [name] if scope == "layer" else LAYERS
-        all_w = np.concatenate([w[n].ravel() for n in names])
-        for i in range(2):
-            norm_phi = np.linalg.norm(np.concatenate([np.asarray(phi[n][i], np.float64).ravel() for n in names]))
-            factor = {
-                "none": 1,
-                "unit": 1 / np.linalg.norm(all_w),
-                "unit_times_phi": norm_phi / np.linalg.norm(all_w),
-                "mean_square": 1 / np.mean(all_w**2),
-            }[vector_norm]
-            np.testing.assert_allclose(scaled[name][i], factor * w[name], rtol=1e-5)
-
-
-def test_a_vector_comes_back_from_its_file(tmp_path, vector):
+@pytest.mark.parametrize("normalization", [None, L2(scope="concat")])
+def test_a_vector_comes_back_from_its_file(tmp_path, vector, normalization):
+    made = dataclasses.replace(vector.provenance, normalization=normalization, near="scores")
     path = tmp_path / "deep" / "smile.safetensors"
-    attribute.save(path, vector)
-    read = attribute.load(path)
-    assert read.provenance == vector.provenance
+    vector.replace(provenance=made).save(path)
+    read = AttributeVector.load(path)
+    assert read.provenance == made
     for name in LAYERS:
         np.testing.assert_array_equal(read.features[name], vector.features[name])
 
 
 def test_eight_bits_keep_the_direction(tmp_path, vector):
-    attribute.save(tmp_path / "a.safetensors", vector, dtype="int8")
-    attribute.save(tmp_path / "b.safetensors", vector)
-    read = attribute.load(tmp_path / "a.safetensors")
+    small, large = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    vector.save(small, dtype="int8")
+    vector.save(large)
+    read = AttributeVector.load(small)
     for name in LAYERS:
         a, b = (np.asarray(v.features[name], np.float64).ravel() for v in (read, vector))
         assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.999
-    assert (tmp_path / "a.safetensors").stat().st_size < 0.4 * (tmp_path / "b.safetensors").stat().st_size
+    assert small.stat().st_size < 0.4 * large.stat().st_size
 
 
 def test_provenance_is_metadata_that_any_reader_sees(tmp_path, vector):
-    attribute.save(tmp_path / "a.safetensors", vector)
+    vector.save(tmp_path / "a.safetensors")
     with safetensors.safe_open(tmp_path / "a.safetensors", framework="numpy") as file:
-        described = file.metadata()
-    assert described["dataset"] == '"test"'
-    assert described["attributes"] == '["Smiling", "~Male"]'
-    assert described["crop"] == "[1, 2, 3, 4]"
+        metadata = file.metadata()
+    assert metadata["dataset"] == '"test"'
+    assert metadata["attributes"] == '["Smiling", "~Male"]'
+    assert metadata["crop"] == "[1, 2, 3, 4]"
 
 
-def test_a_damaged_file_is_refused(tmp_path, vector):
+def test_a_damaged_file_is_rejected(tmp_path, vector):
     path = tmp_path / "a.safetensors"
-    attribute.save(path, vector)
+    vector.save(path)
     whole = path.read_bytes()
     for content in (b"", whole[: len(whole) // 2], b"<!DOCTYPE html>" * 100):
         path.write_bytes(content)
         with pytest.raises(FileError, match="can't be read as an attribute vector"):
-            attribute.load(path)
+            AttributeVector.load(path)
     with pytest.raises(FileError, match="does not exist"):
-        attribute.load(tmp_path / "absent")
+        AttributeVector.load(tmp_path / "absent")
 
 
-def test_a_file_of_other_tensors_is_refused(tmp_path):
+def test_a_file_of_other_tensors_is_rejected(tmp_path):
     path = tmp_path / "a.safetensors"
     safetensors.numpy.save_file({"x": np.zeros(3, np.float32)}, path)
     with pytest.raises(FileError, match="is not an attribute vector of dfi_jax"):
-        attribute.load(path)
+        AttributeVector.load(path)
 
 
-def test_values_that_are_not_finite_are_refused(tmp_path, vector):
+def test_values_that_are_not_finite_are_rejected(tmp_path, vector):
     broken = {name: layer.at[0, 0, 0].set(jnp.nan) for name, layer in vector.features.items()}
-    attribute.save(tmp_path / "a.safetensors", AttributeVector(broken, vector.provenance))
+    vector.replace(features=broken).save(tmp_path / "a.safetensors")
     with pytest.raises(FileError, match="not finite"):
-        attribute.load(tmp_path / "a.safetensors")
+        AttributeVector.load(tmp_path / "a.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -120,31 +83,53 @@ def test_values_that_are_not_finite_are_refused(tmp_path, vector):
         ({"weights_sha256": "0" * 64}, "the network"),
         ({"layers": ("conv1_2",)}, "layers"),
         ({"size": 224}, "image size"),
-        ({"feature_norm": "l2"}, "feature_norm"),
+        ({"normalization": L2()}, "normalization l2 over layer"),
     ],
 )
-def test_a_vector_made_otherwise_is_refused(vgg, vector, changes, what):
-    attribute.check(vector, vgg, RECIPE)
-    other = AttributeVector(vector.features, dataclasses.replace(vector.provenance, **changes))
+def test_a_vector_that_was_made_differently_is_rejected(random_vgg, vector, changes, what):
+    vector.check(random_vgg, recipe=RECIPE)
+    other = vector.replace(provenance=dataclasses.replace(vector.provenance, **changes))
     with pytest.raises(InputError, match=f"was made with {what}"):
-        attribute.check(other, vgg, RECIPE)
+        other.check(random_vgg, recipe=RECIPE)
 
 
-def test_a_vector_of_another_shape_is_refused(vgg, vector):
+def test_a_vector_of_another_shape_is_rejected(random_vgg, vector):
     cut = {name: layer[1:] for name, layer in vector.features.items()}
     with pytest.raises(InputError, match="has shape"):
-        attribute.check(AttributeVector(cut, vector.provenance), vgg, RECIPE)
+        vector.replace(features=cut).check(random_vgg, recipe=RECIPE)
 
 
 @pytest.mark.parametrize("name", ["eyeglasses", "older"])
 def test_the_starter_vectors_fit_the_default(name):
-    vector = attribute.starter(name)
-    attribute.check(vector, load_vgg("vgg16"), Recipe())
-    made = vector.provenance
-    assert made.n_source == made.n_target >= 200
-    assert (attribute.STARTERS / f"{name}.safetensors").stat().st_size < 1.1e6
+    vector = starter(name)
+    vector.check(load_vgg("vgg16"), recipe=Recipe())
+    assert vector.provenance.n_source == vector.provenance.n_target >= 200
+    assert (STARTERS / f"{name}.safetensors").stat().st_size < 1.1e6
 
 
-def test_an_unknown_starter_is_refused_with_those_there_are():
-    with pytest.raises(InputError, match="there are eyeglasses, older"):
-        attribute.starter("moustache")
+def test_an_unknown_starter_is_rejected_with_a_choice():
+    with pytest.raises(InputError, match="doesn't exist; choose from eyeglasses, older"):
+        starter("moustache")
+
+
+def test_combined_vectors_are_added_in_proportion_whatever_their_lengths(random_vgg, vector):
+    other = make_vector(random_vgg, RECIPE, seed=1)
+    long = other.replace(features={name: 7 * w for name, w in other.features.items()})
+    for second in (other, long):
+        total = combine([(vector, 1.0), (second, -0.5)])
+        for name in LAYERS:
+            a, b = (np.asarray(v.features[name], np.float64) for v in (vector, other))
+            expected = a / np.linalg.norm(a) - 0.5 * b / np.linalg.norm(b)
+            np.testing.assert_allclose(total.features[name], expected, atol=1e-6)
+    assert total.provenance.attributes == ("1 × Smiling,~Male", "-0.5 × Smiling")
+    assert total.provenance.n_target == 20
+
+
+def test_vectors_that_do_not_fit_together_are_not_combined(random_vgg, vector):
+    other = make_vector(random_vgg, small_recipe(size=32))
+    with pytest.raises(InputError, match="were made with different size"):
+        combine([(vector, 1.0), (other, 1.0)])
+    with pytest.raises(InputError, match="a strength is nan"):
+        combine([(vector, float("nan"))])
+    with pytest.raises(InputError, match="no attribute vector"):
+        combine([])

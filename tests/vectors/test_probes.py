@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfi_jax import probes
+from dfi_jax import Cache
 from dfi_jax.data import synthetic
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.errors import InputError
 from dfi_jax.network.weights import load_vgg
+from dfi_jax.vectors import probes
 
 
 def test_ridge_solves_the_normal_equations():
@@ -17,7 +18,8 @@ def test_ridge_solves_the_normal_equations():
     x, y = rng.normal(3, 2, (40, 70)), rng.normal(size=(40, 3))
     weights, mean, deviation, intercept = probes._ridge(x, y)(7.0)
     standard = (x - x.mean(axis=0)) / x.std(axis=0)
-    expected = np.linalg.solve(standard.T @ standard + 7.0 * np.eye(70), standard.T @ (y - y.mean(axis=0)))
+    normal = standard.T @ standard + 7.0 * np.eye(70)
+    expected = np.linalg.solve(normal, standard.T @ (y - y.mean(axis=0)))
     np.testing.assert_allclose(weights, expected, atol=1e-6)
     np.testing.assert_allclose((x - mean) / deviation, standard)
     np.testing.assert_allclose(intercept, y.mean(axis=0))
@@ -39,15 +41,16 @@ def vgg():
 
 def test_a_drawn_smile_and_spectacles_are_told_in_people_left_out(vgg):
     dataset = synthetic.load(160, size=100)
-    counts = []
-    found = probes.fit(vgg, dataset, on_progress=lambda *count: counts.append(count))
+    seen = []
+    cache = Cache()
+    found = probes.fit(vgg, dataset, cache=cache, on_progress=seen.append)
     by_name = dict(zip(found.attributes, found.auc, strict=True))
-    assert counts[-1] == (160, 160)
+    assert (seen[-1].phase, seen[-1].done, seen[-1].total) == ("attribute probes", 160, 160)
     assert by_name["Eyeglasses"] > 0.85
     assert by_name["Smiling"] > 0.75
-    counts.clear()
-    again = probes.fit(vgg, dataset, on_progress=lambda *count: counts.append(count))
-    assert counts == []
+    seen.clear()
+    again = probes.fit(vgg, dataset, cache=cache, on_progress=seen.append)
+    assert seen == []
     np.testing.assert_array_equal(found.weights, again.weights)
     stranger = synthetic.load(40, seed=9, size=100)
     estimates = np.stack([probes.estimate(vgg, found, stranger.face(i, 100)) for i in range(40)])
@@ -57,10 +60,23 @@ def test_a_drawn_smile_and_spectacles_are_told_in_people_left_out(vgg):
 
 def test_a_dataset_that_teaches_nothing_is_refused(vgg):
     face = np.zeros((8, 8, 3), np.float32)
-    bare = Dataset("bare", ("a",), lambda i: face, (), np.zeros((1, 0), np.float32))
+    bare = Dataset(
+        name="bare",
+        names=("a",),
+        read=lambda i: face,
+        attributes=(),
+        scores=np.zeros((1, 0), np.float32),
+    )
     with pytest.raises(InputError, match="bare has no attribute scores"):
         probes.fit(vgg, bare)
-    few = Dataset("few", tuple("abcdef"), lambda i: face, ("Smiling",), np.ones((6, 1), np.float32), np.arange(6) % 3)
+    few = Dataset(
+        name="few",
+        names=tuple("abcdef"),
+        read=lambda i: face,
+        attributes=("Smiling",),
+        scores=np.ones((6, 1), np.float32),
+        people=np.arange(6) % 3,
+    )
     with pytest.raises(InputError, match="fewer than 5 people"):
         probes.fit(vgg, few)
 
@@ -69,17 +85,32 @@ def test_probes_are_fitted_anew_where_any_image_or_the_network_changes(vgg, monk
     pictures = np.random.default_rng(0).random((12, 32, 32, 3)).astype(np.float32)
     scores = np.random.default_rng(1).normal(size=(12, 2)).astype(np.float32)
     fitted = []
-    monkeypatch.setattr(probes, "describe", lambda vgg, faces: (fitted.append(1), faces.reshape(len(faces), -1))[1])
+
+    def describe(vgg, faces):
+        fitted.append(1)
+        return faces.reshape(len(faces), -1)
+
+    monkeypatch.setattr(probes, "describe", describe)
+    cache = Cache()
 
     def fit(network=vgg, people=None, last=pictures[-1]):
         fitted.clear()
         images = [*pictures[:-1], last]
         names = tuple(map(str, range(12)))
-        probes.fit(network, Dataset("made", names, images.__getitem__, ("Smiling", "Young"), scores, people))
+        dataset = Dataset(
+            name="made",
+            names=names,
+            read=images.__getitem__,
+            attributes=("Smiling", "Young"),
+            scores=scores,
+            people=people,
+        )
+        probes.fit(network, dataset, cache=cache)
         return bool(fitted)
 
     assert fit()
     assert not fit()
     assert fit(last=pictures[0])
     assert fit(people=np.arange(12) // 2)
-    assert fit(network=dataclasses.replace(vgg, preprocess=dataclasses.replace(vgg.preprocess, bgr=True)))
+    blue_first = dataclasses.replace(vgg.preprocess, bgr=True)
+    assert fit(network=dataclasses.replace(vgg, preprocess=blue_first))

@@ -1,0 +1,59 @@
+"""One photo, edited in one call."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from dfi_jax.data.dataset import Dataset
+from dfi_jax.data.near import Nearness
+from dfi_jax.editor.editor import Editor
+from dfi_jax.editor.job import DEFAULT_ALPHAS, DEFAULT_K, AttributeLike
+from dfi_jax.editor.result import Edit
+from dfi_jax.network.vgg import VGG
+from dfi_jax.photo.faces import FaceLike
+from dfi_jax.photo.photo import PhotoLike
+from dfi_jax.progress import OnProgress
+from dfi_jax.recipe import Recipe
+
+
+def edit(
+    photo: PhotoLike,
+    attribute: AttributeLike,
+    *,
+    recipe: Recipe | str = "default",
+    weights: str | Path | VGG = "vgg16",
+    alphas: Sequence[float] = DEFAULT_ALPHAS,
+    dataset: Dataset | None = None,
+    near: Nearness | None = None,
+    k: int = DEFAULT_K,
+    face: FaceLike = "auto",
+    points: Literal[5, 68] = 5,
+    mask: PhotoLike | None = None,
+    on_progress: OnProgress | None = None,
+) -> Edit:
+    """Edits one photo; to edit several, make one `Editor`, which loads the network once.
+
+    The arguments are those of `Editor` and of `Editor.edit`.
+
+    Raises:
+      InputError: If an argument can't be used, or no face is found.
+      FileError: If a file can't be read, or an extra isn't installed.
+
+    >>> import dfi_jax
+    >>> face = dfi_jax.load_dataset("synthetic:1").face(0, 200)
+    >>> recipe = dfi_jax.Recipe().set({"solver.iterations": "2"})
+    >>> edit(face, "eyeglasses", face="whole", recipe=recipe).photos[0].size
+    (200, 200)
+    """
+    return Editor(recipe=recipe, weights=weights).edit(
+        photo,
+        attribute,
+        alphas=alphas,
+        dataset=dataset,
+        near=near,
+        k=k,
+        face=face,
+        points=points,
+        mask=mask,
+        on_progress=on_progress,
+    )

@@ -1,0 +1,263 @@
+"""The README and docs: every example runs, every link resolves, and everything is explained."""
+
+import dataclasses
+import hashlib
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from PIL import Image
+from typer.main import get_command
+from typer.testing import CliRunner
+
+import dfi_jax
+from dfi_jax import recipe as stages
+from dfi_jax.network.weights.catalog import CATALOG
+from dfi_jax.photo.faces import CANONICAL_CORNERS, Face
+from dfi_jax.photo.placement import CANONICAL_POINTS, CANONICAL_SIZE
+from dfi_jax.recipe.stage import Stage
+
+ROOT = Path(__file__).parents[1]
+PAGES = {path.name: path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+EXPLAINING = ("README.md", "glossary.md", "recipes.md")
+
+NOT_RUN = ("make ", "pip install ", "python benchmarks/", "python experiments/")
+"""Commands that install packages, or that are tested where they are."""
+
+OPTIONS_OF_OTHERS = {"--quick", "--people", "--clip-rect"}
+"""Options of benchmarks, experiments and chainer-dfi."""
+
+
+def read_blocks(page, language):
+    """The line number and the text of each fenced block in a language."""
+    text = PAGES[page].read_text(encoding="utf-8")
+    found = re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [(text[: block.start(1)].count("\n") + 1, block[1]) for block in found]
+
+
+def read_commands(page):
+    """The commands of a page, with continuation lines joined and comments removed."""
+    lines = "".join(text for _, text in read_blocks(page, "sh")).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+
+
+def read_prose(page):
+    """A page without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", PAGES[page].read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+def read_tables(page):
+    """The rows of all tables, as dicts of cells by header. An empty cell repeats the kind above."""
+    rows, header = [], None
+    for line in PAGES[page].read_text(encoding="utf-8").splitlines():
+        if not line.startswith("|"):
+            header = None
+        elif header is None:
+            header = [cell.strip() for cell in line.strip("|").split("|")]
+            above = ""
+        elif not set(line) <= set("|- "):
+            cells = [cell.strip().strip("`") for cell in line.strip("|").split("|")]
+            row = dict(zip(header, cells, strict=True))
+            above = row["kind"] = row.get("kind") or above
+            rows.append(row)
+    return rows
+
+
+def list_commands(command, path=("dfi",)):
+    """Every command and group of a command line, by its words."""
+    yield path, command
+    for name, part in getattr(command, "commands", {}).items():
+        yield from list_commands(part, (*path, name))
+
+
+@pytest.fixture(scope="session")
+def vgg19_file(tmp_path_factory):
+    """VGG-19 with random filters, in torchvision's names."""
+    from dfi_jax.network.weights.formats import torchvision_indices
+
+    tensors = {}
+    for layer, parts in dfi_jax.load_vgg("random-vgg19").params.items():
+        n = torchvision_indices("vgg19")[layer]
+        kernel = np.asarray(parts["kernel"]).transpose(3, 2, 0, 1)
+        tensors[f"features.{n}.weight"] = np.ascontiguousarray(kernel)
+        tensors[f"features.{n}.bias"] = np.asarray(parts["bias"])
+    path = tmp_path_factory.mktemp("vgg19") / "vgg19.safetensors"
+    safetensors.numpy.save_file(tensors, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory, vgg19_file):
+    """A cache that all examples share. It holds weights as if they were downloaded."""
+    cache = tmp_path_factory.mktemp("examples-cache")
+    (cache / "weights").mkdir()
+    digest = hashlib.sha256(vgg19_file.read_bytes()).hexdigest()
+    for name in ("VGG_ILSVRC_19_layers.caffemodel", "vgg_normalised.caffemodel"):
+        (cache / "weights" / name).symlink_to(vgg19_file)
+        (cache / "weights" / f"{name}.sha256").write_text(f"{digest}  {name}\n")
+    return cache
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch, lfw_folder, vgg19_file, shared_cache):
+    """The folder in which examples run, with the files that they use. Edits are quick."""
+    monkeypatch.setenv("DFI_JAX_CACHE", str(shared_cache))
+    monkeypatch.chdir(tmp_path)
+    for name, recipe in dfi_jax.RECIPES.items():
+        monkeypatch.setitem(dfi_jax.RECIPES, name, make_quick(recipe))
+    # Reading PyTorch's file would need torch; Caffe's name is open to safetensors.
+    monkeypatch.setitem(CATALOG, "vgg19", CATALOG["vgg19-caffe"])
+    monkeypatch.setattr("dfi_jax.photo.faces.installed", lambda: True)
+    monkeypatch.setattr("dfi_jax.photo.faces.detect", detect_whole)
+    people = dfi_jax.load_dataset("synthetic:20")
+    for i, name in enumerate(("me", "you")):
+        write_face(people.face(i, 300), Path(f"{name}.jpg"))
+    for i in range(len(people)):
+        write_face(people.face(i, 64), Path("WITH" if i % 2 else "WITHOUT", f"{i}.png"))
+    Path("DIR").symlink_to(lfw_folder)
+    Path("VGG_ILSVRC_19_layers.caffemodel").symlink_to(vgg19_file)
+    ((_, manifest),) = read_blocks("README.md", "json")
+    Path("jobs.jsonl").write_text(manifest)
+    return tmp_path
+
+
+def make_quick(recipe):
+    """A recipe with two iterations."""
+    finish = tuple(
+        step.replace(iterations=2, every=1) if isinstance(step, dfi_jax.CancelResidual) else step
+        for step in recipe.finish
+    )
+    return recipe.replace(solver=recipe.solver.replace(iterations=2), finish=finish)
+
+
+def detect_whole(pixels, *, points=5):
+    """One face, which is the whole photo."""
+    height, width = pixels.shape[:2]
+    template = CANONICAL_CORNERS
+    if points == 68:
+        template = np.zeros((68, 2))
+        template[36:42], template[42:48] = CANONICAL_POINTS[:2]
+        template[[30, 48, 54]] = CANONICAL_POINTS[2:]
+    return [Face((0, 0, width, height), template * (width / CANONICAL_SIZE))]
+
+
+def write_face(pixels, path):
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(np.round(255 * pixels).astype(np.uint8)).save(path)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if read_blocks(page, "python")])
+def test_python_examples_run(page, scratch):
+    names = {"__name__": "example"}
+    for line, text in read_blocks(page, "python"):
+        source = "\n" * (line - 1) + text  # so that a traceback has the page's line numbers
+        exec(compile(source, PAGES[page], "exec"), names)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if read_blocks(page, "sh")])
+def test_commands_run(page, scratch):
+    from dfi_jax.cli.main import app
+
+    for words in read_commands(page):
+        if " ".join(words).startswith(NOT_RUN):
+            continue
+        assert words[0] == "dfi", f"{page}: {words} is neither a dfi command nor in NOT_RUN"
+        expanded = []
+        for word in words[1:]:
+            expanded += sorted(map(str, Path().glob(word))) if "*" in word else [word]
+        result = CliRunner().invoke(app, expanded)
+        assert result.exit_code == 0, f"{page}: {shlex.join(words)}\n{result.output}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_blocks_are_of_a_language_that_is_tested(page):
+    text = PAGES[page].read_text(encoding="utf-8")
+    assert set(re.findall(r"^```(.*)$", text, re.M)) <= {"", "python", "sh", "json"}
+    assert not re.search(r"^ {4,}(dfi|import|from|pip|make) ", read_prose(page), re.M)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_and_options_in_the_text_exist(page):
+    from dfi_jax.cli.main import app
+
+    commands = dict(list_commands(get_command(app)))
+    options = {
+        option for command in commands.values() for each in command.params for option in each.opts
+    }
+    code = " ".join(re.findall(r"`([^`]+)`", read_prose(page)))
+    assert set(re.findall(r"--[a-z][a-z-]*", code)) <= options | OPTIONS_OF_OTHERS | {"--help"}
+    for words in re.findall(r"`(dfi [a-z]+(?: [a-z]+)?)", read_prose(page)):
+        path = tuple(words.split())
+        assert path[:2] in commands, words
+        assert not hasattr(commands[path[:2]], "commands") or path in commands, words
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_resolve(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", read_prose(page)):
+        if target.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = target.partition("#")
+        path = PAGES[page].parent / file if file else PAGES[page]
+        assert path.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)
+            slugs = [re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings]
+            assert anchor in slugs, target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_lines_are_short_except_tables_and_links(page):
+    lines = PAGES[page].read_text(encoding="utf-8").splitlines()
+    assert [
+        line for line in lines if len(line) > 100 and not line.startswith("|") and "](" not in line
+    ] == []
+
+
+def test_every_public_name_is_explained():
+    code = " ".join(
+        " ".join(re.findall(r"`([^`]+)`", read_prose(page))) for page in EXPLAINING
+    ) + "".join(text for page in EXPLAINING for _, text in read_blocks(page, "python"))
+    words = set(re.findall(r"\w+", code))
+    assert [name for name in dfi_jax.__all__ if name not in words] == []
+
+
+def test_every_stage_and_field_of_a_recipe_is_in_the_tables_with_its_default():
+    rows = read_tables("recipes.md")
+    fields = {(row["kind"], row["field"]): row["default"] for row in rows if row.get("field")}
+    paths = {row["path"]: row.get("default", row["kind"]) for row in rows if row.get("path")}
+    classes = {row["class"]: row["kind"] for row in rows if row.get("class")}
+    for stage in (getattr(stages, name) for name in stages.__all__):
+        if not (isinstance(stage, type) and issubclass(stage, Stage)) or stage is dfi_jax.Recipe:
+            continue
+        nested = stage.kind in {field.name for field in dataclasses.fields(dfi_jax.Recipe)}
+        if not nested and stage is not dfi_jax.VGGSpectrum:
+            assert classes.get(stage.__name__) == stage.kind
+        default = stage()
+        for field in dataclasses.fields(stage):
+            shown = show(getattr(default, field.name))
+            if nested:
+                assert paths.get(f"{stage.kind}.{field.name}") == shown
+            else:
+                assert fields.get((stage.kind, field.name)) == shown
+
+
+def test_every_stage_of_a_recipe_has_a_section():
+    text = PAGES["recipes.md"].read_text(encoding="utf-8")
+    for field in dataclasses.fields(dfi_jax.Recipe):
+        assert f"### `{field.name}`: " in text
+        default = getattr(dfi_jax.Recipe(), field.name)
+        kinds = [step.kind for step in default] if isinstance(default, tuple) else [default.kind]
+        assert all(f"`{kind}`" in text for kind in kinds)
+
+
+def show(value):
+    """A value as the tables and `--set` write it."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Stage):
+        return value.kind
+    return ",".join(value) if isinstance(value, tuple) else str(value)
