@@ -1,8 +1,8 @@
-"""What the authors' Torch backend computes, in today's PyTorch: the rival of `throughput.py`, which runs it.
+"""PyTorch's side of `throughput.py`: what the DFI authors' Torch backend computes, in today's PyTorch.
 
-It is `torch.optim.LBFGS`, history 100, step 1, no line search, an evaluation an iteration; images and activations are
-channels-last, everything is float32 without TF32, and on CUDA the objective is compiled. Arrays come and go as NumPy's,
-images NHWC.
+The solver is `torch.optim.LBFGS` with history 100, step 1, no line search, and one evaluation per
+iteration. Images and activations are channels-last, everything is float32 without TF32, and on CUDA
+the objective is compiled. Arguments and results are NumPy arrays, and images are NHWC.
 """
 
 import os
@@ -14,30 +14,38 @@ import numpy as np
 import torch
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-LAST = torch.channels_last
+CHANNELS_LAST = torch.channels_last
 
 Objective = Callable[[torch.Tensor], torch.Tensor]
-"""From images (n, h, w, 3) in the network's units to the sum of their losses."""
+"""A function of images (n, h, w, 3), in the network's units, that returns the sum of their losses."""
 
 torch.set_num_threads(os.cpu_count() or 1)
 torch.backends.cudnn.allow_tf32 = False
 torch.backends.cuda.matmul.allow_tf32 = False
 
 
-def make_objective(params: dict[str, Any], target: dict[str, Any], square_norms: dict[str, Any]) -> Objective:
-    """Σ over layers of ½‖φ(z) − target‖²/‖φ(x)‖², the `relative` loss without total variation.
+def make_objective(
+    params: dict[str, Any], target: dict[str, Any], square_norms: dict[str, Any]
+) -> Objective:
+    """Returns Σ over layers of ½‖φ(z) − target‖²/‖φ(x)‖², the loss `relative`.
 
     Args:
-      params: kernels (3, 3, ci, co) and biases by layer, as `VGG.params`, in the order of the network and up to the
-        deepest layer of the target.
-      target: of the loss, (n, h, w, c) a layer.
-      square_norms: ‖φ(x)‖² by layer, (n,).
+      params: Kernels (3, 3, in, out) and biases by layer, as in `VGG.params`, in the order of the
+        network and up to the deepest layer of the target.
+      target: Target of each layer, (n, h, w, c).
+      square_norms: ‖φ(x)‖² of each layer, (n,).
     """
     convolutions = {
-        name: (_tensor(layer["kernel"]).permute(3, 2, 0, 1).contiguous(memory_format=LAST), _tensor(layer["bias"]))
+        name: (
+            _tensor(layer["kernel"]).permute(3, 2, 0, 1).contiguous(memory_format=CHANNELS_LAST),
+            _tensor(layer["bias"]),
+        )
         for name, layer in params.items()
     }
-    wanted = {name: (_tensor(layer).permute(0, 3, 1, 2), _tensor(square_norms[name])) for name, layer in target.items()}
+    wanted = {
+        name: (_tensor(layer).permute(0, 3, 1, 2), _tensor(square_norms[name]))
+        for name, layer in target.items()
+    }
 
     def objective(z: torch.Tensor) -> torch.Tensor:
         x, total = z.permute(0, 3, 1, 2), torch.zeros((), device=DEVICE)
@@ -53,19 +61,27 @@ def make_objective(params: dict[str, Any], target: dict[str, Any], square_norms:
     return torch.compile(objective) if DEVICE == "cuda" else objective
 
 
-def value_and_gradient(
+def make_value_and_gradient(
     objective: Objective, images: Any, *, mean: Any, std: Any
-) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
-    """The value and its gradient by images in [0, 1], computed anew at every call, which waits for the device."""
+) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+    """Returns a function that computes the value and its gradient, and waits for the device.
+
+    Args:
+      objective: Function to evaluate.
+      images: Images in [0, 1], by which the gradient is taken.
+      mean: Mean of the network's images.
+      std: Standard deviation of the network's images.
+    """
     z = _tensor(images).requires_grad_()
     mean, std = _tensor(mean), _tensor(std)
 
-    def evaluate() -> tuple[torch.Tensor, torch.Tensor]:
+    def evaluate() -> tuple[np.ndarray, np.ndarray]:
         z.grad = None
         total = objective((z - mean) / std)
         total.backward()
         _wait()
-        return total.detach(), z.grad
+        assert z.grad is not None
+        return total.detach().cpu().numpy(), z.grad.cpu().numpy()
 
     return evaluate
 
@@ -73,20 +89,24 @@ def value_and_gradient(
 def iterate(
     objective: Objective, start: Any, *, mean: Any, std: Any, scaled: bool, iterations: int
 ) -> Iterator[tuple[float, float]]:
-    """Seconds of each iteration of L-BFGS, and the loss at the point it was at.
+    """Yields the seconds of each iteration of L-BFGS, and the loss at the point it started from.
 
     Args:
-      objective: to lower.
-      start: images in [0, 1].
-      mean: of the network's images.
-      std: of those.
-      scaled: whether the unknown is the image in the network's units, as the authors have it, or in [0, 1].
-      iterations: each of one evaluation.
+      objective: Function to minimise.
+      start: Images in [0, 1].
+      mean: Mean of the network's images.
+      std: Standard deviation of the network's images.
+      scaled: Whether the unknown is the image in the network's units, as in the authors' code,
+        rather than in [0, 1].
+      iterations: Number of iterations, each of one evaluation.
     """
     mean, std = _tensor(mean), _tensor(std)
     z = _tensor(start)
-    z = ((z - mean) / std if scaled else z).contiguous().requires_grad_()  # L-BFGS sees it as one flat vector
-    solver = torch.optim.LBFGS([z], lr=1, history_size=100, max_iter=1, tolerance_grad=0, tolerance_change=0)
+    # L-BFGS sees the images as one flat vector, so they are contiguous.
+    z = ((z - mean) / std if scaled else z).contiguous().requires_grad_()
+    solver = torch.optim.LBFGS(
+        [z], lr=1, history_size=100, max_iter=1, tolerance_grad=0, tolerance_change=0
+    )
 
     def closure() -> torch.Tensor:
         solver.zero_grad()
@@ -96,9 +116,14 @@ def iterate(
 
     for _ in range(iterations):
         started = time.perf_counter()
-        loss = solver.step(closure)  # an iteration and an evaluation; its memory stays from step to step
+        loss = solver.step(closure)  # One iteration; the solver's memory stays from step to step.
         _wait()
         yield time.perf_counter() - started, float(loss.detach())
+
+
+def describe() -> str:
+    """Returns PyTorch's version and device."""
+    return f"{torch.__version__} on {DEVICE}, float32 without TF32"
 
 
 def _tensor(array: Any) -> torch.Tensor:

@@ -17,7 +17,7 @@ import dataclasses
 import json
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -36,10 +36,10 @@ from dfi_jax import (
     prepare,
     starter,
 )
+from dfi_jax.network.conv import Precision
 from dfi_jax.recipe.features import DEFAULT_LAYERS
 
-
-REORDERED = "highest, another order"
+REORDERED: Final = "highest, another order"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,11 @@ class Config:
     """
 
     dataset: str
-    variants: tuple[str, ...] = (REORDERED, "tf32", "bfloat16")
+    variants: tuple[Precision | Literal["highest, another order"], ...] = (
+        REORDERED,
+        "tf32",
+        "bfloat16",
+    )
     faces: int = 8
     network: str = "vgg16"
     layers: tuple[str, ...] = DEFAULT_LAYERS
@@ -102,7 +106,7 @@ def run(config: Config) -> dict[str, Any]:
         if name == REORDERED:
             network = prepare(vgg, layers=config.layers)
         else:
-            network = vgg.replace(precision=name)
+            network = load_vgg(config.network, precision=name)
         psi = features(network, jnp.asarray(faces), layers=config.layers)
         difference = np.abs(edit(network, faces[0], vector, recipe=recipe) - edited)
         found.append(

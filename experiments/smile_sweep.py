@@ -1,89 +1,184 @@
-"""A smile for ten people who don't: pictures at five strengths, and the seconds that each phase takes.
+"""How do edits of ten people who don't smile look at five strengths, and how long do they take?
 
-    python experiments/smile_sweep.py LFW_DIR [--out DIR]
+    python experiments/smile_sweep.py lfw:DIR [--people N] [--out DIR] [--json]
+    python experiments/smile_sweep.py --quick
 
-Ten people are drawn from LFW's images with a score for Smiling under −1.5. For each, the attribute vector is that of
-the 100 + 100 images nearest by attribute scores, without the person's own, and all strengths are one queue. Writes a
-folder a person, one sheet of all of them, and the table below into `table.md`.
+People are drawn from the images whose score for Smiling is below −1.5. Each is edited with the
+attribute vector of the 100 + 100 images that are nearest by scores, and all strengths go through
+the devices as one queue. No earlier run's mean features are used.
+
+Prints, for each person, the seconds for the attribute vector and for the reconstruction, and the
+objective at every strength. Writes a folder for each person and one sheet of all. `--quick` edits
+two drawn people at 32 × 32 pixels.
 """
 
 import argparse
-import os
+import dataclasses
+import json
 import statistics
+import sys
 import tempfile
-import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from dfi_jax import image, report
-from dfi_jax.data import lfw, select
-from dfi_jax.data.dataset import Dataset
-from dfi_jax.data.select import Like
-from dfi_jax.editor import Edited, edit_face, save
-from dfi_jax.recipe import RECIPES
-from dfi_jax.vectors.subject import vector_between
-from dfi_jax.network.weights import load_vgg
-
-BELOW = -1.5
-ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5)
-SEED = 0
-
-HEADER = "| image | means, s | compilation, s | an iteration of five strengths, s | objective at α = 0.1 … 0.5 |"
+from dfi_jax import RECIPES, Cache, Dataset, Edit, Editor, load_dataset, near
+from dfi_jax.data.wanted import find_attribute
+from dfi_jax.photo.image import resize
+from dfi_jax.recipe.features import DEFAULT_LAYERS
+from dfi_jax.report.sheet import contact_sheet
 
 
-def sober(dataset: Dataset, people: int) -> list[int]:
-    """Images of different people who don't smile."""
-    scores = dataset.scores[:, select.find_attribute("Smiling", dataset.attributes)]
-    rows = np.random.default_rng(SEED).permutation(np.flatnonzero(scores < BELOW))
-    _, first = np.unique([dataset.people[row] for row in rows], return_index=True)
-    return sorted(rows[np.sort(first)][:people].tolist())
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Who is edited, and how.
+
+    Attributes:
+      dataset: Dataset of the people.
+      people: Number of people.
+      below: Score for Smiling that a person's image is below.
+      alphas: Strengths.
+      k: Maximum number of images per set.
+      near: What images are near in, as `near.parse` reads it.
+      recipe: Name of the recipe.
+      network: Name of the network.
+      layers: Names of layers.
+      size: Height and width of the faces.
+      iterations: Number of iterations, or 0 for those of the recipe.
+      out: Folder for the pictures.
+    """
+
+    dataset: str
+    people: int = 10
+    below: float = -1.5
+    alphas: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
+    k: int = 100
+    near: str = "scores"
+    recipe: str = "default"
+    network: str = "vgg16"
+    layers: tuple[str, ...] = DEFAULT_LAYERS
+    size: int = 200
+    iterations: int = 0
+    out: str = "out/smile"
 
 
-def row(name: str, seconds: dict[str, float], edited: Edited) -> str:
-    """A line of the table."""
-    objective = " ".join(f"{value:.3f}" for value in edited.history[:, -1])
-    return (
-        f"| {name} | {seconds['means']:.1f} | {seconds['compilation']:.1f} | {seconds['iteration']:.2f} | {objective} |"
+QUICK = Config(
+    dataset="synthetic:60",
+    people=2,
+    below=-0.5,
+    alphas=(0.2, 0.4),
+    k=3,
+    near="pixels",
+    network="random-vgg16",
+    layers=("conv1_2", "conv2_1"),
+    size=32,
+    iterations=5,
+)
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Edits one person after the other, writes the pictures, and returns seconds and objectives."""
+    dataset, out = load_dataset(config.dataset), Path(config.out)
+    recipe = RECIPES[config.recipe].set(
+        {"features.layers": ",".join(config.layers), "features.size": str(config.size)}
+    )
+    if config.iterations:
+        recipe = recipe.set({"solver.iterations": str(config.iterations)})
+    rows, views = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        editor = Editor(recipe=recipe, weights=config.network, cache=Cache(Path(folder)))
+        for row in find_unsmiling(dataset, config):
+            name = Path(dataset.names[row]).stem
+            print(name, file=sys.stderr, flush=True)
+            edit = smile(editor, dataset, row, config)
+            edit.save(out / name, overwrite=True)
+            views += [resize(view, (300, 300)) for view in edit.views()]
+            rows.append(
+                {
+                    "image": name,
+                    "seconds": edit.record["seconds"],
+                    "objective": edit.record["objective"],
+                }
+            )
+    labels = ["original", *(f"α = {alpha:g}" for alpha in config.alphas)]
+    sheet = contact_sheet(views, labels * len(rows), columns=len(labels))
+    sheet.save(out / "sheet.png")
+    return {
+        "config": dataclasses.asdict(config),
+        "iterations": recipe.solver.iterations,
+        "rows": rows,
+    }
+
+
+def smile(editor: Editor, dataset: Dataset, row: int, config: Config) -> Edit:
+    """Edits an image of the dataset with a smile."""
+    # A dataset's own file has known scores, and the other images of its person are left out.
+    photo = dataset.read(row) if dataset.folder is None else dataset.folder / dataset.names[row]
+    return editor.edit(
+        photo,
+        "Smiling",
+        alphas=config.alphas,
+        dataset=dataset,
+        near=near.parse(config.near),
+        k=config.k,
+        face=dataset.placement(row),
     )
 
 
+def find_unsmiling(dataset: Dataset, config: Config) -> list[int]:
+    """Returns one image each of different people who don't smile, drawn at random."""
+    assert dataset.people is not None
+    scores = dataset.scores[:, find_attribute("Smiling", dataset.attributes)]
+    rows = np.random.default_rng(0).permutation(np.flatnonzero(scores < config.below))
+    _, first = np.unique(dataset.people[rows], return_index=True)
+    return sorted(rows[np.sort(first)][: config.people].tolist())
+
+
+def print_table(record: dict[str, Any]) -> None:
+    """Prints one row per person, and the medians."""
+    rows = record["rows"]
+    ends = f"{min(record['config']['alphas']):g} … {max(record['config']['alphas']):g}"
+    print(f"| image | vector, s | reconstruction, s | objective at α = {ends} |")
+    print("| --- " * 4 + "|")
+    for row in rows:
+        seconds, objective = row["seconds"], " ".join(f"{value:.3f}" for value in row["objective"])
+        phases = f"{seconds['vector']:.1f} | {seconds['reconstruction']:.1f}"
+        print(f"| {row['image']} | {phases} | {objective} |")
+    print()
+    vectors = [row["seconds"]["vector"] for row in rows]
+    first, *later = (row["seconds"]["reconstruction"] for row in rows)
+    iterations = [seconds / record["iterations"] for seconds in later or [first]]
+    for name, values in {"vector": vectors, "iteration of all strengths": iterations}.items():
+        middle, ends = statistics.median(values), f"{min(values):.2f} to {max(values):.2f}"
+        print(f"{name}: median {middle:.2f} s, {ends} s")
+    if later:
+        print(f"compilation in the first edit: {first - statistics.median(later):.1f} s")
+
+
 def main() -> None:
-    """Edits one person after the other, and says how long it took."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("lfw", type=Path, help="the folder with lfw_attributes.txt and lfw-deepfunneled")
-    parser.add_argument("--out", type=Path, default=Path("out/smile"), help="the folder for the pictures")
-    parser.add_argument("--recipe", choices=RECIPES, default="default", help="how")
-    parser.add_argument("--people", type=int, default=10, help="how many")
+    """Prints the table, or the record as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("dataset", nargs="?", help="dataset of the people, such as lfw:DIR")
+    parser.add_argument("--people", type=int, help="number of people")
+    parser.add_argument("--recipe", choices=RECIPES, help="name of the recipe")
+    parser.add_argument("--out", help="folder for the pictures")
+    parser.add_argument("--quick", action="store_true", help="try it on two drawn people")
+    parser.add_argument("--json", action="store_true", help="print the record as JSON")
     arguments = parser.parse_args()
-    folder = tempfile.TemporaryDirectory()
-    os.environ["DFI_JAX_CACHE"] = folder.name  # so that the means of an earlier run aren't found
-    dataset = lfw.load(arguments.lfw)
-    vgg = load_vgg("vgg16")
-    recipe = RECIPES[arguments.recipe]
-    lines, views, phases = [HEADER, "| --- " * 5 + "|"], [], []
-    for index in sober(dataset, arguments.people):
-        started = time.perf_counter()
-        like = Like(index=index, scores=dataset.scores[index])
-        selection = select.select(dataset, like=like, attributes=["Smiling"])
-        vector = vector_between(vgg, dataset, ["Smiling"], selection, recipe=recipe)
-        seconds = {"means": time.perf_counter() - started}
-        edited = edit_face(vgg, dataset.read(index), vector, alphas=ALPHAS, recipe=recipe, place=lfw.CROP)
-        name = Path(dataset.names[index]).stem
-        subject = {"photograph": name, "attribute": "Smiling"}
-        save(arguments.out / name, edited, vgg=vgg, subject=subject, seconds=seconds, force=True)
-        phases.append(seconds | edited.seconds)
-        lines.append(row(name, phases[-1], edited))
-        views += edited.views()
-        print(lines[-1], flush=True)
-    labels = ["original", *(f"α = {alpha:g}" for alpha in ALPHAS)]
-    sheet = report.contact_sheet(views, labels * arguments.people, columns=len(labels))
-    image.write(arguments.out / "sheet.png", sheet)
-    for phase in ("means", "compilation", "iteration"):
-        values = sorted(seconds[phase] for seconds in phases)
-        lines.append(f"\n{phase}: median {statistics.median(values):.2f} s, {values[0]:.2f} to {values[-1]:.2f} s")
-        print(lines[-1].strip())
-    (arguments.out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if not arguments.dataset and not arguments.quick:
+        parser.error("give a dataset, such as lfw:DIR, or --quick")
+    config = QUICK if arguments.quick else Config(dataset=arguments.dataset)
+    given = {name: getattr(arguments, name) for name in ("people", "recipe", "out")}
+    config = dataclasses.replace(config, **{name: value for name, value in given.items() if value})
+    record = run(config)
+    if arguments.json:
+        print(json.dumps(record, indent=2))
+    else:
+        print_table(record)
 
 
 if __name__ == "__main__":

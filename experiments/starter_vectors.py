@@ -1,102 +1,181 @@
-"""The vectors that come with the package: spectacles and age, over hundreds of faces of LFW.
+"""How are the starter vectors made? Eyeglasses and age, over hundreds of faces of LFW.
 
-    python experiments/starter_vectors.py LFW_DIR    (needs SciPy, which the extra `convert` brings)
+    python experiments/starter_vectors.py lfw:DIR [--out DIR] [--json]
+    python experiments/starter_vectors.py --quick
 
-For each gender, the 150 images with the attribute that have the highest scores (all, where there are fewer) are each
-paired with the image without it that is nearest in all other attributes, so that the vector holds the attribute and
-little else; the vectors of the two genders are averaged with equal weight. Faces are cropped as LFW's alignment has
-them. Stored as int8 with a scale a channel; the table says how near that is to the float vector.
+For each gender, the 150 images with the attribute that have the highest scores (or all images, if
+there are fewer) are each paired with the image without it that is nearest in all other attributes.
+The vector therefore holds the attribute and little else. The vectors of both genders are averaged
+with equal weight.
+
+Writes the vectors as int8 with a scale per channel, and prints how near they are to those in
+float32. Those in `dfi_jax/assets/vectors` are made from all of LFW. Needs SciPy, which the extra
+`convert` installs. `--quick` pairs a few drawn faces, by hair colour instead of gender.
 """
 
 import argparse
 import dataclasses
-from collections.abc import Iterator
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from dfi_jax import attribute
-from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
-from dfi_jax.data import lfw, select
-from dfi_jax.data.dataset import Dataset
-from dfi_jax.recipe import RECIPES
-from dfi_jax.network.vgg import VGG
-from dfi_jax.network.weights import load_vgg
+from dfi_jax import VGG, AttributeVector, Dataset, Recipe, Selection, Wanted, load_dataset, load_vgg
+from dfi_jax.data.admission import thresholded
+from dfi_jax.data.wanted import find_attribute
+from dfi_jax.recipe.features import DEFAULT_LAYERS
+from dfi_jax.vectors.estimate import attribute_vector
 
-STARTERS = {"eyeglasses": "Eyeglasses", "older": "~Young"}
-A_SIDE = 150
-"""Images with the attribute, and as many without, of each gender: 300 a side in all."""
-
-
-def pairs(dataset: Dataset, wanted: str, gender: str) -> tuple[np.ndarray, np.ndarray]:
-    """Rows without and with the attribute, of one gender, the n-th of one like the n-th of the other."""
-    of_gender, _ = select.having(dataset.scores, dataset.attributes, [gender])
-    has, lacks = select.having(dataset.scores, dataset.attributes, [wanted])
-    column = select.find_attribute(wanted.removeprefix("~"), dataset.attributes)
-    score = dataset.scores[:, column] * (-1 if wanted.startswith("~") else 1)
-    target = np.flatnonzero(has & of_gender)
-    target = target[np.argsort(-score[target], kind="stable")][:A_SIDE]
-    candidates = np.flatnonzero(lacks & of_gender)
-    others = np.delete(dataset.scores, column, axis=1)
-    distance = np.linalg.norm(others[target][:, None] - others[candidates][None], axis=2)
-    _, chosen = linear_sum_assignment(distance)
-    return candidates[chosen], target
+NOTE = (
+    "mean of the vectors of men and of women; source images paired with the target's by other "
+    "attributes"
+)
 
 
-def faces(dataset: Dataset, rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """The faces of some rows, ten at a time."""
-    for i in range(0, len(rows), 10):
-        yield np.stack([dataset.face(row, size) for row in rows[i : i + 10]])
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What the vectors are made from.
+
+    Attributes:
+      dataset: Dataset of the faces.
+      starters: Names of the vectors, each with what is wanted of the dataset.
+      grouping: Attribute that divides the faces into two groups of equal weight.
+      pairs: Maximum number of pairs of images in each group.
+      network: Name of the network.
+      layers: Names of layers.
+      size: Height and width of the faces.
+      note: Note in the provenance of the vectors.
+      out: Folder for the vectors.
+    """
+
+    dataset: str
+    starters: tuple[tuple[str, str], ...] = (("eyeglasses", "Eyeglasses"), ("older", "~Young"))
+    grouping: str = "Male"
+    pairs: int = 150
+    network: str = "vgg16"
+    layers: tuple[str, ...] = DEFAULT_LAYERS
+    size: int = 200
+    note: str = NOTE
+    out: str = "out/starter_vectors"
 
 
-def compute(vgg: VGG, dataset: Dataset, wanted: str) -> AttributeVector:
-    """The mean of the two genders' vectors."""
-    recipe = RECIPES["default"]
-    vectors, sizes = [], []
-    for gender in ("Male", "~Male"):
-        source, target = pairs(dataset, wanted, gender)
-        provenance = Provenance(
-            dataset="lfw",
-            attributes=(wanted,),
-            k=2 * A_SIDE,
-            n_source=len(source),
-            n_target=len(target),
-            network=vgg.name,
-            weights_sha256=vgg.sha256,
-            layers=recipe.layers,
-            size=recipe.size,
-            crop=dataset.crop,
-            note="mean of the vectors of men and of women; source images paired with the target's by other attributes",
+QUICK = Config(
+    dataset="synthetic:60",
+    grouping="Blond Hair",
+    pairs=2,
+    network="random-vgg16",
+    layers=("conv1_2", "conv2_1"),
+    size=32,
+    note="a trial on drawn faces",
+)
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Computes and writes the vectors, and returns how near int8 is to float32."""
+    vgg, dataset = load_vgg(config.network), load_dataset(config.dataset)
+    recipe = Recipe().set(
+        {"features.layers": ",".join(config.layers), "features.size": str(config.size)}
+    )
+    rows = []
+    for name, attribute in config.starters:
+        vector = average_groups(vgg, dataset, attribute, config, recipe=recipe)
+        path = Path(config.out, f"{name}.safetensors")
+        vector.save(path, dtype="int8")
+        stored = AttributeVector.load(path).features
+        rows.append(
+            {
+                "starter": name,
+                "pairs": vector.provenance.n_target,
+                "cosines": [cosine(vector.features[layer], stored[layer]) for layer in stored],
+                "bytes": path.stat().st_size,
+            }
         )
-        batches = (faces(dataset, rows, recipe.size) for rows in (source, target))
-        vectors.append(attribute.compute(vgg, *batches, provenance))
-        sizes.append(len(target))
-        print(f"{wanted}, {gender}: {len(source)} without, {len(target)} with")
-    mean = jax.tree.map(lambda *ws: sum(ws) / len(ws), *(vector.features for vector in vectors))
-    return AttributeVector(mean, dataclasses.replace(provenance, n_source=sum(sizes), n_target=sum(sizes)))
+    return {"config": dataclasses.asdict(config), "rows": rows}
+
+
+def average_groups(
+    vgg: VGG, dataset: Dataset, attribute: str, config: Config, *, recipe: Recipe
+) -> AttributeVector:
+    """Returns the mean of both groups' vectors."""
+    vectors = []
+    for sign in "+-":
+        wanted = Wanted.of(f"{attribute},{sign}{config.grouping}", dataset.attributes)
+        selection = pair_images(dataset, wanted, config)
+        vectors.append(attribute_vector(vgg, selection, recipe=recipe))
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, *(vector.features for vector in vectors))
+    counts = sum(vector.provenance.n_target for vector in vectors)
+    provenance = dataclasses.replace(
+        vectors[0].provenance,
+        attributes=(attribute,),
+        k=2 * config.pairs,
+        n_source=counts,
+        n_target=counts,
+        note=config.note,
+    )
+    return AttributeVector(mean, provenance)
+
+
+def pair_images(dataset: Dataset, wanted: Wanted, config: Config) -> Selection:
+    """Selects the images with the highest scores, and for each one a similar image without it."""
+    in_source, in_target = wanted.members(thresholded(dataset.scores), dataset.attributes)
+    term = wanted.terms[0]
+    column = find_attribute(term.name, dataset.attributes)
+    scores = dataset.scores[:, column] * (1 if term.on else -1)
+    target, candidates = np.flatnonzero(in_target), np.flatnonzero(in_source)
+    target = target[np.argsort(-scores[target], kind="stable")][: config.pairs]
+    others = np.delete(dataset.scores, column, axis=1)
+    distances = np.linalg.norm(others[target][:, None] - others[candidates][None], axis=2)
+    _, nearest = linear_sum_assignment(distances)
+    return Selection(
+        dataset=dataset,
+        wanted=wanted,
+        k=config.pairs,
+        nearness=None,
+        source=candidates[nearest],
+        target=target,
+    )
+
+
+def cosine(a: jax.Array, b: jax.Array) -> float:
+    """Returns the cosine of the angle between two vectors."""
+    return float(jnp.vdot(a, b) / jnp.linalg.norm(a) / jnp.linalg.norm(b))
+
+
+def print_table(record: dict[str, Any]) -> None:
+    """Prints one row per starter vector."""
+    layers = record["config"]["layers"]
+    cosines = " | ".join(f"cosine of int8 to float32, {layer}" for layer in layers)
+    print(f"| starter | images per set | {cosines} | bytes |")
+    print("| --- " * (3 + len(layers)) + "|")
+    for row in record["rows"]:
+        cosines = " | ".join(f"{value:.6f}" for value in row["cosines"])
+        print(f"| {row['starter']} | {row['pairs']} | {cosines} | {row['bytes']} |")
+    print(f"\nThe vectors are in {record['config']['out']}.")
 
 
 def main() -> None:
-    """Computes, stores, and says how near what is stored comes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("lfw", type=Path, help="the folder with lfw_attributes.txt and lfw-deepfunneled")
-    parser.add_argument("--out", type=Path, default=attribute.STARTERS, help="the folder for the vectors")
+    """Prints the table, or the record as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
+    parser.add_argument("--out", default=Config.out, help="folder for the vectors")
+    parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
+    parser.add_argument("--json", action="store_true", help="print the record as JSON")
     arguments = parser.parse_args()
-    vgg = load_vgg("vgg16")
-    dataset = lfw.load(arguments.lfw)
-    for name, wanted in STARTERS.items():
-        vector = compute(vgg, dataset, wanted)
-        path = arguments.out / f"{name}.safetensors"
-        attribute.save(path, vector, dtype="int8")
-        stored = attribute.load(path)
-        for layer, w in vector.features.items():
-            q = stored.features[layer]
-            cosine = jnp.vdot(w, q) / jnp.linalg.norm(w) / jnp.linalg.norm(q)
-            print(f"{name} {layer}: cosine of int8 to float32 {cosine:.6f}")
-        print(f"{path.name}: {path.stat().st_size} bytes")
+    if not arguments.dataset and not arguments.quick:
+        parser.error("give a dataset, such as lfw:DIR, or --quick")
+    config = QUICK if arguments.quick else Config(dataset=arguments.dataset)
+    record = run(dataclasses.replace(config, out=arguments.out))
+    if arguments.json:
+        print(json.dumps(record, indent=2))
+    else:
+        print_table(record)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,22 @@
 
 from typer.testing import CliRunner
 
-from dfi_jax.cli import app
+from dfi_jax.cli.main import app
 
 
 def dfi(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+def succeeds(*arguments):
+    """Runs `dfi`, which should exit with code 0; returns what it printed on stdout."""
+    result = dfi(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
 def fails(*arguments):
-    """Runs `dfi`, which should say one sentence and exit with code 1; returns the sentence."""
+    """Runs `dfi`, which should print one sentence and exit with code 1; returns the sentence."""
     result = dfi(*arguments)
     assert result.exit_code == 1, result.output
     assert "Traceback" not in result.output

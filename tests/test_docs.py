@@ -101,8 +101,20 @@ def shared_cache(tmp_path_factory, vgg19_file):
     return cache
 
 
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """Two photos, and two folders of drawn faces without and with an attribute."""
+    folder = tmp_path_factory.mktemp("pictures")
+    people = dfi_jax.load_dataset("synthetic:20")
+    for i, name in enumerate(("me", "you")):
+        write_face(people.face(i, 300), folder / f"{name}.jpg")
+    for i in range(len(people)):
+        write_face(people.face(i, 64), folder / ("WITH" if i % 2 else "WITHOUT") / f"{i}.png")
+    return folder
+
+
 @pytest.fixture
-def scratch(tmp_path, monkeypatch, lfw_folder, vgg19_file, shared_cache):
+def scratch(tmp_path, monkeypatch, lfw_folder, pictures, vgg19_file, shared_cache):
     """The folder in which examples run, with the files that they use. Edits are quick."""
     monkeypatch.setenv("DFI_JAX_CACHE", str(shared_cache))
     monkeypatch.chdir(tmp_path)
@@ -112,11 +124,8 @@ def scratch(tmp_path, monkeypatch, lfw_folder, vgg19_file, shared_cache):
     monkeypatch.setitem(CATALOG, "vgg19", CATALOG["vgg19-caffe"])
     monkeypatch.setattr("dfi_jax.photo.faces.installed", lambda: True)
     monkeypatch.setattr("dfi_jax.photo.faces.detect", detect_whole)
-    people = dfi_jax.load_dataset("synthetic:20")
-    for i, name in enumerate(("me", "you")):
-        write_face(people.face(i, 300), Path(f"{name}.jpg"))
-    for i in range(len(people)):
-        write_face(people.face(i, 64), Path("WITH" if i % 2 else "WITHOUT", f"{i}.png"))
+    for picture in pictures.iterdir():
+        Path(picture.name).symlink_to(picture)
     Path("DIR").symlink_to(lfw_folder)
     Path("VGG_ILSVRC_19_layers.caffemodel").symlink_to(vgg19_file)
     ((_, manifest),) = read_blocks("README.md", "json")

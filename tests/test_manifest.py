@@ -1,43 +1,42 @@
 import json
 import shutil
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from commands import dfi, fails
+from builders import make_vector
+from commands import dfi, fails, succeeds
 
-from dfi_jax import attribute
-from dfi_jax.editor import Request, edit_face, edit_faces
-from dfi_jax.photo.image import read
-from dfi_jax.recipe import Recipe
-from dfi_jax.network.vgg import feature_shapes
-from dfi_jax.network.weights import load_vgg
+from dfi_jax import Editor, InputError, Recipe, load_vgg
+from dfi_jax.manifest import read_manifest, run_jobs, select_unfinished
+from dfi_jax.photo.photo import read
 
 pytestmark = pytest.mark.usefixtures("without_faces")
 
-OPTIONS = ["--weights", "random-vgg16", "--iterations", "2"]
-
-
-def make_vector(vgg, recipe, seed=0):
-    rng = np.random.default_rng(seed)
-    shapes = feature_shapes(vgg.architecture, recipe.layers, (recipe.size, recipe.size))
-    w = {name: jnp.asarray(rng.normal(size=shape), jnp.float32) for name, shape in shapes.items()}
-    made = attribute.Provenance("tests", ("Smiling",), 1, 1, 1, vgg.name, vgg.sha256, recipe.layers, recipe.size)
-    return attribute.AttributeVector(w, made)
+OPTIONS = ["--weights", "random-vgg16", "--set", "solver.iterations=2"]
 
 
 @pytest.fixture
 def folder(photo, tmp_path):
-    """A folder with two photographs, two vectors, and a manifest of three edits."""
+    """A folder with two photos, two vectors, and a manifest of three edits."""
     vgg = load_vgg("random-vgg16")
     for i, name in enumerate(("smile", "frown")):
-        attribute.save(tmp_path / f"{name}.safetensors", make_vector(vgg, Recipe(), i), dtype="int8")
+        make_vector(vgg, Recipe(), i).save(tmp_path / f"{name}.safetensors", dtype="int8")
     shutil.copy(photo, tmp_path / "you.png")
     write(
         tmp_path,
-        {"photo": "me.png", "vector": "smile.safetensors", "alphas": [0.1, 0.3]},
-        {"photo": "you.png", "vector": "frown.safetensors"},
-        {"photo": "me.png", "vector": "frown.safetensors", "crop": [10, 10, 110, 110], "name": "my-face"},
+        {
+            "photo": "me.png",
+            "attribute": "smile.safetensors",
+            "alphas": [0.1, 0.3],
+            "face": "whole",
+        },
+        {"photo": "you.png", "attribute": "frown.safetensors", "face": "whole"},
+        {
+            "photo": "me.png",
+            "attribute": "frown.safetensors",
+            "face": [10, 10, 110, 110],
+            "name": "my-face",
+        },
     )
     return tmp_path
 
@@ -48,85 +47,165 @@ def write(folder, *jobs):
     return folder / "jobs.jsonl"
 
 
-def test_requests_in_one_queue_are_edited_as_each_alone(photo):
-    vgg = load_vgg("random-vgg16")
-    recipe = Recipe(layers=("conv1_2", "conv2_1"), size=16, iterations=6)
-    vectors = [make_vector(vgg, recipe, seed) for seed in range(2)]
-    picture = read(photo)
-    requests = [
-        Request(picture, vectors[0], (0.1, 0.3)),
-        Request(picture, vectors[1], (0.2,), (10, 10, 80, 80)),
-        Request(picture[::-1].copy(), vectors[0], (-0.2, 0.4, 0.5)),
+def batch(folder, *options):
+    return ["batch", folder / "jobs.jsonl", "-o", folder / "out", *OPTIONS, *options]
+
+
+def record(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+def test_every_line_gets_a_folder_like_that_of_an_edit(folder):
+    printed = succeeds(*batch(folder)).split()
+    names = ["me-smile", "you-frown", "my-face"]
+    assert printed == [str(folder / "out" / name) for name in names]  # in the manifest's order
+    assert record(folder / "out" / "me-smile")["alphas"] == [0.1, 0.3]
+    assert record(folder / "out" / "my-face")["placement"] == [10, 10, 110, 110]
+    options = [*OPTIONS, "--face", "whole", "-a", "0.1,0.3", "-o", folder / "single"]
+    succeeds("edit", folder / "me.png", folder / "smile.safetensors", *options)
+    for name in ("alpha-0.1.png", "alpha-0.3.png"):
+        single, many = (folder / part / name for part in ("single", "out/me-smile"))
+        assert single.read_bytes() == many.read_bytes()
+
+
+def test_finished_edits_are_skipped(folder):
+    succeeds(*batch(folder))
+    (folder / "out" / "you-frown" / "result.json").unlink()
+    times = {path: path.stat().st_mtime_ns for path in (folder / "out").glob("*/result.json")}
+    result = dfi(*batch(folder))
+    assert result.stdout.split() == [str(folder / "out" / "you-frown")]
+    assert "2 of 3 edits are finished already" in result.stderr
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    assert succeeds(*batch(folder)) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"alphas": [0.1]}, "alphas"),
+        ({"face": [0, 0, 100, 100]}, "face"),
+        ({"mask": "mask.png"}, "recipe"),
+    ],
+)
+def test_results_that_were_asked_for_differently_are_not_taken_for_these(folder, change, what):
+    job = {"photo": "me.png", "attribute": "smile.safetensors", "face": "whole", "name": "me"}
+    write(folder, job)
+    shutil.copy(folder / "me.png", folder / "mask.png")
+    succeeds(*batch(folder))
+    write(folder, job | change)
+    assert f"has results with another {what}" in fails(*batch(folder))
+
+
+def test_results_of_another_recipe_network_or_photo_are_not_taken_for_these(folder):
+    write(folder, {"photo": "me.png", "attribute": "smile.safetensors", "face": "whole"})
+    succeeds(*batch(folder))
+    for options, what in (
+        (["--set", "solver.memory=3"], "recipe"),
+        (["--precision", "tf32"], "network"),
+    ):
+        assert f"has results with another {what}" in fails(*batch(folder, *options))
+    shutil.copy(folder / "you.png", folder / "me.png")
+    succeeds(*batch(folder))  # the same content under the same name
+    (folder / "me.png").write_bytes((folder / "out/me-smile/sheet.png").read_bytes())
+    assert "has results with another photo" in fails(*batch(folder))
+
+
+def test_a_failure_ends_no_other_edit_and_is_listed(folder):
+    (folder / "broken.png").write_text("<html>")
+    lines = [
+        {"photo": "absent.png", "attribute": "smile.safetensors"},
+        {"photo": "broken.png", "attribute": "smile.safetensors", "face": "whole"},
+        {"photo": "me.png", "attribute": "smile.safetensors", "face": "whole"},
+        {"photo": "me.png", "attribute": "absent.safetensors", "face": "whole"},
     ]
-    found = dict(edit_faces(vgg, requests, recipe=recipe, batch_size=2))
-    assert sorted(found) == [0, 1, 2]
-    for number, request in enumerate(requests):
-        alone = edit_face(
-            vgg, request.photograph, request.vector, alphas=request.alphas, recipe=recipe, place=request.place
-        )
-        np.testing.assert_allclose(found[number].photographs, alone.photographs, atol=1e-3)
-        np.testing.assert_allclose(found[number].history, alone.history, rtol=1e-3)
-
-
-def test_every_line_gets_its_folder_and_a_second_run_does_nothing_again(folder):
-    out = folder / "out"
-    result = dfi("batch", folder / "jobs.jsonl", "--out", out, *OPTIONS)
-    assert result.exit_code == 0, result.output
-    assert {path.name for path in out.iterdir()} == {"me-smile", "you-frown", "my-face"}
-    files = {path.name for path in (out / "me-smile").iterdir()}
-    assert files == {"alpha-0.1.png", "alpha-0.3.png", "sheet.png", "loss.png", "result.json"}
-    made = json.loads((out / "my-face" / "result.json").read_text())
-    assert (made["photograph"], made["attribute"], made["place"]) == ("me.png", "frown", [10, 10, 110, 110])
-
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
-    (out / "you-frown" / "result.json").unlink()  # as a killed run leaves it
-    result = dfi("batch", folder / "jobs.jsonl", "--out", out, *OPTIONS)
-    assert result.exit_code == 0, result.output
-    changed = {path.parent.name for path, then in before.items() if path.stat().st_mtime_ns != then}
-    assert changed == {"you-frown"}
-
-
-def test_a_job_that_fails_is_said_and_does_not_end_the_others(folder):
-    (folder / "you.png").write_bytes(b"no picture")
-    result = dfi("batch", folder / "jobs.jsonl", "--out", folder / "out", *OPTIONS)
+    write(folder, *lines)
+    result = dfi(*batch(folder))
     assert result.exit_code == 1
-    assert "you-frown:" in result.output
     assert "Traceback" not in result.output
-    assert {path.parent.name for path in folder.glob("out/*/result.json")} == {"me-smile", "my-face"}
+    assert (folder / "out" / "me-smile" / "result.json").is_file()
+    assert "3 of 4 edits failed" in result.stderr
+    for name in ("absent-smile", "broken-smile", "me-absent"):
+        assert name in result.stderr
+        assert not (folder / "out" / name).exists()
 
 
-def test_results_that_were_asked_for_otherwise_are_not_taken_for_these(folder):
-    out = folder / "out"
-    manifest = write(folder, {"photo": "me.png", "vector": "smile.safetensors"})
-    assert dfi("batch", manifest, "--out", out, *OPTIONS).exit_code == 0
-    write(folder, {"photo": "me.png", "vector": "smile.safetensors", "alphas": [0.2]})
-    assert "me-smile has results with another alphas" in fails("batch", manifest, "--out", out, *OPTIONS)
+def test_an_edit_that_cannot_be_written_is_a_failure(folder, random_vgg):
+    (folder / "out").mkdir()
+    (folder / "out" / "you-frown").write_text("a file in the way")
+    recipe = Recipe().set({"solver.iterations": "2"})
+    editor = Editor(weights=random_vgg, recipe=recipe, cache=None)
+    jobs = read_manifest(folder / "jobs.jsonl")
+    seen = []
+    outcomes = list(run_jobs(editor, jobs, folder / "out", on_progress=seen.append))
+    failures = {job.label: failure for job, failure in outcomes if failure is not None}
+    assert set(failures) == {"you-frown"}
+    assert "is a file" in failures["you-frown"]
+    assert len(outcomes) == 3
+    edits = [(progress.done, progress.total) for progress in seen if progress.phase == "edits"]
+    assert edits == [(1, 3), (2, 3), (3, 3)]
+    left = select_unfinished(jobs, folder / "out", editor=editor)
+    assert [job.label for job in left] == ["you-frown"]
+
+
+def test_json_is_for_scripts(folder):
+    result = dfi(*batch(folder, "--json", "--quiet"))
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["attribute"] for line in lines] == ["smile", "frown", "frown"]
+
+
+def test_a_mask_and_a_starter_are_fields_of_a_line(folder):
+    mask = np.zeros((140, 120, 3), np.uint8)
+    from PIL import Image
+
+    Image.fromarray(mask).save(folder / "mask.png")
+    line = {"photo": "me.png", "attribute": "smile.safetensors", "face": "whole", "alphas": [3]}
+    write(folder, line | {"mask": "mask.png", "name": "masked"}, line | {"name": "free"})
+    succeeds(*batch(folder, "--set", "solver.iterations=6"))
+    photo = read(folder / "me.png")
+    masked, free = (read(folder / "out" / name / "alpha-3.png") for name in ("masked", "free"))
+    np.testing.assert_array_equal(masked, photo)
+    assert np.abs(free - photo).max() > 0
+
+
+def test_a_byte_order_mark_and_blank_lines_are_skipped(folder):
+    text = (folder / "jobs.jsonl").read_text().replace("\n", "\r\n\r\n")
+    (folder / "jobs.jsonl").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert len(read_manifest(folder / "jobs.jsonl")) == 3
 
 
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("{", "line 1 of .* isn't JSON"),
-        ("[]", "should be an object"),
-        ({"photo": "me.png"}, "an attribute or a vector"),
-        ({"photo": "none.png", "attribute": "older"}, "none.png is no file"),
-        ({"photo": "me.png", "attribute": "older", "alpha": 0.4}, "no field 'alpha'"),
-        ({"photo": "me.png", "attribute": "older", "alphas": ["a"]}, "a list of numbers"),
-        ({"photo": "me.png", "attribute": "older", "alphas": [float("nan")]}, "a finite number"),
-        ({"photo": "me.png", "attribute": "older", "crop": [1, 2]}, "four whole numbers"),
-        ({"photo": "me.png", "attribute": "older", "name": "../x"}, "the name of a folder"),
-        ({"photo": "me.png", "attribute": "taller"}, "no starter vector 'taller'"),
-        ("", "has no line"),
+        ("{", "line 2: it isn't JSON"),
+        ("[]", "line 2: give an object"),
+        ({"photo": "me.png"}, "line 2: photo or attribute is missing"),
+        ({"photo": "me.png", "attribute": "a", "alpha": 1}, "the field 'alpha' is unknown"),
+        ({"photo": "me.png", "attribute": 3}, "attribute is 3; give text"),
+        ({"photo": "me.png", "attribute": "a", "alphas": 1}, "alphas is 1; give a list"),
+        ({"photo": "me.png", "attribute": "a", "alphas": ["x"]}, "give a list of numbers"),
+        ({"photo": "me.png", "attribute": "a", "alphas": []}, "alphas is empty"),
+        ({"photo": "me.png", "attribute": "a", "alphas": [0.1, 0.1]}, "alpha 0.1 is given twice"),
+        ({"photo": "me.png", "attribute": "a", "face": [1, 2]}, "give a box as four integers"),
+        ({"photo": "me.png", "attribute": "a", "face": "nose"}, "'nose'"),
+        ({"photo": "me.png", "attribute": "a", "face": True}, "face is True"),
+        ({"photo": "me.png", "attribute": "a", "name": "a/b"}, "give the name of a folder"),
     ],
 )
-def test_a_wrong_line_is_one_sentence_before_anything_is_made(folder, line, sentence):
-    import re
+def test_a_line_that_cannot_be_read_is_named(folder, line, sentence):
+    write(folder, {"photo": "you.png", "attribute": "older"}, line)
+    with pytest.raises(InputError) as error:
+        read_manifest(folder / "jobs.jsonl")
+    assert "line 2" in str(error.value)
+    assert sentence in str(error.value)
 
-    manifest = write(folder, line)
-    assert re.search(sentence, fails("batch", manifest, "--out", folder / "out", *OPTIONS))
-    assert not (folder / "out").exists()
 
-
-def test_two_jobs_of_one_name_are_refused(folder):
-    job = {"photo": "me.png", "vector": "smile.safetensors"}
-    assert "2 jobs called me-smile" in fails("batch", write(folder, job, job), "--out", folder / "out", *OPTIONS)
+def test_a_manifest_that_cannot_be_read_is_one_sentence(folder):
+    assert "can't be read as a manifest" in fails("batch", folder, "-o", folder / "out")
+    write(folder, "")
+    assert "is empty; write a line for each photo" in fails(*batch(folder))
+    line = {"photo": "me.png", "attribute": "older"}
+    write(folder, line, line)
+    assert "has 2 jobs with the name me-older" in fails(*batch(folder))
+    write(folder, line)
+    assert "batch_size is 0" in fails(*batch(folder, "--batch-size", "0"))

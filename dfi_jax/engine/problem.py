@@ -78,7 +78,7 @@ def problem_bytes(architecture: str, *, recipe: Recipe) -> int:
 
     >>> from dfi_jax import Recipe
     >>> round(problem_bytes("vgg16", recipe=Recipe()) / 1e6)
-    159
+    101
     """
     size = (recipe.features.size, recipe.features.size)
     names = trunk_layers(architecture, recipe.features.layers)

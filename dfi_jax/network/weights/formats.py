@@ -79,10 +79,10 @@ def _choose_reader(start: bytes, path: Path) -> Callable[[Path], Weights]:
         return read_keras
     if start.startswith(b"MATLAB 5.0 MAT-file"):
         return read_matconvnet
-    if start.startswith(b"PK\x03\x04") or path.suffix in (".pth", ".pt"):
-        return read_pytorch
     if start[8:9] == b"{":
         return read_safetensors
+    if start.startswith(b"PK\x03\x04") or path.suffix in (".pth", ".pt"):
+        return read_pytorch
     if path.suffix == ".caffemodel":
         return read_caffe
     if start.startswith(b"\x80"):

@@ -1,0 +1,78 @@
+"""The networks and problems that `throughput.py` measures: random weights, which do for speed."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from dfi_jax import VGG, Problem, Recipe, load_dataset, load_vgg, make_problem, prepare
+from dfi_jax.network.vgg import feature_shapes, trunk_layers
+from dfi_jax.recipe.features import Features
+
+
+@cache
+def load_network(name: str, layers: tuple[str, ...], prepared: bool) -> VGG:
+    """Returns a network, whose kernels are made ready for many evaluations if `prepared`."""
+    vgg = load_vgg(name)
+    return prepare(vgg, layers=layers) if prepared else vgg
+
+
+def draw_faces(n: int, size: int) -> Float[Array, "n s s 3"]:
+    """Returns drawn faces."""
+    dataset = load_dataset(f"synthetic:{2 * n}")
+    return jnp.asarray(np.stack([dataset.face(2 * i, size) for i in range(n)]))
+
+
+def draw_vector(architecture: str, recipe: Recipe) -> Features:
+    """Returns an attribute vector of noise, which does for speed."""
+    rng = np.random.default_rng(0)
+    size = (recipe.features.size, recipe.features.size)
+    shapes = feature_shapes(architecture, recipe.features.layers, size)
+    return {name: jnp.asarray(rng.standard_normal(s, np.float32)) for name, s in shapes.items()}
+
+
+def draw_problems(vgg: VGG, n: int, *, recipe: Recipe) -> Problem:
+    """Returns the problems of one face at n strengths."""
+    face = draw_faces(1, recipe.features.size)
+    vector = draw_vector(vgg.architecture, recipe)
+    return make_problems(vgg, face, vector, np.linspace(0.1, 0.5, n), recipe=recipe)
+
+
+def make_problems(
+    vgg: VGG,
+    face: Float[Array, "1 s s 3"],
+    vector: Features,
+    alphas: Float[np.ndarray, " n"],
+    *,
+    recipe: Recipe,
+) -> Problem:
+    """Returns the problems of one face at every strength."""
+    # A target is one evaluation: compiling prepared kernels for it would take longer than it does.
+    return make_problem(
+        vgg.replace(filters=None),
+        jnp.repeat(face, len(alphas), axis=0),
+        vector,
+        jnp.asarray(alphas, jnp.float32),
+        recipe=recipe,
+    )
+
+
+def count_flops(architecture: str, recipe: Recipe) -> int:
+    """Returns the FLOPs of one image's features and their gradient by direct convolution.
+
+    A multiplication and an addition count as two.
+    """
+    size = (recipe.features.size, recipe.features.size)
+    names = trunk_layers(architecture, recipe.features.layers)
+    total, width_in = 0, 3
+    for height, width, width_out in feature_shapes(architecture, names, size).values():
+        total += 2 * (2 * 9 * width_in * width_out * height * width)
+        width_in = width_out
+    return total
+
+
+def count_between_looks() -> int:
+    """Returns the iterations between two looks: on an accelerator each interrupts a loop."""
+    return 1 if jax.default_backend() == "cpu" else 5
