@@ -205,7 +205,7 @@ class Editor:
           FileError: If a file can't be read, or an extra isn't installed.
 
         >>> Editor(weights="random-vgg16", cache=None).vector("older").provenance.n_target
-        229
+        300
         """
         located = None
         if photo is not None:

@@ -115,7 +115,7 @@ def check_alphas(alphas: Sequence[float]) -> None:
 def attribute_name(attribute: AttributeLike) -> str:
     """Returns an attribute in words.
 
-    >>> attribute_name({"eyeglasses": 1, "older": 0.5})
+    >>> attribute_name({"eyeglasses": 1.0, "older": 0.5})
     'eyeglasses=1,older=0.5'
     """
     match attribute:

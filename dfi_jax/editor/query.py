@@ -161,8 +161,8 @@ def find_selection(
 
     >>> import dfi_jax
     >>> vgg, people = dfi_jax.load_vgg("random-vgg16"), dfi_jax.load_dataset("synthetic:80")
-    >>> len(find_selection(vgg, "Smiling", Query(dataset=people, k=12)).target)
-    12
+    >>> len(find_selection(vgg, "Smiling", Query(dataset=people, k=10)).target)
+    10
     """
     dataset, located = query.dataset, query.located
     assert dataset is not None

@@ -41,7 +41,7 @@ def objective(
     >>> vgg, image = dfi_jax.load_vgg("random-vgg16"), jnp.full((1, 16, 16, 3), 0.5)
     >>> vector = {"conv1_1": jnp.ones((16, 16, 64))}
     >>> problem = dfi_jax.make_problem(vgg, image, vector, jnp.array([0.4]), recipe=recipe)
-    >>> float(objective(vgg, image, problem, recipe=recipe)[0].round(4))  # α²/2
+    >>> round(float(objective(vgg, image, problem, recipe=recipe)[0]), 4)  # α²/2
     0.08
     """
     phi = recipe.features.normalize(features(vgg, images, layers=recipe.features.layers))

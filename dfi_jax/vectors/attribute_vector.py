@@ -187,7 +187,7 @@ def combine(vectors: Sequence[tuple[AttributeVector, float]]) -> AttributeVector
       InputError: If there is no vector, if a strength isn't finite, or if the vectors don't fit
         together.
 
-    >>> combine([(starter("eyeglasses"), 1), (starter("older"), 0.5)]).provenance.attributes
+    >>> combine([(starter("eyeglasses"), 1.0), (starter("older"), 0.5)]).provenance.attributes
     ('1 × Eyeglasses', '0.5 × ~Young')
     """
     if not vectors:

@@ -39,8 +39,8 @@ def attribute_vector(
       FileError: If an image can't be read.
 
     >>> import dfi_jax
-    >>> faces = dfi_jax.load_dataset("synthetic:40")
-    >>> selection = dfi_jax.select(faces, "Smiling", anchor=dfi_jax.Anchor(index=0), k=2)
+    >>> from dfi_jax.data.selection import spread
+    >>> selection = spread(dfi_jax.load_dataset("synthetic:40"), "Smiling", k=2)
     >>> recipe = dfi_jax.Recipe().set({"features.layers": "conv1_1", "features.size": "16"})
     >>> vgg = dfi_jax.load_vgg("random-vgg16")
     >>> attribute_vector(vgg, selection, recipe=recipe).features["conv1_1"].shape
