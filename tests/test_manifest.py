@@ -159,11 +159,11 @@ def test_a_mask_and_a_starter_are_fields_of_a_line(folder):
     from PIL import Image
 
     Image.fromarray(mask).save(folder / "mask.png")
-    line = {"photo": "me.png", "attribute": "smile.safetensors", "face": "whole", "alphas": [3]}
+    line = {"photo": "me.png", "attribute": "smile.safetensors", "face": "whole", "alphas": [30]}
     write(folder, line | {"mask": "mask.png", "name": "masked"}, line | {"name": "free"})
-    succeeds(*batch(folder, "--set", "solver.iterations=6"))
+    succeeds(*batch(folder))
     photo = read(folder / "me.png")
-    masked, free = (read(folder / "out" / name / "alpha-3.png") for name in ("masked", "free"))
+    masked, free = (read(folder / "out" / name / "alpha-30.png") for name in ("masked", "free"))
     np.testing.assert_array_equal(masked, photo)
     assert np.abs(free - photo).max() > 0
 
@@ -209,3 +209,10 @@ def test_a_manifest_that_cannot_be_read_is_one_sentence(folder):
     assert "has 2 jobs with the name me-older" in fails(*batch(folder))
     write(folder, line)
     assert "batch_size is 0" in fails(*batch(folder, "--batch-size", "0"))
+
+
+def test_an_unknown_attribute_is_named_before_anything_is_made(folder):
+    write(folder, *({"photo": "me.png", "attribute": name} for name in ("older", "taller")))
+    sentence = fails(*batch(folder))
+    assert "me-taller: the starter vector 'taller' doesn't exist" in sentence
+    assert not (folder / "out").exists()

@@ -13,6 +13,7 @@ from dfi_jax.cli.terminal import (
     Quiet,
     exit_with_failures,
     print_note,
+    print_result,
     progress,
     report_failure,
     sentence_for_errors,
@@ -107,7 +108,7 @@ def batch(
             elif json_:
                 options.print_json(out / job.label, _read_record(out / job.label))
             else:
-                typer.echo(out / job.label)
+                print_result(out / job.label)
     if failures:
         exit_with_failures(failures, total=len(unfinished))
 

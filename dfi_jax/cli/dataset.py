@@ -84,10 +84,13 @@ def select(
             points=points,
             on_progress=on_progress,
         )
-    for name, rows in (("source", selection.source), ("target", selection.target)):
-        lines = [_line(images, int(row)) for row in rows]
-        write_text(folder / f"{name}.txt", "".join(f"{line}\n" for line in lines))
-        typer.echo(folder / f"{name}.txt")
+    lists = {
+        "source.txt": [_line(images, int(row)) for row in selection.source],
+        "target.txt": [_line(images, int(row)) for row in selection.target],
+    }
+    for name, lines in lists.items():
+        write_text(folder / name, "".join(f"{line}\n" for line in lines))
+        typer.echo(folder / name)
     if sheet:
         face_image = located.placement.crop(located.photo.pixels, size=SHEET_SIZE)
         with replacing(folder / "sheet.png") as temporary:

@@ -11,6 +11,7 @@ from dfi_jax.cli.terminal import (
     Debug,
     Quiet,
     exit_with_failures,
+    print_result,
     progress,
     report_failure,
     sentence_for_errors,
@@ -142,9 +143,9 @@ def edit(
             if json_:
                 options.print_json(jobs[job], made.record)
             elif several:
-                typer.echo(jobs[job])
+                print_result(jobs[job])
             else:
-                typer.echo("\n".join(map(str, written)))
+                print_result("\n".join(map(str, written)))
     if failures:
         exit_with_failures(failures, total=len(jobs))
 

@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from dfi_jax.cli.terminal import print_result
 from dfi_jax.data import SPECS, Dataset, load_dataset
+from dfi_jax.data.folders import IMAGE_SUFFIXES
 from dfi_jax.data.near import Nearness
 from dfi_jax.data.near import parse as parse_nearness
 from dfi_jax.data.selection import Anchor, check_selection
@@ -238,7 +240,7 @@ def check_attribute(
 
 def check_given(attribute: str, photos: Sequence[Path]) -> None:
     """Raises InputError unless there are photos, and an attribute after them."""
-    if not photos or not attribute:
+    if not photos or not attribute or attribute.lower().endswith(IMAGE_SUFFIXES):
         raise InputError(
             f"the photo or the attribute is missing; give both, as in `dfi edit me.jpg eyeglasses`."
             f" Without a dataset, the attributes are {' and '.join(starter_names())}."
@@ -269,7 +271,7 @@ def check_out(folder: Path, *, overwrite: bool) -> None:
 
 def print_json(folder: Path, record: Mapping[str, Any]) -> None:
     """Prints the folder and the record of an edit as one line of JSON."""
-    typer.echo(json.dumps({"folder": str(folder), **record}))
+    print_result(json.dumps({"folder": str(folder), **record}))
 
 
 def check_out_file(file: Path, *, overwrite: bool) -> None:

@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+from rich.text import Text
 from typer.core import TyperCommand
 
 from dfi_jax.errors import DfiError
@@ -85,6 +86,14 @@ def sentence_for_errors(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def print_result(result: object) -> None:
+    """Prints a line on stdout, above the progress bars if both are in the same terminal."""
+    if console.is_terminal and sys.stdout.isatty():
+        console.print(str(result), markup=False, soft_wrap=True)
+    else:
+        typer.echo(result)
+
+
 def print_note(sentence: str) -> None:
     """Prints something on stderr that isn't an error."""
     console.print(f"dfi: {sentence}", markup=False, soft_wrap=True)
@@ -93,14 +102,14 @@ def print_note(sentence: str) -> None:
 def report_failure(name: str, error: BaseException | str, *, debug: bool = False) -> None:
     """Prints on stderr that one of several edits failed, and why."""
     failure = error if isinstance(error, BaseException) else None
-    _print_error(f"{name}: {error}", error=failure, debug=debug)
+    _print_error(_with_name(name, str(error)), error=failure, debug=debug)
 
 
 def exit_with_failures(failures: Mapping[str, str], *, total: int) -> NoReturn:
     """Prints the list of the edits that failed, and exits with code 1."""
     lines = [f"dfi: {len(failures)} of {total} edits failed:"]
-    lines += [f"  {name}: {sentence}" for name, sentence in failures.items()]
-    console.print("\n".join(lines), style="red", markup=False, soft_wrap=True)
+    lines += [f"  {_with_name(name, sentence)}" for name, sentence in failures.items()]
+    console.print(Text("\n".join(lines), style="red"), soft_wrap=True)
     raise typer.Exit(1)
 
 
@@ -138,7 +147,7 @@ class _Bars:
             TimeRemainingColumn(),
             console=console,
             # Bars would otherwise send what is printed on stdout to stderr, even if it is a file.
-            redirect_stdout=sys.stdout.isatty(),
+            redirect_stdout=False,
         )
 
     def show(self, progress: Progress) -> None:
@@ -177,7 +186,9 @@ def _detail(progress: Progress) -> str:
     if progress.unit == "bytes":
         of_all = "" if total is None else f" of {total / 1e6:.0f}"
         return f"{done / 1e6:.0f}{of_all} MB"
-    counted = f"{done} {progress.unit}" if total is None else f"{done} of {total} {progress.unit}"
+    counted = str(done) if total is None else f"{done} of {total}"
+    if progress.unit != progress.phase:
+        counted += f" {progress.unit}"
     if progress.in_flight is None:
         return counted
     objectives = [value for value in progress.in_flight.objective if math.isfinite(value)]
@@ -222,7 +233,11 @@ def _warnings_hidden(hidden: bool) -> Iterator[None]:
 def _print_error(sentence: str, *, error: BaseException | None, debug: bool) -> None:
     if debug and error is not None:
         traceback.print_exception(error)
-    console.print(f"dfi: {sentence}", style="red", markup=False, soft_wrap=True)
+    console.print(Text(f"dfi: {sentence}", style="red"), soft_wrap=True)
+
+
+def _with_name(name: str, sentence: str) -> str:
+    return sentence if sentence.startswith(name) else f"{name}: {sentence}"
 
 
 def _sentence(error: BaseException) -> str:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("without_faces")
 
 RANDOM = ["--weights", "random-vgg16", "--face", "whole"]
 OPTIONS = [*RANDOM, "--set", "solver.iterations=2"]
-STRONG = [*RANDOM, "--set", "solver.iterations=6", "-a", "3"]  # so that eight bits show it
+STRONG = [*OPTIONS, "-a", "30"]  # so that eight bits show it
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_photo_is_edited_with_a_vector_file(photo, vector_file, tmp_path):
 def test_a_box_is_the_only_part_that_changes(photo, vector_file, tmp_path):
     options = [*STRONG, "--face", "10,20,70,90", "-o", tmp_path / "out"]
     succeeds("edit", photo, vector_file, *options)
-    changed = np.abs(read(tmp_path / "out" / "alpha-3.png") - read(photo)).max(axis=2) > 0
+    changed = np.abs(read(tmp_path / "out" / "alpha-30.png") - read(photo)).max(axis=2) > 0
     assert changed[20:90, 10:70].any()
     changed[20:90, 10:70] = False
     assert not changed.any()
@@ -96,7 +96,7 @@ def test_a_mask_keeps_the_rest_of_the_photo(photo, vector_file, tmp_path):
     Image.fromarray(mask).save(tmp_path / "mask.png")
     options = [*STRONG, "--mask", tmp_path / "mask.png", "-o", tmp_path / "out"]
     succeeds("edit", photo, vector_file, *options)
-    difference = np.abs(read(tmp_path / "out" / "alpha-3.png") - read(photo))
+    difference = np.abs(read(tmp_path / "out" / "alpha-30.png") - read(photo))
     assert difference[:50].max() > 0
     assert difference[75:].max() == 0
     sentence = fails("edit", photo, vector_file, *OPTIONS, "--mask", tmp_path / "out" / "sheet.png")
@@ -165,17 +165,17 @@ def test_json_and_quiet_are_for_scripts(photo, vector_file, tmp_path):
 
 def test_a_photo_in_a_dataset_gets_its_annotation_and_its_scores(lfw_folder, tmp_path):
     photo = lfw_folder / "lfw-deepfunneled" / "Person_Number0" / "Person_Number0_0001.jpg"
-    options = ["--dataset", f"lfw:{lfw_folder}", "--k", "10", "-o", tmp_path / "out"]
+    options = ["--dataset", f"lfw:{lfw_folder}", "--k", "3", "-o", tmp_path / "out"]
     options += ["--weights", "random-vgg16", "--set", "solver.iterations=2"]
     succeeds("edit", photo, "smiling", *options)
     saved = record(tmp_path / "out")
     assert saved["placement"] == [40, 20, 210, 190]
-    assert saved["vector"]["n_source"] == saved["vector"]["n_target"] == saved["k"] == 10
+    assert saved["vector"]["n_source"] == saved["vector"]["n_target"] == saved["k"] == 3
     assert saved["vector"]["attributes"] == ["Smiling"]
 
 
 def test_what_was_selected_is_saved_with_the_edit_and_selected_alone(lfw_folder, photo, tmp_path):
-    options = ["--dataset", f"lfw:{lfw_folder}", "--k", "10", "--near", "pixels"]
+    options = ["--dataset", f"lfw:{lfw_folder}", "--k", "3", "--near", "pixels"]
     succeeds("edit", photo, "smiling", "-o", tmp_path / "edit", *options, *OPTIONS)
     (saved,) = record(tmp_path / "edit")["selections"]
     assert saved["near"] == "pixels"
@@ -191,13 +191,14 @@ def test_what_was_selected_is_saved_with_the_edit_and_selected_alone(lfw_folder,
 
 def test_lists_of_a_selection_are_a_dataset(lfw_folder, photo, tmp_path):
     lists = tmp_path / "lists"
-    options = ["--dataset", f"lfw:{lfw_folder}", "--k", "12", "--near", "pixels"]
+    options = ["--dataset", f"lfw:{lfw_folder}", "--k", "3", "--near", "pixels"]
     succeeds("select", photo, "Smiling", "-o", lists, *options, *RANDOM)
     spec = f"pair:{lists / 'source.txt'}:{lists / 'target.txt'}"
-    succeeds("edit", photo, "Target", "--dataset", spec, "-o", tmp_path / "out", *OPTIONS)
+    options = ["--dataset", spec, "--k", "3", "-o", tmp_path / "out"]
+    succeeds("edit", photo, "Target", *options, *OPTIONS)
     saved = record(tmp_path / "out")
     assert saved["vector"]["attributes"] == ["Target"]
-    assert saved["vector"]["n_target"] == 12
+    assert saved["vector"]["n_target"] == 3
 
 
 def test_two_folders_of_pictures_are_a_dataset(lfw_folder, photo, tmp_path):
@@ -206,13 +207,15 @@ def test_two_folders_of_pictures_are_a_dataset(lfw_folder, photo, tmp_path):
         side.mkdir(exist_ok=True)
         shutil.copy(image, side)
     spec = f"pair:{tmp_path / 'without'}:{tmp_path / 'with'}"
-    succeeds("edit", photo, "Target", "--dataset", spec, "-o", tmp_path / "out", *OPTIONS)
+    few = ["--dataset", spec, "--k", "3"]
+    succeeds("edit", photo, "Target", *few, "-o", tmp_path / "out", *OPTIONS)
     (selection,) = record(tmp_path / "out")["selections"]
-    assert len(selection["source"]) == len(selection["target"]) == 12
+    assert len(selection["source"]) == len(selection["target"]) == 3
+    assert {name.split("/")[0] for name in selection["target"]} == {"with"}
     vector = tmp_path / "mine.safetensors"
-    made = ["--dataset", spec, "-o", vector, "--weights", "random-vgg16"]
+    made = [*few, "-o", vector, "--weights", "random-vgg16"]
     succeeds("vectors", "make", "Target", *made)
-    assert "12 with the attribute, 12 without" in succeeds("vectors", "show", vector)
+    assert "3 with the attribute, 3 without" in succeeds("vectors", "show", vector)
     assert "exists already" in fails("vectors", "make", "Target", *made)
     succeeds("edit", photo, vector, "-o", tmp_path / "again", *OPTIONS)
     assert record(tmp_path / "again")["vector"]["dataset"] == "pair"
@@ -267,6 +270,7 @@ def test_starter_vectors_are_combined(photo, tmp_path):
 def test_an_unknown_attribute_is_answered_with_those_that_exist(photo):
     assert "choose from eyeglasses, older" in fails("edit", photo, "moustache")
     assert "eyeglasses and older" in fails("edit", photo)
+    assert "the attribute is missing" in fails("edit", photo, photo.with_name("you.jpg"))
 
 
 def test_without_the_extra_a_face_isn_t_guessed(photo):

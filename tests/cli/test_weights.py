@@ -71,7 +71,7 @@ def test_weights_are_converted_shown_and_used(weights_file, photo, lfw_folder, t
     assert "images: BGR, 0 to 255, minus (104.0, 117.0, 124.0)" in shown
     assert "conv5_1  3 × 3 × 512 × 512" in shown
     assert "conv5_2" not in shown
-    options = ["--dataset", f"lfw:{lfw_folder}", "--k", "10", "--near", "pixels"]
+    options = ["--dataset", f"lfw:{lfw_folder}", "--k", "3", "--near", "pixels"]
     options += ["--weights", converted, "--face", "whole", "--set", "solver.iterations=1"]
     succeeds("edit", photo, "smiling", *options, "-o", tmp_path / "out")
     network = json.loads((tmp_path / "out" / "result.json").read_text())["network"]

@@ -1,0 +1,118 @@
+import io
+
+import pytest
+import typer
+from rich.console import Console
+
+from dfi_jax import InputError, Progress
+from dfi_jax.cli import terminal
+from dfi_jax.engine.slots import InFlight
+
+
+@pytest.fixture
+def screen(monkeypatch):
+    """What a terminal shows, which is 100 columns wide."""
+    file = io.StringIO()
+    monkeypatch.setattr(
+        terminal, "console", Console(file=file, force_terminal=True, width=100, highlight=False)
+    )
+    return file
+
+
+@pytest.fixture
+def log(monkeypatch):
+    """What goes to a file instead of a terminal."""
+    file = io.StringIO()
+    monkeypatch.setattr(terminal, "console", Console(file=file, force_terminal=False))
+    return file
+
+
+def images(done, total=10):
+    return Progress(phase="mean features", done=done, total=total, unit="images")
+
+
+def test_a_terminal_shows_a_bar_for_each_phase(screen):
+    with terminal.progress() as report:
+        report(Progress(phase="download", done=3_000_000, total=None, unit="bytes"))
+        report(images(10))
+        report(images(1))  # of the next photo
+    text = screen.getvalue()
+    for part in ("download", "3 MB", "mean features", " 10%", "1 of 10 images"):
+        assert part in text
+
+
+def test_a_log_has_few_lines(log, monkeypatch):
+    times = iter((0.0, 5.0, 10.0, 11.0))
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(times))
+    with terminal.progress() as report:
+        for done in (1, 2, 3, 4):
+            report(images(done))
+    expected = ["mean features: 1 of 10 images", "mean features: 3 of 10 images"]
+    assert log.getvalue().splitlines() == expected
+
+
+def test_the_objectives_of_only_a_few_problems_are_shown(log):
+    flying = InFlight(list(range(8)), None, [0.5, float("inf"), *range(1, 7)], None)
+    phase = {"phase": "reconstruction", "unit": "evaluations", "in_flight": flying}
+    with terminal.progress() as report:
+        report(Progress(done=8, total=80, **phase))
+    assert log.getvalue() == "reconstruction: 8 of 80 evaluations, objective 0.5 1 2 3 4\n"
+
+
+def test_quiet_hides_progress(log, screen):
+    with terminal.progress(quiet=True) as report:
+        report(images(1))
+    assert log.getvalue() == screen.getvalue() == ""
+
+
+def test_an_interruption_that_was_lost_ends_the_command_at_the_next_report(log):
+    @terminal.sentence_for_errors
+    def command(debug):
+        terminal._interrupted.set()
+        with terminal.progress() as report:
+            report(images(1))
+
+    with pytest.raises(typer.Exit) as end:
+        command(debug=False)
+    assert end.value.exit_code == 1
+    assert log.getvalue() == "dfi: interrupted; nothing half-written was left.\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (InputError("k is 0; give 1 or more."), "k is 0; give 1 or more."),
+        (MemoryError(), "there isn't enough memory"),
+        (KeyError("x"), "KeyError: 'x' This is a bug in dfi_jax; rerun with `--debug` for a"),
+    ],
+)
+def test_every_error_is_a_sentence(log, error, sentence):
+    @terminal.sentence_for_errors
+    def command(debug):
+        raise error
+
+    with pytest.raises(typer.Exit):
+        command(debug=False)
+    assert log.getvalue().startswith(f"dfi: {sentence}")
+
+
+def test_a_failure_is_named_once(log):
+    terminal.report_failure("me.jpg", "me.jpg is empty.")
+    with pytest.raises(typer.Exit) as end:
+        terminal.exit_with_failures({"me.jpg": "me.jpg is empty.", "you": "no face."}, total=3)
+    assert end.value.exit_code == 1
+    assert log.getvalue().splitlines() == [
+        "dfi: me.jpg is empty.",
+        "dfi: 2 of 3 edits failed:",
+        "  me.jpg is empty.",
+        "  you: no face.",
+    ]
+
+
+def test_results_stay_on_stdout_unless_bars_share_its_terminal(screen, monkeypatch, capsys):
+    terminal.print_result("out/me")
+    assert capsys.readouterr().out == "out/me\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    terminal.print_result("out/[you]")
+    assert capsys.readouterr().out == ""
+    assert screen.getvalue() == "out/[you]\n"
