@@ -160,13 +160,13 @@ def check_files(jobs: Sequence[Job]) -> list[Outcome]:
     """Returns a failure for each job whose photo, mask or vector isn't a file.
 
     >>> check_files([Job(photo=Path("no-such.jpg"), attribute="older")])[0].failure
-    'no-such.jpg does not exist; check the path.'
+    "no-such.jpg doesn't exist; check the path."
     """
     failures = []
     for job in jobs:
         paths = [path for path in (job.photo, job.mask, job.attribute) if isinstance(path, Path)]
         if missing := [path for path in paths if not path.is_file()]:
-            failures.append(Outcome(job, f"{missing[0]} does not exist; check the path."))
+            failures.append(Outcome(job, f"{missing[0]} doesn't exist; check the path."))
     return failures
 
 

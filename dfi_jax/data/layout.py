@@ -29,7 +29,7 @@ def require(root: Path, *names: str) -> Path:
         return found
     wanted = " or ".join(names)
     if not root.exists():
-        raise FileError(f"{root} does not exist; give the folder that holds {wanted}.")
+        raise FileError(f"{root} doesn't exist; give the folder that holds {wanted}.")
     if not root.is_dir():
         raise FileError(f"{root} is a file; give the folder that holds {wanted}.")
     inside = sorted(path for path in root.iterdir() if not path.name.startswith("."))

@@ -115,6 +115,6 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
         raise FileError(f"{folder} is a file; choose a folder for the results.")
     if not overwrite and folder.is_dir() and any(folder.iterdir()):
         raise FileError(
-            f"{folder} already holds files; choose another folder, or replace them with "
-            f"--overwrite (in Python, overwrite=True)."
+            f"{folder} already holds files; choose another folder, or set overwrite to replace "
+            f"files of the same names."
         )

@@ -201,10 +201,11 @@ def choose(faces: Sequence[Face], number: int | None = None) -> Face:
     if number is None:
         return faces[0]
     if not 1 <= number <= len(faces):
-        detected = "1 face was" if len(faces) == 1 else f"{len(faces)} faces were"
+        only = len(faces) == 1
+        detected = "1 face was" if only else f"{len(faces)} faces were"
+        choice = "1" if only else f"a number from 1, the largest face, to {len(faces)}"
         raise InputError(
-            f"the photo has no face {number}, because {detected} detected in it; "
-            f"give a number from 1, the largest face, to {len(faces)}."
+            f"the photo has no face {number}, because {detected} detected in it; give {choice}."
         )
     return faces[number - 1]
 

@@ -131,7 +131,7 @@ class AttributeVector:
                 names = file.keys()
                 tensors = {name: file.get_tensor(name) for name in names}
         except FileNotFoundError:
-            raise FileError(f"{path} does not exist; check the path.") from None
+            raise FileError(f"{path} doesn't exist; check the path.") from None
         except (OSError, safetensors.SafetensorError) as error:
             raise FileError(f"{path} can't be read as an attribute vector ({error}).") from None
         try:

@@ -179,7 +179,7 @@ def test_files_of_other_images_are_rejected(folder):
 
 
 def test_a_missing_part_or_an_archive_is_named(folder):
-    with pytest.raises(FileError, match="absent does not exist"):
+    with pytest.raises(FileError, match="absent doesn't exist"):
         celeba.load(folder / "absent")
     (folder / "img_align_celeba").rename(folder / "elsewhere")
     with pytest.raises(FileError, match="has no img_align_celeba"):

@@ -139,5 +139,5 @@ def test_a_spec_of_another_form_is_rejected(spec, message):
 
 
 def test_the_home_of_an_unknown_user_is_a_folder_that_does_not_exist():
-    with pytest.raises(FileError, match="~nobody-at-all/lfw does not exist"):
+    with pytest.raises(FileError, match="~nobody-at-all/lfw doesn't exist"):
         load_dataset("lfw:~nobody-at-all/lfw")

@@ -230,7 +230,7 @@ def test_the_right_folder_is_suggested(root):
     with pytest.raises(FileError, match=f"; give {root}, which has it"):
         folders.load_table(root / "sub")
     with pytest.raises(
-        FileError, match=r"absent does not exist; give the folder that holds scores\.csv"
+        FileError, match=r"absent doesn't exist; give the folder that holds scores\.csv"
     ):
         folders.load_table(root / "absent")
 

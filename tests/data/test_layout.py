@@ -15,5 +15,5 @@ def test_what_is_missing_is_looked_for_nearby(tmp_path):
     (tmp_path / "table.txt.gz").touch()
     with pytest.raises(FileError, match=r"unpack table\.txt\.gz there"):
         require(tmp_path, "table.txt")
-    with pytest.raises(FileError, match="does not exist; give the folder that holds a or b"):
+    with pytest.raises(FileError, match="doesn't exist; give the folder that holds a or b"):
         require(tmp_path / "absent", "a", "b")

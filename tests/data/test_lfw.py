@@ -79,7 +79,7 @@ def test_an_invalid_table_is_rejected_with_the_line(tmp_path, table, message):
 
 
 def test_a_missing_part_is_named(tmp_path):
-    with pytest.raises(FileError, match="absent does not exist"):
+    with pytest.raises(FileError, match="absent doesn't exist"):
         lfw.load(tmp_path / "absent")
     with pytest.raises(FileError, match=r"has no lfw_attributes\.txt"):
         lfw.load(tmp_path)

@@ -129,7 +129,7 @@ def test_a_dataset_that_exists_is_not_prepared_again(prepared, lfw_folder):
 
 
 def test_a_folder_that_is_not_lfw_is_rejected_and_nothing_is_left(lfw_folder, tmp_path):
-    with pytest.raises(FileError, match="absent does not exist"):
+    with pytest.raises(FileError, match="absent doesn't exist"):
         tfds.prepare(tmp_path / "absent", data_dir=tmp_path / "out")
     with pytest.raises(FileError, match=f"; give {lfw_folder}, which has it"):
         tfds.prepare(lfw_folder / "lfw-deepfunneled", data_dir=tmp_path / "out")

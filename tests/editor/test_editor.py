@@ -320,7 +320,7 @@ def test_a_starter_and_a_file_are_vectors_too(random_vgg, vector, tmp_path):
         ("eyeglasses,eyeglasses", "names one of them twice"),
         ("eyeglasses=much", "has the strength 'much'"),
         ("eyeglasses,", "lacks a name"),
-        ("absent.safetensors", "does not exist"),
+        ("absent.safetensors", "doesn't exist"),
     ],
 )
 def test_an_attribute_that_does_not_exist_is_one_sentence(random_vgg, pixels, attribute, message):

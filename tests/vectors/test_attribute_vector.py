@@ -58,7 +58,7 @@ def test_a_damaged_file_is_rejected(tmp_path, vector):
         path.write_bytes(content)
         with pytest.raises(FileError, match="can't be read as an attribute vector"):
             AttributeVector.load(path)
-    with pytest.raises(FileError, match="does not exist"):
+    with pytest.raises(FileError, match="doesn't exist"):
         AttributeVector.load(tmp_path / "absent")
 
 
