@@ -1,89 +1,169 @@
-"""How long selection takes at the size of LFW and of CelebA, and whether images are decoded while the network works.
+"""How long does selection take, and are images decoded while the network works?
 
-    python experiments/selection_speed.py LFW_DIR
+    python benchmarks/selection_speed.py LFW_DIR [--quick]
 
-Selections are of 100 + 100 by scores, of generated ones, each the median of five. The mean features of 200 images are
-taken as `dfi edit` takes them, beside decoding alone and the network alone; what is left of decoding when both are
-done at once is what the network waits for.
+Selects 100 + 100 images by scores from generated scores at the size of LFW and of CelebA. Then
+takes the mean features of 200 images as `dfi edit` does, beside decoding alone and the network
+alone: whatever decoding adds to the network's time is what the network waits for. `--quick` uses
+drawn faces and small datasets instead. Prints medians with the shortest and longest of five runs.
 """
 
 import argparse
+import dataclasses
+import json
 import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
+from timing import print_head
 
-from dfi_jax.data import lfw, select
-from dfi_jax.data.dataset import BATCH, Dataset
-from dfi_jax.data.select import Like
+from dfi_jax import Anchor, Dataset, Recipe, load_dataset, load_vgg, select
+from dfi_jax.data.dataset import BATCH
 from dfi_jax.network.means import mean_features
-from dfi_jax.recipe import RECIPES
-from dfi_jax.network.weights import load_vgg
-
-REPEATS = 5
-IMAGES = 200
 
 
-def median_seconds(work: Callable[[], object]) -> tuple[float, float, float]:
-    """The median of some runs, the shortest and the longest, after one that doesn't count."""
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is measured.
+
+    Attributes:
+      dataset: Text of the dataset whose images are decoded.
+      weights: Name of the network.
+      layers: Names of its layers.
+      size: Height and width of the images.
+      images: Number of images whose mean features are taken.
+      tables: Number of images and of attributes in the generated tables of scores.
+      repeats: Number of runs that are timed, after one that isn't.
+    """
+
+    dataset: str = ""
+    weights: str = "vgg16"
+    layers: tuple[str, ...] = Recipe().features.layers
+    size: int = 200
+    images: int = 200
+    tables: tuple[tuple[int, int], ...] = ((13_143, 73), (202_599, 40))
+    repeats: int = 5
+
+
+CONFIG = Config()
+QUICK = Config(
+    dataset="synthetic:20",
+    weights="random-vgg16",
+    layers=("conv1_1",),
+    size=32,
+    images=20,
+    tables=((1000, 10),),
+    repeats=2,
+)
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Returns the seconds of selections and of mean features, and the peak of memory."""
+    selections = [time_selection(*table, config=config) for table in config.tables]
+    means = time_means(load_dataset(config.dataset), config=config)
+    return {"config": dataclasses.asdict(config), "selections": selections, "means": means}
+
+
+def time_selection(images: int, attributes: int, *, config: Config) -> dict[str, Any]:
+    """Returns the seconds and the peak of memory of one selection from generated scores."""
+    scores = np.random.default_rng(0).normal(0, 1.5, (images, attributes)).astype(np.float32)
+    dataset = Dataset(
+        name="generated",
+        names=("",) * images,
+        read=lambda index: scores,
+        attributes=tuple(f"Attribute {i}" for i in range(attributes)),
+        scores=scores,
+        people=np.arange(images) // 2,
+    )
+    anchor = Anchor(index=0, scores=scores[0])
+
+    def choose() -> None:
+        select(dataset, "Attribute 3", anchor=anchor)
+
+    seconds = time_repeatedly(choose, config.repeats)
+    tracemalloc.start()
+    choose()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return {"images": images, "attributes": attributes, "seconds": seconds, "peak_bytes": peak}
+
+
+def time_means(dataset: Dataset, *, config: Config) -> dict[str, list[float]]:
+    """Returns the seconds of mean features, and of their two parts alone."""
+    vgg = load_vgg(config.weights)
+    rows = np.linspace(0, len(dataset) - 1, config.images).astype(int)
+    decoded = list(dataset.batches(rows, size=config.size))
+
+    def decode() -> None:
+        for i in range(0, len(rows), BATCH):
+            np.stack([dataset.face(row, config.size) for row in rows[i : i + BATCH]])
+
+    def compute() -> None:
+        jax.block_until_ready(mean_features(vgg, decoded, layers=config.layers))
+
+    def do_both() -> None:
+        batches = dataset.batches(rows, size=config.size)
+        jax.block_until_ready(mean_features(vgg, batches, layers=config.layers))
+
+    parts: dict[str, Callable[[], None]] = {
+        "decoding alone": decode,
+        "the network alone": compute,
+        "both, decoding ahead": do_both,
+    }
+    return {name: time_repeatedly(part, config.repeats) for name, part in parts.items()}
+
+
+def time_repeatedly(work: Callable[[], None], repeats: int) -> list[float]:
+    """Returns the seconds of several runs, after one that isn't counted."""
     work()
     seconds = []
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         started = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds), min(seconds), max(seconds)
+    return seconds
 
 
-def report_selection(images: int, attributes: int) -> None:
-    """Prints what choosing 100 + 100 images takes."""
-    scores = np.random.default_rng(0).normal(0, 1.5, (images, attributes)).astype(np.float32)
-    names = tuple(f"Attribute {i}" for i in range(attributes))
-    dataset = Dataset("generated", ("",) * images, lambda index: scores, names, scores, np.arange(images) // 2)
-
-    def work() -> None:
-        select.select(dataset, like=Like(index=0, scores=scores[0]), attributes=["Attribute 3"])
-
-    middle, shortest, longest = median_seconds(work)
-    tracemalloc.start()
-    work()
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    print(f"| {images:,} × {attributes} | {middle:.3f} ({shortest:.3f}–{longest:.3f}) | {peak / 1e6:.0f} MB |")
+def print_tables(record: dict[str, Any]) -> None:
+    """Prints both tables."""
+    print_head("| images × attributes | seconds | peak |")
+    for row in record["selections"]:
+        peak = row["peak_bytes"] / 1e6
+        sizes = f"{row['images']:,} × {row['attributes']}"
+        print(f"| {sizes} | {describe(row['seconds'], 3)} | {peak:.0f} MB |")
+    print_head(f"| mean features of {record['config']['images']} images | seconds |")
+    for name, seconds in record["means"].items():
+        print(f"| {name} | {describe(seconds, 2)} |")
 
 
-def report_overlap(dataset: Dataset) -> None:
-    """Prints what the mean features of 200 images take, and its two parts alone."""
-    vgg, recipe = load_vgg("vgg16"), RECIPES["default"]
-    rows = np.linspace(0, len(dataset) - 1, IMAGES).astype(int)
-    decoded = list(dataset.batches(rows, size=recipe.size))
-    parts = {
-        "decoding alone": lambda: [np.stack([dataset.face(row, recipe.size) for row in rows[i : i + BATCH]])
-                                   for i in range(0, IMAGES, BATCH)],
-        "the network alone": lambda: jax.block_until_ready(mean_features(vgg, decoded, layers=recipe.layers)),
-        "both, decoding ahead": lambda: jax.block_until_ready(
-            mean_features(vgg, dataset.batches(rows, size=recipe.size), layers=recipe.layers)
-        ),
-    }  # fmt: skip
-    for name, work in parts.items():
-        middle, shortest, longest = median_seconds(work)
-        print(f"| {name} | {middle:.2f} ({shortest:.2f}–{longest:.2f}) |")
+def describe(seconds: list[float], digits: int) -> str:
+    """Returns the median, with the shortest and the longest in brackets."""
+    middle, low, high = statistics.median(seconds), min(seconds), max(seconds)
+    return f"{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
 def main() -> None:
-    """Prints both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("lfw", type=Path, help="the folder with lfw_attributes.txt and lfw-deepfunneled")
-    dataset = lfw.load(parser.parse_args().lfw)
-    print("| images × attributes | seconds | peak |\n| --- | --- | --- |")
-    report_selection(13_143, 73)
-    report_selection(202_599, 40)
-    print("\n| mean features of 200 images | seconds |\n| --- | --- |")
-    report_overlap(dataset)
+    """Measures and prints the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("lfw", nargs="?", help="folder of Labeled Faces in the Wild")
+    parser.add_argument("--quick", action="store_true", help="measure something small instead")
+    parser.add_argument("--json", action="store_true", help="print the record instead of tables")
+    arguments = parser.parse_args()
+    if arguments.lfw is None and not arguments.quick:
+        parser.error("the folder of Labeled Faces in the Wild is missing; give it, or --quick")
+    config = dataclasses.replace(CONFIG, dataset=f"lfw:{arguments.lfw}")
+    record = run(QUICK if arguments.quick else config)
+    if arguments.json:
+        print(json.dumps(record))
+    else:
+        print_tables(record)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""PyTorch's side of `throughput.py`: what the DFI authors' Torch backend computes, in today's PyTorch.
+"""PyTorch's side of `throughput.py`: the solver of the DFI authors' Torch backend.
 
 The solver is `torch.optim.LBFGS` with history 100, step 1, no line search, and one evaluation per
 iteration. Images and activations are channels-last, everything is float32 without TF32, and on CUDA
@@ -17,7 +17,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CHANNELS_LAST = torch.channels_last
 
 Objective = Callable[[torch.Tensor], torch.Tensor]
-"""A function of images (n, h, w, 3), in the network's units, that returns the sum of their losses."""
+"""A function of images (n, h, w, 3) in the network's units that returns the sum of their losses."""
 
 torch.set_num_threads(os.cpu_count() or 1)
 torch.backends.cudnn.allow_tf32 = False

@@ -1,5 +1,6 @@
 """The networks and problems that `throughput.py` measures: random weights, which do for speed."""
 
+import dataclasses
 from functools import cache
 
 import jax
@@ -51,7 +52,7 @@ def make_problems(
     """Returns the problems of one face at every strength."""
     # A target is one evaluation: compiling prepared kernels for it would take longer than it does.
     return make_problem(
-        vgg.replace(filters=None),
+        dataclasses.replace(vgg, filters=None),
         jnp.repeat(face, len(alphas), axis=0),
         vector,
         jnp.asarray(alphas, jnp.float32),

@@ -1,0 +1,55 @@
+"""Every experiment and every benchmark runs on drawn faces."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+NEEDS = {
+    "benchmarks/editing": [],
+    "benchmarks/scaling": ["dlib", "skimage"],
+    "benchmarks/selection_speed": [],
+    "benchmarks/throughput": [],
+    "benchmarks/weights_cost": ["h5py", "scipy", "torch"],
+    "experiments/alignment": ["dlib", "skimage"],
+    "experiments/demo": ["skimage"],
+    "experiments/precision": [],
+    "experiments/preconditioner": [],
+    "experiments/smile_sweep": [],
+    "experiments/solver": ["skimage"],
+    "experiments/starter_vectors": ["scipy"],
+}
+"""The packages of extras that each program needs."""
+
+
+def test_every_program_is_tested():
+    programs = {
+        f"{path.parent.name}/{path.stem}"
+        for folder in ("benchmarks", "experiments")
+        for path in (ROOT / folder).glob("*.py")
+        if "--quick" in path.read_text()
+    }
+    assert programs == set(NEEDS)
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_a_program_runs_quickly(name, tmp_path):
+    for package in NEEDS[name]:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"needs {package}")
+    command = [sys.executable, str(ROOT / f"{name}.py"), "--quick"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
