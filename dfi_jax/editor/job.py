@@ -25,7 +25,7 @@ names.
 """
 
 DEFAULT_ALPHAS = (0.4,)
-"""The strength at which the starter vectors look best."""
+"""The strength of the DFI authors' demonstration on faces."""
 
 DEFAULT_K = 100
 """Largest number of images per set, as in the DFI paper."""
