@@ -1,14 +1,14 @@
-"""How long do an edit, a sweep and a queue take beside another checkout of dfi_jax?
+"""How long do an edit, a sweep and a queue take, compared with another checkout of dfi_jax?
 
     python benchmarks/editing.py --against CHECKOUT [--photos 3] [--rounds 3] [--iterations 100]
 
 Edits drawn faces with the starter vector for eyeglasses: one photo at one strength, one photo at
-five, and a queue of photos at one. Both checkouts run in processes of their own, in turns, with the
-Python and packages of this one and a cache each; a round before the others isn't counted, so that
-programs are compiled and found in the cache. Seconds are those of the edits alone, after imports
-and loading the network. The other checkout may have this API or that of its first version.
-Without `--against`, only this checkout is measured. `--quick` edits one photo, and stops
-after two iterations.
+five, and a queue of photos at one. The checkouts run in turns. Each has its own processes and its
+own cache, and both use this checkout's Python and packages. A first round isn't counted: it
+compiles the programs, which later rounds find in the cache. Seconds count the edits alone, not
+imports and loading the network. The other checkout may have the current API or the first version's.
+Without `--against`, only this checkout is measured. `--quick` edits one photo, and stops after two
+iterations.
 """
 
 import argparse
@@ -29,7 +29,7 @@ TITLES = {
     "sweep": "one photo, five strengths",
     "queue": "{photos} photos, one strength each",
 }
-"""What is edited, by its name in `editing_worker.py`."""
+"""The titles of the modes of `editing_worker.py`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Config:
 
     Attributes:
       against: Path of another checkout, or an empty text for none.
-      modes: What is edited.
+      modes: Names of the modes, keys of `TITLES`.
       photos: Number of photos in the queue.
       rounds: Number of rounds.
       iterations: Number of iterations of each strength.
@@ -56,7 +56,7 @@ QUICK = Config(modes=("single",), photos=1, rounds=1, iterations=2)
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Returns the seconds of each checkout in each round, by what is edited."""
+    """Returns the seconds of each checkout in each round, by the title of the mode."""
     checkouts = {"this": str(Path(__file__).parents[1])}
     if config.against:
         checkouts["other"] = str(Path(config.against).resolve())

@@ -1,4 +1,4 @@
-"""One process of `editing.py`: prints the seconds of some edits by the dfi_jax that it imports.
+"""One process of `editing.py`: prints how long edits take with the dfi_jax that it imports.
 
 python benchmarks/editing_worker.py single|sweep|queue PHOTOS ITERATIONS
 """
@@ -16,7 +16,7 @@ SWEEP = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 
 def prepare_edits(mode: str, photos: int, iterations: int) -> Callable[[], Any]:
-    """Returns a function that makes the edits, by this API."""
+    """Returns a function that makes the edits with the current API."""
     dfi_jax.Cache().keep_compiled()
     dataset = dfi_jax.load_dataset(f"synthetic:{photos}")
     recipe = dfi_jax.Recipe().set({"solver.iterations": str(iterations)})
@@ -31,7 +31,7 @@ def prepare_edits(mode: str, photos: int, iterations: int) -> Callable[[], Any]:
 
 
 def prepare_old_edits(mode: str, photos: int, iterations: int) -> Callable[[], Any]:
-    """Returns a function that makes the edits, by the API of the package's first version."""
+    """Returns a function that makes the edits with the API of the package's first version."""
     old: Any = dfi_jax
     edit: Any = importlib.import_module("dfi_jax.edit")
     importlib.import_module("dfi_jax.cache").keep_compiled()

@@ -1,4 +1,4 @@
-"""A random VGG-19, written as other tools write theirs, for `weights_cost.py`."""
+"""A random VGG-19, written in the formats of other tools, for `weights_cost.py`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +33,7 @@ def make_network(*, dense: bool) -> Network:
 
 
 def write_safetensors(path: Path, network: Network) -> None:
-    """Writes torchvision's names as safetensors."""
+    """Writes safetensors with torchvision's names."""
     safetensors.numpy.save_file(_state_dict(network), path)
 
 

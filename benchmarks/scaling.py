@@ -4,10 +4,10 @@
 
 Prints the tables of docs/scaling.md in a few minutes on 2 CPU cores. It needs the extras `demo`,
 for a photo, and `faces`. No accelerator is needed or used. FLOPs, bytes and memory are counted by
-the CPU's compiler in the engine's own step (direct convolution, float32), beside formulas from the
-layers' shapes. Devices are simulated by XLA on the CPU. Seconds on an accelerator are arithmetic
-with a fraction of its published peaks, which is assumed, not measured. What the host does is
-measured. `--quick` leaves out VGG-19, larger numbers of devices and most of the manifest.
+the CPU's compiler in the engine's own step (direct convolution, float32), and compared with
+formulas from the layers' shapes. Devices are simulated by XLA on the CPU. Seconds on an accelerator
+are computed from a fraction of its published peaks, which is assumed, not measured. The work of the
+host is measured. `--quick` leaves out VGG-19, larger numbers of devices and most of the manifest.
 """
 
 import argparse
@@ -44,7 +44,7 @@ class Config:
       devices: Numbers of simulated devices.
       iterations: Number of iterations of the edit that the host's work is measured with.
       lines: Number of lines in the manifest.
-      times: Number of runs of what the host does slowly.
+      times: Number of runs of the host's slow work. Fast work runs four times as often.
     """
 
     networks: tuple[str, ...] = ("vgg19", "vgg16")
@@ -63,7 +63,7 @@ CONFIG = Config()
 QUICK = Config(networks=("vgg16",), sizes=(32,), devices=(2,), iterations=1, lines=20, times=1)
 
 RECIPE = Recipe()
-"""The recipe whose iterations the edits have."""
+"""The recipe of the edits."""
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def list_parts(config: Config) -> Iterable[str]:
 
 
 def list_work(config: Config) -> Iterable[str]:
-    """Yields the FLOPs of all edits and means, and the bytes that devices move at least."""
+    """Yields the FLOPs of all edits and means, and the fewest bytes that devices can move."""
     steps = config.edits * RECIPE.solver.iterations / config.batch
     batches = config.means / BATCH
     for name in config.networks:

@@ -42,7 +42,7 @@ COLLECTIVE = re.compile(
 def count_problem(architecture: str, *, recipe: Recipe) -> dict[str, float]:
     """Returns the FLOPs, bytes moved and bytes held that one more problem adds to a step.
 
-    They are half of what four problems have more than two, as the compiler counts them.
+    They are half the difference between four problems and two, as the compiler counts them.
     """
     counts = []
     for n in (2, 4):

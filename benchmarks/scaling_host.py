@@ -1,4 +1,4 @@
-"""What one process does on the host beside the devices, for `scaling.py`."""
+"""The work of one process on the host, besides the devices' work, for `scaling.py`."""
 
 import json
 import timeit
@@ -22,20 +22,20 @@ BOX = (125, 5, 325, 205)
 
 
 def measure_milliseconds(work: Callable[[], object], times: int) -> float:
-    """Returns the median of some runs, after one that isn't counted."""
+    """Returns the median milliseconds of some runs, after one that isn't counted."""
     return 1e3 * float(np.median(timeit.repeat(work, number=1, repeat=times + 1)[1:]))
 
 
 def measure_host(folder: Path, *, recipe: Recipe, lines: int, times: int) -> list[dict[str, Any]]:
     """Returns the bytes and the milliseconds of reading and writing, one row for each thing.
 
-    The edit is really made.
+    An edit is made for this.
 
     Args:
       folder: Folder for the files.
       recipe: Recipe of the edit.
       lines: Number of lines in the manifest.
-      times: Number of runs of what is slow; what is fast runs four times as often.
+      times: Number of runs of slow work. Fast work runs four times as often.
     """
     pixels = astronaut().astype(np.float32) / 255
     editor, vector = Editor(recipe=recipe), starter("eyeglasses")
@@ -86,7 +86,7 @@ def measure_host(folder: Path, *, recipe: Recipe, lines: int, times: int) -> lis
 def measure_manifest(
     folder: Path, editor: Editor, *, lines: int, times: int
 ) -> list[dict[str, Any]]:
-    """Returns the rows of reading a manifest and of finding all of its edits finished."""
+    """Returns the rows for reading a manifest, and for finding that its edits are finished."""
     manifest, out = folder / "jobs.jsonl", folder / "out"
     Image.new("RGB", (64, 64)).save(folder / "small.png")
     made = {"photo": "small.png", "attribute": "eyeglasses", "face": "whole"}

@@ -1,6 +1,6 @@
 """The work of an iteration on paper, and the machines that could do it, for `scaling.py`.
 
-FLOPs count a multiplication and an addition as two. Convolutions are direct, everything is float32.
+A multiplication and an addition count as two FLOPs. Convolutions are direct and in float32.
 """
 
 import math
@@ -34,12 +34,12 @@ class Machine:
 _H100_FLOPS = {"highest": 67e12, "tf32": 495e12, "bfloat16": 989e12}
 
 H100 = Machine(name="H100 SXM", devices=1, flops=_H100_FLOPS, bandwidth=3.35e12, memory=80e9)
-"""From NVIDIA's data sheet, without sparsity: float32, TF32 and bfloat16."""
+"""The peaks of float32, TF32 and bfloat16 are from NVIDIA's data sheet, without sparsity."""
 
 EIGHT_H100 = Machine(
     name="8 × H100 SXM", devices=8, flops=_H100_FLOPS, bandwidth=3.35e12, memory=80e9
 )
-"""Eight of them."""
+"""Eight H100 GPUs."""
 
 V5E = Machine(
     name="TPU v5e-256",
@@ -48,9 +48,9 @@ V5E = Machine(
     bandwidth=819e9,
     memory=16e9,
 )
-"""From Google's Cloud TPU documentation, for bfloat16.
+"""The peak of bfloat16 is from Google's Cloud TPU documentation.
 
-A product at `highest` takes six passes of bfloat16, and at `high` three.
+A product takes six passes of bfloat16 at `highest`, and three at `tf32` (JAX's `high`).
 """
 
 
@@ -80,10 +80,10 @@ def list_pieces(
 ) -> list[Piece]:
     """Returns the parts of an iteration of n problems, or of the features of n images.
 
-    At least, a convolution reads its input and kernel and writes its output; its gradient is as
-    much, and reads the output again for the ReLU. The preconditioner is four Fourier transforms and
-    two products between them, there and in the gradient. L-BFGS reads its pairs three times: for a
-    new pair, and before and after the small matrices.
+    A convolution at least reads its input and kernel and writes its output. Its gradient moves as
+    much, and reads the output again for the ReLU. The preconditioner takes two Fourier transforms
+    with a product between them, and its gradient takes as many. L-BFGS reads its pairs three times:
+    for a new pair, and before and after the small matrices.
 
     Args:
       architecture: Name of the architecture.

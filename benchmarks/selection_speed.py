@@ -1,11 +1,13 @@
 """How long does selection take, and are images decoded while the network works?
 
-    python benchmarks/selection_speed.py LFW_DIR [--quick]
+    python benchmarks/selection_speed.py lfw:DIR
+    python benchmarks/selection_speed.py --quick
 
-Selects 100 + 100 images by scores from generated scores at the size of LFW and of CelebA. Then
-takes the mean features of 200 images as `dfi edit` does, beside decoding alone and the network
-alone: whatever decoding adds to the network's time is what the network waits for. `--quick` uses
-drawn faces and small datasets instead. Prints medians with the shortest and longest of five runs.
+Selects 100 + 100 images by generated scores, of as many images as LFW and CelebA have. Then
+computes the mean features of 200 images as `dfi edit` does, and times decoding alone and the
+network alone, too. If both together take longer than the network alone, the network waits for
+decoding. Prints the median, the shortest and the longest of five runs. `--quick` uses drawn faces
+and small datasets instead.
 """
 
 import argparse
@@ -34,14 +36,14 @@ class Config:
     Attributes:
       dataset: Text of the dataset whose images are decoded.
       weights: Name of the network.
-      layers: Names of its layers.
+      layers: Names of layers.
       size: Height and width of the images.
-      images: Number of images whose mean features are taken.
+      images: Number of images whose mean features are computed.
       tables: Number of images and of attributes in the generated tables of scores.
       repeats: Number of runs that are timed, after one that isn't.
     """
 
-    dataset: str = ""
+    dataset: str
     weights: str = "vgg16"
     layers: tuple[str, ...] = Recipe().features.layers
     size: int = 200
@@ -50,7 +52,6 @@ class Config:
     repeats: int = 5
 
 
-CONFIG = Config()
 QUICK = Config(
     dataset="synthetic:20",
     weights="random-vgg16",
@@ -152,14 +153,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("lfw", nargs="?", help="folder of Labeled Faces in the Wild")
+    parser.add_argument("dataset", nargs="?", help="dataset of the images, such as lfw:DIR")
     parser.add_argument("--quick", action="store_true", help="measure something small instead")
     parser.add_argument("--json", action="store_true", help="print the record instead of tables")
     arguments = parser.parse_args()
-    if arguments.lfw is None and not arguments.quick:
-        parser.error("the folder of Labeled Faces in the Wild is missing; give it, or --quick")
-    config = dataclasses.replace(CONFIG, dataset=f"lfw:{arguments.lfw}")
-    record = run(QUICK if arguments.quick else config)
+    if not arguments.dataset and not arguments.quick:
+        parser.error("give a dataset, such as lfw:DIR, or --quick")
+    config = QUICK if arguments.quick else Config(dataset=arguments.dataset)
+    record = run(config)
     if arguments.json:
         print(json.dumps(record))
     else:

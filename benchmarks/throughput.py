@@ -2,14 +2,14 @@
 
     python benchmarks/throughput.py [--quick] [--json] [--plot FILE]
 
-Measures, in one run: a value and gradient beside PyTorch's; the time to the loss that PyTorch's
-L-BFGS has after 300 iterations; queues of problems; sizes up to 1000 × 1000; and the peak of
-memory there. What is compared runs in turns, because the machine may be busy in one minute and not
-in the next. Everything runs on JAX's default device, and in PyTorch on CUDA if it has that. The
-comparison needs the extra `bench`; without PyTorch it is left out. The run to a loss uses VGG-16
-with the starter vector for eyeglasses on a drawn face; all other weights and vectors are random,
-which do for speed. `--quick` measures small images and few layers in seconds: it only shows that
-the benchmark works.
+Measures, in one run: a value and gradient beside PyTorch's; the time to the lowest loss of
+PyTorch's L-BFGS in 300 iterations; queues of problems; sizes up to 800 × 800; and the peak of
+memory at 1000 × 1000. What is compared runs in turns, because the machine may be busy in one minute
+and not in the next. JAX uses its default device, and PyTorch uses CUDA if it can. The comparison
+needs the extra `bench`; without PyTorch it is left out. The run to a loss uses VGG-16 with the
+starter vector for eyeglasses on a drawn face; all other weights and vectors are random, which is
+enough to measure speed. `--quick` measures small images and few layers in seconds: it only shows
+that the benchmark works.
 """
 
 import argparse
@@ -51,7 +51,7 @@ class Config:
       rounds: Number of rounds of the values and gradients.
       loss_network: Name of the network of the run to a loss.
       torch_iterations: Number of PyTorch's iterations.
-      largest: Largest number of our iterations until PyTorch's loss.
+      largest: Largest number of dfi_jax's iterations until PyTorch's loss.
       both_units: Whether PyTorch also runs with the image in [0, 1] as its unknown.
       queues: Numbers of problems in the queues.
       queue_iterations: Number of iterations of each of these problems.
@@ -106,7 +106,7 @@ def run(config: Config) -> dict[str, Any]:
 
         machine["torch"] = torch_lbfgs.describe()
     record: dict[str, Any] = {"config": dataclasses.asdict(config), "machine": machine}
-    peak_bytes = measure_peak(config)  # First, while this process holds no memory of a device.
+    peak_bytes = measure_peak(config)  # This comes first, while this process holds no GPU memory.
     record["peak_bytes"] = peak_bytes
     record["steps"] = [time_step(*case, config=config) for case in config.steps]
     record["product_gflops"] = measure_product(config.rounds)
@@ -129,7 +129,7 @@ def make_recipe(config: Config, *, size: int, iterations: int) -> Recipe:
 
 
 def time_step(name: str, n: int, *, config: Config) -> dict[str, Any]:
-    """Returns the seconds of a value and gradient of n images, and PyTorch's."""
+    """Returns the seconds of a value and gradient of n images, with JAX and with PyTorch."""
     recipe = make_recipe(config, size=config.size, iterations=config.largest)
     vgg = load_network(name, config.layers, True)
     problem = draw_problems(vgg, n, recipe=recipe)
@@ -221,7 +221,7 @@ def time_sizes(config: Config) -> dict[int, float]:
 
 
 def measure_peak(config: Config) -> int:
-    """Returns the bytes at the peak of one problem, in a process of its own."""
+    """Returns the peak of memory of one problem, in bytes, in a process of its own."""
     command = [sys.executable, __file__, "--peak", json.dumps(dataclasses.asdict(config))]
     environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
@@ -229,7 +229,7 @@ def measure_peak(config: Config) -> int:
 
 
 def print_peak(config: Config) -> None:
-    """Prints the peak of the device's memory, or on a CPU that of this whole process."""
+    """Prints the peak of the device's memory, or of this whole process's memory on a CPU."""
     recipe = make_recipe(config, size=config.peak_size, iterations=3)
     vgg = load_network(config.steps[0][0], config.layers, True)
     reconstruct(vgg, draw_problems(vgg, 1, recipe=recipe), recipe=recipe)

@@ -1,4 +1,4 @@
-"""The time to the loss that PyTorch's L-BFGS reaches, for `throughput.py`."""
+"""The time to the lowest loss that PyTorch's L-BFGS reaches, for `throughput.py`."""
 
 import contextlib
 import itertools
@@ -16,7 +16,7 @@ from dfi_jax import VGG, Problem, Progress, Recipe, reconstruct
 from dfi_jax.network.vgg import trunk_layers
 
 TURN = 10
-"""Number of our iterations after which PyTorch gets a turn of twice as many."""
+"""Number of dfi_jax's iterations after which PyTorch gets a turn of twice as many."""
 
 
 class EnoughError(Exception):
@@ -33,15 +33,15 @@ def make_torch_objective(vgg: VGG, problem: Problem) -> torch_lbfgs.Objective:
 def time_to_loss(
     vgg: VGG, problem: Problem, *, recipe: Recipe, torch_iterations: int, both_units: bool
 ) -> dict[str, Any]:
-    """Returns the iterations and seconds to the loss that PyTorch has after its iterations.
+    """Returns the iterations and seconds that dfi_jax needs to PyTorch's lowest loss.
 
-    Both sides start from the same image and run in turns. What is compiled is compiled before. The
+    Both sides start from the same image and run in turns, and programs are compiled before. The
     time is the median of an iteration's seconds, times the number of iterations.
 
     Args:
       vgg: Network.
       problem: Problem of length 1.
-      recipe: Recipe whose iterations are the most that ours may take.
+      recipe: Recipe with the largest number of iterations that dfi_jax may take.
       torch_iterations: Number of PyTorch's iterations.
       both_units: Whether PyTorch also runs with the image in [0, 1] as its unknown; the lower of
         the two losses is then the one to reach.

@@ -14,8 +14,8 @@ import jax
 def time_in_turns(functions: Sequence[Callable[[], Any]], rounds: int) -> list[list[float]]:
     """Returns the seconds of each function in each round.
 
-    Functions run in turns, because the machine may be busy in one minute and not in the next. One
-    round before the others isn't counted, because it compiles.
+    Functions run in turns, because the machine may be busy in one minute and not in the next. A
+    first round isn't counted, because it compiles.
     """
     for function in functions:
         jax.block_until_ready(function())

@@ -68,7 +68,7 @@ def make_value_and_gradient(
 
     Args:
       objective: Function to evaluate.
-      images: Images in [0, 1], by which the gradient is taken.
+      images: Images in [0, 1], with respect to which the gradient is taken.
       mean: Mean of the network's images.
       std: Standard deviation of the network's images.
     """
@@ -116,7 +116,7 @@ def iterate(
 
     for _ in range(iterations):
         started = time.perf_counter()
-        loss = solver.step(closure)  # One iteration; the solver's memory stays from step to step.
+        loss = solver.step(closure)  # This is one iteration, because `max_iter` is 1.
         _wait()
         yield time.perf_counter() - started, float(loss.detach())
 

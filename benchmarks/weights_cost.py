@@ -6,7 +6,7 @@ Writes a VGG-19 with fully connected layers, 575 MB, in each format as its own t
 reads it in a process of its own. The peak is the most memory that the process had while reading,
 beyond what it had with every library imported. Then converts VGG-16 to each type of number, and
 compares the features of ten drawn faces. Needs the extra `convert` and Linux, which counts the
-memory. `--quick` writes no fully connected layers and only the formats that are read fastest.
+memory. `--quick` writes only safetensors, without fully connected layers, and draws one small face.
 """
 
 import argparse

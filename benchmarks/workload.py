@@ -1,4 +1,4 @@
-"""The networks and problems that `throughput.py` measures: random weights, which do for speed."""
+"""The networks and problems that `throughput.py` measures."""
 
 import dataclasses
 from functools import cache
@@ -27,7 +27,7 @@ def draw_faces(n: int, size: int) -> Float[Array, "n s s 3"]:
 
 
 def draw_vector(architecture: str, recipe: Recipe) -> Features:
-    """Returns an attribute vector of noise, which does for speed."""
+    """Returns an attribute vector of noise, which is enough to measure speed."""
     rng = np.random.default_rng(0)
     size = (recipe.features.size, recipe.features.size)
     shapes = feature_shapes(architecture, recipe.features.layers, size)
@@ -50,7 +50,7 @@ def make_problems(
     recipe: Recipe,
 ) -> Problem:
     """Returns the problems of one face at every strength."""
-    # A target is one evaluation: compiling prepared kernels for it would take longer than it does.
+    # A target takes one evaluation, and compiling that for prepared kernels would take longer.
     return make_problem(
         dataclasses.replace(vgg, filters=None),
         jnp.repeat(face, len(alphas), axis=0),
@@ -75,5 +75,5 @@ def count_flops(architecture: str, recipe: Recipe) -> int:
 
 
 def count_between_looks() -> int:
-    """Returns the iterations between two looks: on an accelerator each interrupts a loop."""
+    """Returns the iterations between two looks, which interrupt a loop on an accelerator."""
     return 1 if jax.default_backend() == "cpu" else 5

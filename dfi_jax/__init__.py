@@ -1,7 +1,7 @@
 """Deep Feature Interpolation in JAX: change an attribute of a face in a photo without training.
 
-The features that a VGG network computes of a photo are moved along the mean difference between
-images with and without the attribute, and the photo with those features is found.
+A VGG network turns the face into features. They are moved along the mean difference between images
+with and without the attribute, and the image that has the moved features is found.
 
 >>> import dfi_jax
 >>> face = dfi_jax.load_dataset("synthetic:1").face(0, 200)

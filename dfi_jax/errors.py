@@ -1,6 +1,6 @@
 """The errors that users can cause.
 
-Each is one sentence: what was given, what is wrong with it, and what to do.
+Each message is one sentence: what was given, what is wrong with it, and what to do.
 """
 
 

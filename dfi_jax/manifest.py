@@ -2,9 +2,9 @@
 
     {"photo": "me.jpg", "attribute": "eyeglasses", "alphas": [0.2, 0.4]}
 
-The fields are those of `Job`: `photo` and `attribute` (a starter vector's name, the path of a
-vector's file, or what is wanted of the dataset), and perhaps `alphas`, `face`, `mask` and `name`.
-Paths are relative to the manifest. Every edit has a folder of its own, as `Edit.save` writes it.
+The fields are named like the fields of `Job`. `photo` and `attribute` are required; `alphas`,
+`face`, `mask` and `name` are optional. An attribute is text, as in `AttributeLike`, or the path of
+a vector's file. Paths are relative to the manifest. `Edit.save` writes each edit to its own folder.
 Edits that already have a `result.json` are skipped, so running a manifest again resumes it.
 """
 
@@ -28,7 +28,7 @@ from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.storage.files import file_sha256
 
 WRITE_BACKLOG = 16
-"""Largest number of edits that wait to be written. Each holds its photos in memory."""
+"""Maximum number of edits that wait to be written, because each holds its photos in memory."""
 
 FIELDS: dict[str, tuple[type, ...]] = {
     "photo": (str,),
@@ -38,7 +38,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "mask": (str,),
     "name": (str,),
 }
-"""The fields of a line, and what each may be."""
+"""The fields of a line, and the types that each accepts."""
 
 
 class Outcome(NamedTuple):
@@ -46,7 +46,7 @@ class Outcome(NamedTuple):
 
     Attributes:
       job: The job.
-      failure: Why it couldn't be done, in one sentence, or None if it is done.
+      failure: Reason for the failure, in one sentence, or None if the edit was written.
     """
 
     job: Job
@@ -65,14 +65,15 @@ def read_manifest(
 
     Args:
       path: The manifest.
-      dataset: The dataset of all jobs.
-      near: The nearness of all jobs.
-      k: Largest number of images per set, for all jobs.
+      dataset: The dataset for all jobs.
+      near: The nearness for all jobs.
+      k: Maximum number of images per set, for all jobs.
       points: Number of landmarks that detected faces are aligned by, for all jobs.
 
     Raises:
       FileError: If the manifest can't be read.
-      InputError: If a line isn't as it should be; the message has its number.
+      InputError: If a line is invalid, in which case the message has its number, if there are no
+        lines, or if two jobs have the same name.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -112,12 +113,12 @@ def select_unfinished(jobs: Sequence[Job], folder: Path, *, editor: Editor) -> l
 
     Args:
       jobs: The jobs.
-      folder: The folder of the results' folders.
+      folder: The folder that has a subfolder for each job.
       editor: The editor whose recipe and network the results should have.
 
     Raises:
-      FileError: If the folder has results of a job that was asked for differently: of another
-        photo, attribute, strength, face, recipe or network.
+      FileError: If a job's subfolder has results that were made with another photo, recipe or
+        network, or with another value of a field in `Job.request`.
 
     >>> job = Job(photo="me.jpg", attribute="older")
     >>> editor = Editor(weights="random-vgg16")
@@ -134,14 +135,14 @@ def select_unfinished(jobs: Sequence[Job], folder: Path, *, editor: Editor) -> l
         differing = _differences(made, job, editor)
         if differing:
             raise FileError(
-                f"{folder / job.label} has results with another {differing[0]}; choose another "
-                f"folder, or give the job another name."
+                f"{folder / job.label} has results with a different value of {differing[0]}; "
+                f"choose another folder, or give the job another name."
             )
     return unfinished
 
 
 def _differences(made: dict[str, Any], job: Job, editor: Editor) -> list[str]:
-    """Returns the names of what was asked for differently when a record was made."""
+    """Returns the names of the values in which a record differs from a job."""
     wanted = job.request() | {
         "recipe": work_recipe(editor.resolved_recipe, masked=job.mask is not None).to_dict(),
         "network": describe_network(editor.vgg),
@@ -149,7 +150,7 @@ def _differences(made: dict[str, Any], job: Job, editor: Editor) -> list[str]:
     found = {name: made.get(name) for name in wanted}
     for network in (found["network"], wanted["network"]):
         if isinstance(network, dict):
-            network.pop("convolution", None)  # follows from the recipe and the device
+            network.pop("convolution", None)  # It follows from the recipe and the device.
     if isinstance(job.photo, Path) and job.photo.is_file():
         wanted["photo"] = file_sha256(job.photo)
         found["photo"] = made.get("photo", {}).get("sha256")
@@ -179,16 +180,17 @@ def run_jobs(
 ) -> Iterator[Outcome]:
     """Edits the photos of jobs, and writes each edit as soon as it is done.
 
-    Edits are written by a thread of their own while the devices work.
+    A separate thread writes the edits while the devices work.
 
     Args:
       editor: The editor.
       jobs: The jobs.
-      folder: The folder of the results' folders.
-      on_progress: Function that is called with the number of edits written.
+      folder: The folder that gets a subfolder for each job.
+      on_progress: Function that is called with the progress of every phase, and with the number of
+        jobs that have an outcome.
 
     Yields:
-      The outcome of each job, as it becomes known. A failure doesn't end the others.
+      The outcome of each job, as soon as it is known. After a failure, the other jobs continue.
     """
     failures = check_files(jobs)
     missing = {id(failure.job) for failure in failures}

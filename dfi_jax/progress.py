@@ -1,4 +1,4 @@
-"""The one way in which long work reports how far it has come."""
+"""Progress reports, which all long-running work makes in the same form."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far one phase of the work has come.
+    """The progress of one phase of the work.
 
     Attributes:
       phase: Name of the phase, such as `mean features` or `reconstruction`.
-      done: Units that are finished.
-      total: Units in all, or None if that is unknown.
+      done: Number of units that are finished.
+      total: Total number of units, or None if it is unknown.
       unit: Plural name of the units: `bytes`, `images`, `evaluations` or `edits`.
-      in_flight: The problems being solved (`engine.reconstruct.InFlight`) in the phase
-        `reconstruction`, otherwise None.
+      in_flight: The problems being solved (`engine.slots.InFlight`) in the phase `reconstruction`,
+        otherwise None.
     """
 
     phase: str

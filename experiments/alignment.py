@@ -3,13 +3,13 @@
     python experiments/alignment.py lfw:DIR [--out DIR] [--json]
     python experiments/alignment.py --quick
 
-The dataset's photos, as they are and each turned, scaled and shifted at random as a camera might
-do, are brought to the canonical crop by both of dlib's models. The 68 points are then detected
+Both of dlib's models bring the dataset's photos to the canonical crop: each photo as it is, and
+turned, scaled and shifted at random, as by a hand-held camera. The 68 points are then detected
 again in each crop. Prints, for each kind of crop, the error of a face: the mean distance of its eye
 and mouth corners from their mean positions in the dataset's own crop, in % of the distance between
 the eyes. The table also has the sharpness of the mean face: the standard deviation of its
-Laplacian, over that of the dataset's own crop. It is computed at 100 × 100 pixels, because a mean
-of larger JPEG images shows their blocks.
+Laplacian, relative to the dataset's own crop. It is computed at 100 × 100 pixels, because a mean of
+larger JPEG images shows their blocks.
 
 Writes the mean faces, and the astronaut edited in a square around the face and in the canonical
 crop. Needs the extras `faces` and `demo`. `--quick` takes a few drawn faces.
@@ -108,7 +108,7 @@ def crop_photo(
     config: Config,
     rng: np.random.Generator,
 ) -> dict[str, Float[np.ndarray, "h w 3"] | None]:
-    """Returns every kind of crop of a photo, or None for one in which no face is detected."""
+    """Returns every kind of crop of a photo, with None for a crop whose face isn't detected."""
     turned = retake(photo, config, rng)
     return {
         OWN: own.crop(photo),
@@ -138,7 +138,7 @@ def retake(
 def align(
     photo: Float[np.ndarray, "h w 3"], points: Literal[5, 68]
 ) -> Float[np.ndarray, "h w 3"] | None:
-    """Returns the canonical crop of the face nearest to the middle, or None without a face."""
+    """Returns the canonical crop of the face nearest to the middle, or None if none is detected."""
     found = faces.detect(photo, points=points)
     if not found:
         return None
@@ -161,7 +161,7 @@ def sharpness(mean: Float[np.ndarray, "h w 3"]) -> float:
 
 
 def edit_astronaut(config: Config) -> Image.Image:
-    """Returns eyeglasses for the tilted astronaut, in a square and in the canonical crop."""
+    """Returns the tilted astronaut with eyeglasses, edited in a square and in the canonical crop."""
     tilted = Image.fromarray(skimage.data.astronaut()).rotate(14, Image.Resampling.BICUBIC)
     photo = np.asarray(tilted)[:420, 60:480]
     face = faces.detect(photo.astype(np.float32) / 255)[0]

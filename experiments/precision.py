@@ -3,13 +3,13 @@
     python experiments/precision.py lfw:DIR [--json]
     python experiments/precision.py --quick
 
-Prints, for each precision, the error of the features relative to those at `highest`, and how far
-an edit is from the edit at `highest`, in grey levels of 255. The row `highest, another order` is
-computed by Winograd's algorithm at `highest`: its differences come from another order of sums, and
-not from lower precision.
+Prints, for each precision, the relative error of the features and the difference of an edit, in
+grey levels of 255, both compared with `highest`. The row `highest, another order` is computed by
+Winograd's algorithm at `highest`: its differences come from another order of sums, not from lower
+precision.
 
-The features are those of eight faces. The edit is that of the first of them with the starter vector
-for eyeglasses, α = 0.4, 60 iterations. `--quick` takes drawn faces of 32 × 32 pixels.
+Features are compared for eight faces. The first face is edited with the starter vector for
+eyeglasses at α = 0.4, in 60 iterations. `--quick` takes drawn faces of 32 × 32 pixels.
 """
 
 import argparse
@@ -133,7 +133,7 @@ def find_vector(
     *,
     recipe: Recipe,
 ) -> AttributeVector:
-    """Returns the starter vector for eyeglasses, or one that is computed from the dataset."""
+    """Returns the starter vector for eyeglasses, or a vector computed from the dataset."""
     if not config.k:
         return starter("eyeglasses")
     editor = Editor(recipe=recipe, weights=vgg, cache=None)

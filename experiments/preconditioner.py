@@ -1,4 +1,4 @@
-"""To what is a VGG sensitive? The power of Hutchinson probes by frequency, colour and contrast.
+"""What is a VGG sensitive to? The power of Hutchinson probes by frequency, colour and contrast.
 
     python experiments/preconditioner.py lfw:DIR [--json]
     python experiments/preconditioner.py --quick

@@ -38,15 +38,15 @@ class Config:
     Attributes:
       dataset: Dataset of the people.
       people: Number of people.
-      below: Score for Smiling that a person's image is below.
+      below: Upper limit of the score for Smiling.
       alphas: Strengths.
       k: Maximum number of images per set.
-      near: What images are near in, as `near.parse` reads it.
+      near: Text of the nearness, as `near.parse` reads it.
       recipe: Name of the recipe.
       network: Name of the network.
       layers: Names of layers.
       size: Height and width of the faces.
-      iterations: Number of iterations, or 0 for those of the recipe.
+      iterations: Number of iterations, or 0 for the recipe's number.
       out: Folder for the pictures.
     """
 
@@ -114,7 +114,7 @@ def run(config: Config) -> dict[str, Any]:
 
 def smile(editor: Editor, dataset: Dataset, row: int, config: Config) -> Edit:
     """Edits an image of the dataset with a smile."""
-    # A dataset's own file has known scores, and the other images of its person are left out.
+    # If the photo is the dataset's own file, its scores are known and its person is left out.
     photo = dataset.read(row) if dataset.folder is None else dataset.folder / dataset.names[row]
     return editor.edit(
         photo,

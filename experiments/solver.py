@@ -32,21 +32,21 @@ from dfi_jax.recipe.features import DEFAULT_LAYERS, Features
 
 CHANGES: dict[str, dict[str, str]] = {
     "default": {},
-    "pixels": {"solver.preconditioner": "none"},
-    "no places": {"solver.preconditioner.contrast_power": "0"},
-    "one colour scale": {"solver.preconditioner.color": "false"},
+    "no preconditioner": {"solver.preconditioner": "none"},
+    "no scale by place": {"solver.preconditioner.contrast_power": "0"},
+    "no scale by colour": {"solver.preconditioner.color": "false"},
     "a tenth of the fine penalty": {"solver.preconditioner.fine_penalty": "0.3"},
     "relaxation 1": {"solver.relaxation": "1"},
     "memory 5": {"solver.memory": "5"},
     "memory 10": {"solver.memory": "10"},
     "memory 50": {"solver.memory": "50"},
-    "100 times the penalty on pixels": {"objective.bounds.penalty": "1"},
+    "100 times the penalty on bounds": {"objective.bounds.penalty": "1"},
     "no bounds": {"objective.bounds": "none"},
 }
 """What each variant sets in the recipe."""
 
-FROM_HALF_ALPHA = "from the result of α/2"
-FROM_HALF_SIZE = "from the result at half the size"
+FROM_HALF_ALPHA = "from α/2"
+FROM_HALF_SIZE = "from half the size"
 """The variants of the default recipe that start from another image."""
 
 
@@ -73,7 +73,7 @@ class Config:
 
 CONFIG = Config()
 QUICK = Config(
-    variants=("default", "no places", FROM_HALF_ALPHA, FROM_HALF_SIZE),
+    variants=("default", "no scale by place", FROM_HALF_ALPHA, FROM_HALF_SIZE),
     iterations=10,
     coarse_iterations=5,
     size=32,
@@ -122,7 +122,7 @@ def solve(
     recipe: Recipe,
     start: Float[Array, "1 h w 3"] | None = None,
 ) -> Reconstruction:
-    """Edits the face with eyeglasses, from the face itself or from another image."""
+    """Edits the face with eyeglasses, starting from the face itself or from another image."""
     vector = resize_vector(starter("eyeglasses").features, recipe)
     problem = make_problem(vgg, face, vector, jnp.array([alpha]), recipe=recipe, start=start)
     return reconstruct(vgg, problem, recipe=recipe)

@@ -3,14 +3,14 @@
     python experiments/starter_vectors.py lfw:DIR [--out DIR] [--json]
     python experiments/starter_vectors.py --quick
 
-For each gender, the 150 images with the attribute that have the highest scores (or all images, if
-there are fewer) are each paired with the image without it that is nearest in all other attributes.
-The vector therefore holds the attribute and little else. The vectors of both genders are averaged
-with equal weight.
+For each gender, takes the 150 images with the attribute that have the highest scores, or all images
+with it if there are fewer. Each is paired with a different image without the attribute, so that the
+sum of the pairs' distances in all other attributes is smallest. The vector therefore holds the
+attribute and little else. The vectors of both genders are averaged with equal weight.
 
-Writes the vectors as int8 with a scale per channel, and prints how near they are to those in
-float32. Those in `dfi_jax/assets/vectors` are made from all of LFW. Needs SciPy, which the extra
-`convert` installs. `--quick` pairs a few drawn faces, by hair colour instead of gender.
+Writes the vectors as int8 with a scale per channel, and prints how near they are to the vectors in
+float32. The vectors in `dfi_jax/assets/vectors` are made from all of LFW. Needs SciPy, which the
+extra `convert` installs. `--quick` pairs a few drawn faces, by hair colour instead of gender.
 """
 
 import argparse
@@ -121,7 +121,7 @@ def average_groups(
 
 
 def pair_images(dataset: Dataset, wanted: Wanted, config: Config) -> Selection:
-    """Selects the images with the highest scores, and for each one a similar image without it."""
+    """Selects the images with the highest scores, and for each a similar image that lacks it."""
     in_source, in_target = wanted.members(thresholded(dataset.scores), dataset.attributes)
     term = wanted.terms[0]
     column = find_attribute(term.name, dataset.attributes)

@@ -93,7 +93,7 @@ def test_results_that_were_asked_for_differently_are_not_taken_for_these(folder,
     shutil.copy(folder / "me.png", folder / "mask.png")
     succeeds(*batch(folder))
     write(folder, job | change)
-    assert f"has results with another {what}" in fails(*batch(folder))
+    assert f"has results with a different value of {what}" in fails(*batch(folder))
 
 
 def test_results_of_another_recipe_network_or_photo_are_not_taken_for_these(folder):
@@ -103,11 +103,11 @@ def test_results_of_another_recipe_network_or_photo_are_not_taken_for_these(fold
         (["--set", "solver.memory=3"], "recipe"),
         (["--precision", "tf32"], "network"),
     ):
-        assert f"has results with another {what}" in fails(*batch(folder, *options))
+        assert f"has results with a different value of {what}" in fails(*batch(folder, *options))
     shutil.copy(folder / "you.png", folder / "me.png")
     succeeds(*batch(folder))  # the same content under the same name
     (folder / "me.png").write_bytes((folder / "out/me-smile/sheet.png").read_bytes())
-    assert "has results with another photo" in fails(*batch(folder))
+    assert "has results with a different value of photo" in fails(*batch(folder))
 
 
 def test_a_failure_ends_no_other_edit_and_is_listed(folder):

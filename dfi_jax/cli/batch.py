@@ -39,7 +39,7 @@ Out = Annotated[
         "--out",
         "-o",
         metavar="FOLDER",
-        help="Folder of the results, which gets a folder for each edit.",
+        help="Folder for the results, with a subfolder for each edit.",
         show_default=False,
     ),
 ]
@@ -73,7 +73,7 @@ def batch(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Edit many photos, which are listed in a file.
+    """Edit many photos, listed in a file.
 
     Edits that already have a result.json are skipped, so rerunning the command resumes it. A photo
     that fails is reported, and the rest continue.
@@ -114,7 +114,7 @@ def batch(
 
 
 def _check_attributes(jobs: Sequence[Job]) -> None:
-    """Raises InputError if a job's attribute, other than a file, doesn't exist."""
+    """Raises InputError if an attribute that isn't a file can't be used."""
     checked = set()
     for job in jobs:
         if isinstance(job.attribute, str) and job.attribute not in checked:

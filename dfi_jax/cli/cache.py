@@ -1,4 +1,4 @@
-"""`dfi cache`: the results of earlier runs that are kept."""
+"""`dfi cache`: show and delete the stored results of earlier runs."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Show and delete the results of ear
 @app.command("info", cls=Command)
 @sentence_for_errors
 def show_cache(debug: Debug = False) -> None:
-    """Show how many results of each kind are kept, their size, and where they are."""
+    """Show the number, the size and the folder of the stored results of each kind."""
     for kind, used in Cache().usage().items():
         typer.echo(f"{kind:10} {used.files:6} files {used.size / 1e6:10.1f} MB  {used.folder}")
 
@@ -36,7 +36,8 @@ def clear_cache(
 ) -> None:
     """Delete the results of earlier runs.
 
-    They are computed again when they are needed. Downloaded weights are kept unless you name them.
+    They are computed again when they are needed. Downloaded weights are deleted only if you name
+    the kind weights.
     """
     chosen = tuple(kinds or COMPUTED)
     typer.echo(f"deleted {Cache().clear(chosen) / 1e6:.1f} MB: {', '.join(chosen)}")

@@ -21,13 +21,13 @@ from dfi_jax.report.sheet import contact_sheet
 from dfi_jax.storage.files import replacing, write_text
 
 SHEET_IMAGES = 20
-"""Largest number of images of each set on a sheet."""
+"""Maximum number of images per set on a sheet."""
 
 SHEET_COLUMNS = 10
 """Number of images in a row of a sheet."""
 
 SHEET_SIZE = 200
-"""Height and width of the faces on a sheet."""
+"""Height and width, in pixels, at which faces are cropped. The sheet enlarges them to its cells."""
 
 
 @sentence_for_errors
@@ -46,7 +46,7 @@ def select(
     points: options.Points = options.DEFAULT_POINTS,
     weights: options.Weights = options.DEFAULT_WEIGHTS,
     sheet: Annotated[
-        bool, typer.Option("--sheet", help="Draw the nearest images and the mean of each set.")
+        bool, typer.Option("--sheet", help="Draw sheet.png: each set's mean and nearest images.")
     ] = False,
     out: Annotated[
         Path | None,
@@ -54,7 +54,7 @@ def select(
             "--out",
             "-o",
             metavar="FOLDER",
-            help="Folder of the results, by default dfi-select-PHOTO.",
+            help="Folder for the results, by default dfi-select-PHOTO.",
         ),
     ] = None,
     overwrite: options.Overwrite = False,
@@ -111,9 +111,9 @@ def attributes(
     """Estimate the attribute scores of a photo.
 
     A positive score means that the face has the attribute, a negative one that it doesn't. The AUC
-    says how reliable the estimate is: 1 if it separates the dataset's faces with the attribute from
-    those without it perfectly, 0.5 if it is no better than chance. A dash means that all faces have
-    the attribute, or none.
+    says how reliable the estimate is: at 1, it perfectly separates the dataset's faces with the
+    attribute from the faces without it; at 0.5, it is no better than chance. A dash replaces it if
+    all faces have the attribute, or if none does.
     """
     face_choice = parse_face(face)
     images = load_dataset(dataset)
@@ -138,7 +138,7 @@ def attributes(
 
 
 def _line(dataset: Dataset, row: int) -> str:
-    """Returns the line of an image in a list that `pair:` reads back."""
+    """Returns the line that stands for an image in a list, which `pair:` can read."""
     name = dataset.names[row]
     line = name if dataset.folder is None else str((dataset.folder / name).absolute())
     if line.splitlines() != [line] or line.strip() != line:

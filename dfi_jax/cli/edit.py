@@ -23,7 +23,7 @@ from dfi_jax.photo.faces import parse_face
 from dfi_jax.photo.photo import Photo
 
 LONGEST_NAME = 200
-"""Largest number of bytes in the name of a folder. File systems allow 255."""
+"""Maximum number of bytes in the name of a folder. File systems allow 255."""
 
 Photos = Annotated[
     list[Path] | None,
@@ -41,8 +41,8 @@ Out = Annotated[
         "--out",
         "-o",
         metavar="FOLDER",
-        help="Folder of the results; if there are several photos, it gets a folder for each. By "
-        "default it is dfi-PHOTO-ATTRIBUTE, or dfi-ATTRIBUTE if there are several photos.",
+        help="Folder for the results. If there are several photos, each gets a subfolder. By "
+        "default, the folder is dfi-PHOTO-ATTRIBUTE, or dfi-ATTRIBUTE for several photos.",
     ),
 ]
 
@@ -151,7 +151,7 @@ def edit(
 
 
 def _find_photos(paths: Sequence[Path]) -> tuple[list[Path], bool]:
-    """Returns the photos in files and folders, and whether each gets a folder of its own."""
+    """Returns the photos that the paths lead to, and whether each gets a folder of its own."""
     folders = [path for path in paths if _is_folder(path)]
     found: list[Path] = []
     for path in paths:
@@ -163,7 +163,7 @@ def _find_photos(paths: Sequence[Path]) -> tuple[list[Path], bool]:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # Opening the photo says what is wrong.
+    except OSError:  # Opening the path as a photo reports what is wrong with it.
         return False
 
 

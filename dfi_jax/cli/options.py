@@ -1,6 +1,6 @@
-"""The arguments and options that commands share, and what is made of their text.
+"""The arguments and options that commands share, and how their text is parsed.
 
-Options are named like the parameters of the API, and have their defaults.
+Options have the names and the defaults of the API's parameters.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from dfi_jax.recipe import RECIPES, Recipe, named_recipe
 from dfi_jax.vectors.attribute_vector import AttributeVector, starter, starter_names
 
 NETWORK = "features.network"
-"""The path, in a recipe, of the kind of weights that it is for."""
+"""Path of the recipe's field for the kind of weights."""
 
 
 def default(kind: type, name: str) -> Any:
@@ -38,11 +38,11 @@ def default(kind: type, name: str) -> Any:
 
 
 ATTRIBUTE_HELP = (
-    f"The attribute to add. Without a dataset: {' or '.join(starter_names())}, several of them "
-    "with strengths (eyeglasses,older=0.5), or a file that `dfi vectors make` wrote. With a "
+    f"The attribute to add. Without a dataset: {' or '.join(starter_names())}, several names with "
+    "optional strengths (eyeglasses,older=0.5), or a file that `dfi vectors make` wrote. With a "
     "dataset: one of its attributes, or several separated by commas. Smiling adds a smile, and "
-    "~Smiling removes one; +Young and -Male restrict the dataset to young women. The attribute of "
-    "a pair is Target."
+    "~Smiling removes one; +Young and -Male restrict the dataset to young women. In a dataset of "
+    "the form pair:WITHOUT:WITH, the attribute is Target."
 )
 
 Photo = Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo.", show_default=False)]
@@ -73,8 +73,8 @@ DEFAULT_FACE: str = default(Job, "face")
 Points = Annotated[
     Literal[5, 68],
     typer.Option(
-        help="Number of landmarks by which a detected face is aligned. With 68 they include the "
-        "mouth, but dlib's model of 68 points isn't licensed for commercial use.",
+        help="Number of landmarks by which a detected face is aligned. The 68 landmarks include "
+        "the mouth, but dlib's model for them isn't licensed for commercial use.",
     ),
 ]
 DEFAULT_POINTS: Literal[5, 68] = default(Job, "points")
@@ -90,15 +90,17 @@ Near = Annotated[
     str,
     typer.Option(
         metavar="NEAR",
-        help="What selects the images that are most similar to the photo: scores, binary, pixels, "
-        "landmarks, or a layer such as conv5_1. By default it is scores if the dataset has several "
-        "attributes, otherwise pixels.",
+        help="Kind of similarity to the photo by which images are selected: scores, binary, "
+        "pixels, landmarks, or a layer such as conv5_1. By default, scores if the dataset has "
+        "several attributes, otherwise pixels.",
     ),
 ]
 
 K = Annotated[
     int,
-    typer.Option(metavar="K", help="Largest number of images with the attribute, and without it."),
+    typer.Option(
+        metavar="K", help="Maximum number of images in each set, with and without the attribute."
+    ),
 ]
 DEFAULT_K: int = default(Job, "k")
 
@@ -114,7 +116,7 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="PATH=VALUE",
-        help="Change of one field of the recipe, such as solver.iterations=30. May be repeated.",
+        help="Change to one field of the recipe, such as solver.iterations=30. May be repeated.",
     ),
 ]
 
@@ -139,8 +141,8 @@ BatchSize = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Largest number of strengths, of all photos, that are computed at the same time. By "
-        "default it is limited only by the memory of the devices.",
+        help="Maximum number of strengths, over all photos, that are computed at the same time. "
+        "By default, 1 on a CPU, and up to 64 on each accelerator, if its memory allows.",
     ),
 ]
 
@@ -156,7 +158,7 @@ Json = Annotated[
 
 
 def parse_alphas(texts: Sequence[str]) -> tuple[float, ...]:
-    """Returns the strengths that all options `--alpha` list."""
+    """Returns the strengths that the `--alpha` options list."""
     text = ",".join(texts)
     try:
         alphas = tuple(float(part) for part in text.split(","))
@@ -179,7 +181,7 @@ def load_optional_dataset(spec: str) -> Dataset | None:
 
 
 def parse_settings(texts: Sequence[str]) -> list[tuple[str, str]]:
-    """Returns the path and the value of each option `--set`."""
+    """Returns the path and the value of each `--set` option."""
     settings = []
     for text in texts:
         path, equals, value = (part.strip() for part in text.partition("="))
@@ -190,7 +192,7 @@ def parse_settings(texts: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def make_recipe(name: str, settings: Sequence[str]) -> Recipe:
-    """Returns the recipe with a name, changed by the options `--set` in their order."""
+    """Returns the named recipe, changed by the `--set` options in their order."""
     recipe = named_recipe(name)
     for path, value in parse_settings(settings):
         recipe = recipe.set({path: value})
@@ -208,8 +210,8 @@ def load_editor(
 ) -> Editor:
     """Returns an editor that has loaded its network.
 
-    If the network is normalised and no option `--set` says which kind the recipe is for, it
-    becomes a recipe for normalised networks.
+    If the network is normalised, the recipe is changed to accept it, unless a `--set` option sets
+    the kind of weights.
     """
     editor = Editor(recipe=recipe, batch_size=batch_size)
     vgg = load_vgg(weights, precision=precision, on_progress=on_progress)
@@ -223,7 +225,7 @@ def load_editor(
 def check_attribute(
     attribute: str, *, dataset: Dataset | None, near: Nearness | None = None, k: int = DEFAULT_K
 ) -> None:
-    """Checks quickly what can be wrong with an attribute whatever the photo is.
+    """Checks an attribute as far as that is possible without the photo.
 
     Raises:
       InputError: If the attribute doesn't exist, or the dataset has too few images for it.
@@ -248,10 +250,10 @@ def check_given(attribute: str, photos: Sequence[Path]) -> None:
 
 
 def check_out(folder: Path, *, overwrite: bool) -> None:
-    """Checks that results can be written into a folder, without making it.
+    """Checks that results can be written into a folder, without creating it.
 
     Raises:
-      FileError: If the folder is a file, can't be made or written to, or holds files and
+      FileError: If the folder is a file, can't be created or written to, or holds files and
         `overwrite` is False.
     """
     try:
@@ -275,7 +277,7 @@ def print_json(folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def check_out_file(file: Path, *, overwrite: bool) -> None:
-    """Checks that a file can be written, without making it.
+    """Checks that a file can be written, without creating it.
 
     Raises:
       FileError: If the file exists and `overwrite` is False, or it can't be written.

@@ -30,10 +30,10 @@ Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but results and errors.")]
 
 LINE_SECONDS = 10
-"""Seconds between two lines about the same phase if the output isn't a terminal."""
+"""Minimum number of seconds between two lines about the same phase if stderr isn't a terminal."""
 
 SHOWN_OBJECTIVES = 5
-"""Largest number of objectives that fit beside a progress bar."""
+"""Maximum number of objectives that fit beside a progress bar."""
 
 _interrupted = threading.Event()
 
@@ -66,10 +66,10 @@ class Command(TyperCommand):
 
 
 def sentence_for_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turns an error of a command into its sentence on stderr and exit code 1.
+    """Makes a command print any error as one sentence on stderr, and exit with code 1.
 
-    The command has the parameter `debug`, with which the traceback is printed too, and perhaps
-    `quiet`, with which no warning is printed.
+    The command's parameter `debug` prints the traceback too. Its parameter `quiet`, if it has one,
+    hides warnings.
     """
 
     @functools.wraps(command)
@@ -77,7 +77,8 @@ def sentence_for_errors(command: Callable[..., None]) -> Callable[..., None]:
         try:
             with _interruptible(), _warnings_hidden(kwargs.get("quiet", False)):
                 command(*args, debug=debug, **kwargs)
-        except (BrokenPipeError, typer.Exit, typer.Abort):  # for example `dfi weights list | head`
+        except (BrokenPipeError, typer.Exit, typer.Abort):
+            # These aren't failures: `dfi weights list | head`, for example, breaks the pipe.
             raise
         except (Exception, KeyboardInterrupt) as error:
             _print_error(_sentence(error), error=error, debug=debug)
@@ -87,7 +88,7 @@ def sentence_for_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def print_result(result: object) -> None:
-    """Prints a line on stdout, above the progress bars if both are in the same terminal."""
+    """Prints a line on stdout, or above the progress bars if stdout and stderr are terminals."""
     if console.is_terminal and sys.stdout.isatty():
         console.print(str(result), markup=False, soft_wrap=True)
     else:
@@ -95,7 +96,7 @@ def print_result(result: object) -> None:
 
 
 def print_note(sentence: str) -> None:
-    """Prints something on stderr that isn't an error."""
+    """Prints a note, which isn't an error, on stderr."""
     console.print(f"dfi: {sentence}", markup=False, soft_wrap=True)
 
 
@@ -106,7 +107,7 @@ def report_failure(name: str, error: BaseException | str, *, debug: bool = False
 
 
 def exit_with_failures(failures: Mapping[str, str], *, total: int) -> NoReturn:
-    """Prints the list of the edits that failed, and exits with code 1."""
+    """Lists the edits that failed, and exits with code 1."""
     lines = [f"dfi: {len(failures)} of {total} edits failed:"]
     lines += [f"  {_with_name(name, sentence)}" for name, sentence in failures.items()]
     console.print(Text("\n".join(lines), style="red"), soft_wrap=True)
@@ -117,9 +118,9 @@ def exit_with_failures(failures: Mapping[str, str], *, total: int) -> NoReturn:
 def progress(*, quiet: bool = False) -> Iterator[OnProgress]:
     """Yields a function that shows progress on stderr: a bar per phase, or a line now and then.
 
-    Nothing is shown before the first report, so that an earlier error stands alone. A report also
-    ends a command that was interrupted: KeyboardInterrupt is lost if Python raises it inside a
-    callback of JAX.
+    Nothing is shown before the first report, so that an earlier error is printed alone. A report
+    also ends a command that was interrupted, because a KeyboardInterrupt that Python raises inside
+    a callback of JAX is lost.
     """
     shown = _Bars() if console.is_terminal else _Lines()
 
@@ -146,7 +147,7 @@ class _Bars:
             TextColumn("{task.fields[detail]}"),
             TimeRemainingColumn(),
             console=console,
-            # Bars would otherwise send what is printed on stdout to stderr, even if it is a file.
+            # Otherwise the bars would send the results to stderr, even if stdout is a file.
             redirect_stdout=False,
         )
 
@@ -156,7 +157,7 @@ class _Bars:
             self._tasks[progress.phase] = self._bars.add_task(progress.phase, total=None, detail="")
         task = self._tasks[progress.phase]
         if progress.done < self._done.get(progress.phase, 0):
-            self._bars.reset(task)  # the same phase of the next photo
+            self._bars.reset(task)  # The next photo has reached the same phase.
         self._done[progress.phase] = progress.done
         self._bars.update(
             task, completed=progress.done, total=progress.total, detail=_detail(progress)
@@ -198,7 +199,7 @@ def _detail(progress: Progress) -> str:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Remembers Ctrl-C until the next report, in case the exception is lost before."""
+    """Remembers Ctrl-C until the next report, in case JAX loses the exception."""
 
     def interrupt(*_: Any) -> None:
         _interrupted.set()
@@ -244,10 +245,10 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, DfiError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; nothing half-written was left."
+        return "interrupted; no half-written file is left."
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return "there isn't enough memory; use a smaller photo, or a smaller --batch-size."
     return (
-        f"{type(error).__name__}: {error} This is a bug in dfi_jax; rerun with `--debug` for a "
+        f"{type(error).__name__} ({error}). This is a bug in dfi_jax; rerun with `--debug` for a "
         f"traceback."
     )

@@ -16,7 +16,7 @@ from dfi_jax.photo.photo import Photo
 from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance, starter, starter_names
 
 app = typer.Typer(
-    no_args_is_help=True, help="Show and compute attribute vectors, the differences that edits add."
+    no_args_is_help=True, help="Show and compute attribute vectors, which edits add to features."
 )
 
 
@@ -47,7 +47,7 @@ def show_vector(
     ],
     debug: Debug = False,
 ) -> None:
-    """Show how an attribute vector was made, and its size in each layer."""
+    """Show how an attribute vector was made, and its shape and length in each layer."""
     is_file = is_vector_file(vector) or Path(vector).is_file()
     found = AttributeVector.load(vector) if is_file else starter(vector)
     for name, value in _describe(found.provenance).items():
@@ -65,8 +65,7 @@ def make_vector(
         str,
         typer.Argument(
             metavar="ATTRIBUTE",
-            help="Attribute of the dataset, or several separated by commas, as for `dfi edit`. "
-            "The attribute of a pair is Target.",
+            help="Attribute of the dataset, or several separated by commas, as for `dfi edit`.",
             show_default=False,
         ),
     ],
@@ -77,7 +76,7 @@ def make_vector(
             "--out",
             "-o",
             metavar="FILE",
-            help="File to write, which ends in .safetensors.",
+            help="File to write. Its name must end in .safetensors.",
             show_default=False,
         ),
     ],
@@ -85,8 +84,8 @@ def make_vector(
         Path | None,
         typer.Option(
             metavar="PHOTO",
-            help="Photo that the images should be similar to. Without it, they are spread evenly "
-            "over all images that have the attribute or lack it.",
+            help="Photo that the images should be similar to. Without it, each set is spread "
+            "evenly over all images that have the attribute, or that lack it.",
         ),
     ] = None,
     face: options.Face = options.DEFAULT_FACE,
@@ -107,8 +106,8 @@ def make_vector(
 ) -> None:
     """Compute an attribute vector from a dataset and write it to a file.
 
-    `dfi edit` takes the file instead of an attribute's name. Two folders of pictures without and
-    with the attribute are a dataset: `--dataset pair:WITHOUT:WITH`.
+    `dfi edit` accepts the file in place of an attribute's name. Two folders of pictures, without
+    and with the attribute, make a dataset: `--dataset pair:WITHOUT:WITH`. Its attribute is Target.
     """
     if not is_vector_file(str(out)):
         raise InputError(f"--out is {out}; give a file whose name ends in .safetensors.")

@@ -152,8 +152,8 @@ def convert_weights(
         str,
         typer.Option(
             metavar="NAME",
-            help=f"Images that the network expects: {', '.join(PREPROCESSING)}. By default, those "
-            "of the file's format.",
+            help=f"Kind of images that the network expects: {', '.join(PREPROCESSING)}. By "
+            "default, it follows from the file's format.",
         ),
     ] = "",
     overwrite: Annotated[
@@ -163,7 +163,7 @@ def convert_weights(
 ) -> None:
     """Convert the convolutions of a published file to safetensors.
 
-    The new file also holds the preprocessing and the origin, and needs no other package to be read.
+    The new file also holds the preprocessing and the origin. No other package is needed to read it.
     """
     options.check_out_file(out, overwrite=overwrite)
     if preprocess and preprocess not in PREPROCESSING:

@@ -10,7 +10,7 @@ from dfi_jax.storage.files import user_path
 __all__ = ["SPECS", "Dataset", "load_dataset"]
 
 SPECS = "lfw:DIR, celeba:DIR, tfds:NAME, pair:WITHOUT:WITH, folder:DIR or synthetic:N"
-"""The forms of a dataset that `load_dataset` accepts."""
+"""The forms of text that `load_dataset` accepts."""
 
 
 def load_dataset(spec: str) -> Dataset:
@@ -28,7 +28,7 @@ def load_dataset(spec: str) -> Dataset:
     3
 
     Raises:
-      InputError: If the text has another form.
+      InputError: If the text has another form, names an unknown TFDS dataset, or asks for 0 images.
       FileError: If a file or folder that it names doesn't exist or can't be read.
     """
     kind, _, rest = spec.partition(":")

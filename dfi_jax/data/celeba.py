@@ -36,31 +36,31 @@ SIZE = (178, 218)
 """Width and height of an image."""
 
 POINTS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
-"""The landmarks, in the order of `placement.CANONICAL_POINTS`. Left is left as seen in both."""
+"""The landmarks, in the order of `placement.CANONICAL_POINTS`. In both, left is the viewer's."""
 
 CROP: Box = (11, 27, 166, 182)
 """The canonical crop in an aligned image.
 
-The scale s and translation t that take an image to the crop minimise Σ‖s·p + t − q‖². The points p
-are those to which CelebA is aligned, about (69.5, 111.3), (107.7, 111.2), (88.2, 135.5), (72, 152)
-and (105.5, 152), and the points q are `placement.CANONICAL_POINTS`. The result has s = 1.284."""
+The scale s and translation t that take an image to the crop minimise Σ‖s·p + t − q‖². CelebA is
+aligned to the points p, about (69.5, 111.3), (107.7, 111.2), (88.2, 135.5), (72, 152) and
+(105.5, 152). The points q are `placement.CANONICAL_POINTS`. The result has s = 1.284."""
 
 LONGEST_NAME = 47
-"""The maximum number of characters in a file's name. Those of CelebA have 10."""
+"""The maximum number of characters in a file's name. CelebA's names have 10."""
 
 
 def load(root: Path) -> Dataset:
     """Loads the images that have attribute scores, in the order of the attributes file.
 
-    Images that aren't in the folder are skipped. The call is `load(Path("CelebA"))`.
+    Images that aren't in the folder are skipped. Call it as `load(Path("CelebA"))`.
 
     Args:
       root: Folder with the layout that this module describes.
 
     Raises:
       FileError: If the folder, the attributes file or all images are missing, if a row of a file
-        can't be read or is about the same image as another, or if the landmarks or identities are
-        those of other images.
+        can't be read or is about the same image as another, or if the landmarks or identities lack
+        an image.
     """
     table = require(root, ATTRIBUTES, f"Anno/{ATTRIBUTES}")
     folder = _image_folder(root)
@@ -90,7 +90,7 @@ def load(root: Path) -> Dataset:
 
 
 def _image_folder(root: Path) -> Path:
-    """Returns the folder of images; an archive may have been unpacked into a folder of its name."""
+    """Returns the folder of images; the archive may be unpacked into a folder of the same name."""
     if (root / "Img").is_dir() and not (root / IMAGES).exists():
         folder = require(root / "Img", IMAGES)
     else:
@@ -120,7 +120,7 @@ def _read_landmarks(path: Path, names: list[str], table: Path) -> Float[np.ndarr
     expected = tuple(f"{point}_{axis}" for point in POINTS for axis in "xy")
     if header != expected:
         raise FileError(
-            f"{path} has the columns {' '.join(header)} and not {' '.join(expected)}; "
+            f"{path} has the columns {' '.join(header)} instead of {' '.join(expected)}; "
             f"download it again."
         )
     return _values_of(names, listed, values, path, table).reshape(-1, len(POINTS), 2)
@@ -165,8 +165,8 @@ def _read_named(path: Path) -> tuple[tuple[str, ...], list[str], Float[np.ndarra
     names, values = _read_rows(path, tuple(header), 2)
     if len(names) != int(count[0]):
         raise FileError(
-            f"{path} says {count[0]} images in its first line but has {len(names)}; download it "
-            f"again, or correct the first line."
+            f"{path} announces {count[0]} images in its first line but has {len(names)}; download "
+            f"it again, or correct the first line."
         )
     return tuple(header), names, values
 
@@ -189,7 +189,7 @@ def _read_rows(
         problem = _first_problem(path, header, skipped)
         raise FileError(problem or f"{path} can't be read ({error}); download it again.") from None
     if not rows.size:
-        raise FileError(f"{path} has no row of an image; download it again.")
+        raise FileError(f"{path} lists no images; download it again.")
     names, values = rows["name"].tolist(), np.ascontiguousarray(rows["values"])
     names_fit = max(map(len, names)) <= LONGEST_NAME and len(set(names)) == len(names)
     if not (names_fit and np.isfinite(values).all()):

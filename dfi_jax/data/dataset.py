@@ -20,7 +20,7 @@ BATCH = 10
 
 DECODERS = 2
 """Number of threads that decode images while the network works. Pillow releases Python's global
-lock while it decodes."""
+interpreter lock while it decodes."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -29,8 +29,8 @@ class Dataset:
 
     Attributes:
       name: Name of the dataset, for records.
-      names: Name of each image, all different. If the images are files, it is the path from
-        `folder`.
+      names: Name of each image, all different. If the images are files, a name is the path relative
+        to `folder`.
       read: Function that returns the image with a number, RGB in [0, 1]. It raises FileError if the
         image can't be read.
       attributes: Names of the attributes, which are the columns of `scores`.
@@ -60,14 +60,14 @@ class Dataset:
     def placement(
         self, index: SupportsIndex, *, pixels: Float[np.ndarray, "h w 3"] | None = None
     ) -> Placement:
-        """Returns where the face lies in an image: by its landmarks, the crop, or the whole image.
+        """Returns the placement of a face, from its landmarks, the crop, or the whole image.
 
         Args:
           index: Number of the image.
           pixels: Image, if it has been read already. Otherwise it is read if its size is needed.
 
         Raises:
-          FileError: If the image can't be read, or its landmarks can't be those of a face.
+          FileError: If the image can't be read, or its landmarks coincide or aren't finite.
         """
         index = index.__index__()
         if self.landmarks is not None:
@@ -101,7 +101,7 @@ class Dataset:
     def batches(
         self, rows: Int[np.ndarray, " r"], *, size: int, batch: int = BATCH
     ) -> Iterator[Float[np.ndarray, "_ size size 3"]]:
-        """Yields the faces of some rows in batches. The next ones are decoded in the meantime.
+        """Yields the faces of some rows in batches, and decodes the next batches meanwhile.
 
         Args:
           rows: Numbers of the images.
@@ -122,7 +122,7 @@ class Dataset:
     def fingerprint(self, rows: Int[np.ndarray, " r"]) -> str:
         """Returns the SHA-256, in hex, of everything that the faces of some rows depend on.
 
-        That is the bytes of each image, and where the face lies in it.
+        The hash covers the bytes of each image, and where the face lies in it.
 
         Args:
           rows: Numbers of the images.
@@ -141,15 +141,15 @@ class Dataset:
         return digest.hexdigest()
 
     def index(self, path: Path) -> int | None:
-        """Returns the number of the image that a file is, or None if it isn't one of the dataset's.
+        """Returns the number of a file's image, or None if the dataset doesn't contain it.
 
-        If the dataset's images aren't files, it is the image whose name ends the file's path,
-        including the file's folder.
+        If the dataset's images aren't files, they are compared by name: an image named
+        `Ann_Lee/Ann_Lee_0001.jpg` is found for any file of that name in a folder of that name.
         """
         if self.folder is None:
             name = "/".join(path.resolve().parts[-2:])
             return next((i for i, known in enumerate(self.names) if known == name), None)
-        # The file and the dataset's image may be links, with a name of their own.
+        # A link may have another name than its target, so both of the file's names are tried.
         ends = (path.name, path.resolve().name)
         candidates = (i for i, name in enumerate(self.names) if name.endswith(ends))
         target = path.resolve()

@@ -1,6 +1,6 @@
-"""Distances of the images of a dataset to an anchor.
+"""Distances from the images of a dataset to an anchor.
 
-Each function here returns a `Distance`, which is computed for some rows of the dataset only.
+Each function named `…_distance` returns a `Distance`, which is then called with some rows only.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def score_distance(scores: Float[np.ndarray, "n a"], anchor: Float[np.ndarray, "
 
 
 def binary_distance(scores: Float[np.ndarray, "n a"], anchor: Float[np.ndarray, " a"]) -> Distance:
-    """Returns the number of attributes that only one of the two confidently has (Hamming).
+    """Returns the number of attributes that only one of two images has confidently (Hamming).
 
     >>> scores = np.array([[1, -1], [1, 1], [-1, 1]], np.float32)
     >>> binary_distance(scores, scores[0])(np.arange(3)).tolist()

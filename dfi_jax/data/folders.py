@@ -1,9 +1,8 @@
 """Your own images: a pair of folders or lists, or a folder with a table of scores.
 
-A pair is the images without an attribute and the images with it. Each of the two is a folder, whose
-images are found in its subfolders too, or a text file of paths, one per line, as chainer-dfi uses.
-Paths are absolute or relative to the folder of the text file. Blank lines, and lines that begin
-with `#`, are skipped.
+A pair consists of the images without an attribute and the images with it. Each part is a folder
+with its subfolders, or a text file of paths, one per line, as in chainer-dfi. Paths are absolute or
+relative to the folder of the text file. Blank lines, and lines that begin with `#`, are skipped.
 
 A table is `ROOT/scores.csv`, or any other CSV file, separated by commas, in UTF-8, with paths
 relative to its folder:
@@ -12,8 +11,8 @@ relative to its folder:
     ann/1.jpg,Ann Lee,1.5,-1
     ann/2.jpg,Ann Lee,-0.5,-1
 
-The column `person` is optional. Positive scores mean that the image has the attribute, negative
-ones that it lacks it.
+The column `person` is optional. A positive score means that the image has the attribute, a negative
+score that the image lacks it.
 
 Each image is a face in the canonical crop, of any size. Lists that contain only LFW's images, such
 as those that `dfi select` writes, get LFW's crop.
@@ -42,11 +41,11 @@ TABLE = "scores.csv"
 """The name of the table in a folder."""
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""Suffixes, in lower case, of the files in a folder that are images."""
+"""Suffixes, in lower case, by which images in a folder are recognised."""
 
 
 def load_pair(without: Path, with_: Path) -> Dataset:
-    """Loads two folders or lists of images: those without the attribute, then those with it.
+    """Loads two folders or lists: the images without the attribute, then the images with it.
 
     >>> import tempfile
     >>> from dfi_jax.photo.photo import write
@@ -64,8 +63,8 @@ def load_pair(without: Path, with_: Path) -> Dataset:
       with_: Folder of the images with the attribute, or a text file of their paths.
 
     Raises:
-      FileError: If a folder or list doesn't exist, can't be read or has no image, an image is
-        missing, or an image occurs twice.
+      FileError: If a folder or list doesn't exist, can't be read or has no image, or if an image is
+        missing or occurs twice.
     """
     base = Path(os.path.normpath(without.absolute())).parent
     origins: dict[Path, str] = {}
@@ -212,7 +211,7 @@ def load_table(path: Path) -> Dataset:
         values = _scores([row[attribute] for attribute in attributes], where)
         if (table.parent / name).is_file():
             names.append(name)
-            # An image without a person counts as one of somebody who is in no other image.
+            # An image without a person counts as showing somebody who is in no other image.
             people.append(row.get("person") or name)
             scores.append(values)
     if not lines:

@@ -19,9 +19,9 @@ def detect(
 ) -> Float[np.ndarray, "r 5 2"]:
     """Returns five points of the face in each of some images, NaN if no face is detected.
 
-    The points are detected by dlib's 68-point model, in the face nearest to where the dataset says
-    that the face is. They are stored in the cache image by image. The call is
-    `detect(dataset, np.arange(100), cache=Cache())`, and it needs the extra `faces`.
+    The points are detected by dlib's 68-point model, in the face nearest to the dataset's
+    placement, and stored in the cache image by image. This needs the extra `faces`. Call it as
+    `detect(dataset, np.arange(100), cache=Cache())`.
 
     Args:
       dataset: Dataset with a crop, or one whose images are whole faces.
@@ -55,8 +55,7 @@ def nearest(
 ) -> Float[np.ndarray, "5 2"] | None:
     """Returns five points of the face nearest to a placement, or None if no face is detected.
 
-    The call is `nearest(photo.pixels, Placement.whole(photo.size))`, and it needs the extra
-    `faces`.
+    This needs the extra `faces`. Call it as `nearest(photo.pixels, Placement.whole(photo.size))`.
 
     Args:
       pixels: Photo, RGB in [0, 1].

@@ -5,11 +5,11 @@ from pathlib import Path
 from dfi_jax.errors import FileError
 
 ARCHIVES = (".zip", ".tgz", ".gz", ".tar", ".7z", ".001")
-"""Suffixes of files that may hold a part of a dataset, not unpacked yet."""
+"""Suffixes of archives that may hold a part of a dataset."""
 
 
 def require(root: Path, *names: str) -> Path:
-    """Returns the path of the first of some files or folders that a folder holds.
+    """Returns the path of the first of the named files or folders that a folder holds.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -22,8 +22,8 @@ def require(root: Path, *names: str) -> Path:
       names: Names of the files or folders, any of which will do.
 
     Raises:
-      FileError: If the folder holds none of them. The message names an archive to unpack, or a
-        folder nearby that holds one of them.
+      FileError: If the folder holds none of them. If there is an archive to unpack, or a folder
+        nearby that holds one of them, the message names it.
     """
     if found := _first(root, names):
         return found

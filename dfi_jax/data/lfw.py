@@ -37,7 +37,7 @@ _FILE_NAME = re.compile(r"(?P<person>.+)_\d{4}\.jpg")
 
 
 def is_lfw_image(path: Path) -> bool:
-    """Returns whether a file is named as LFW's images are, `Ann_Lee/Ann_Lee_0001.jpg`.
+    """Returns whether a file is named like LFW's images, such as `Ann_Lee/Ann_Lee_0001.jpg`.
 
     >>> is_lfw_image(Path("Ann_Lee/Ann_Lee_0001.jpg")), is_lfw_image(Path("Ann_Lee/me.jpg"))
     (True, False)
@@ -49,14 +49,14 @@ def is_lfw_image(path: Path) -> bool:
 def load(root: Path) -> Dataset:
     """Loads the images that have attribute scores, in the order of the attributes file.
 
-    Images that aren't in the folder are skipped. The call is `load(Path("LFW"))`.
+    Images that aren't in the folder are skipped. Call it as `load(Path("LFW"))`.
 
     Args:
       root: Folder that holds `lfw_attributes.txt` and the folder `lfw-deepfunneled` (or `lfw`).
 
     Raises:
-      FileError: If the folder, the attributes file or all images are missing, or a row of the file
-        can't be read.
+      FileError: If the folder, the attributes file or all images are missing, or if a row of the
+        file can't be read or is about the same image as another.
     """
     table = require(root, TABLE)
     folder = require(root, "lfw-deepfunneled", "lfw")
@@ -101,7 +101,7 @@ def read_image(folder: Path, names: tuple[str, ...], index: int) -> Float[np.nda
 
     Args:
       folder: Folder of the images.
-      names: Paths of the images, from the folder.
+      names: Paths of the images, relative to the folder.
       index: Number of the image among the names.
 
     Raises:
@@ -140,7 +140,7 @@ def _read_table(path: Path) -> tuple[tuple[str, ...], list[tuple[str, int, list[
             )
         rows.append(_read_row(cells, header, f"{path}, line {number},"))
     if header is None or not rows:
-        raise FileError(f"{path} has no scores of an image; download it again.")
+        raise FileError(f"{path} has no scores; download it again.")
     return tuple(header), rows
 
 

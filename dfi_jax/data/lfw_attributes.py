@@ -8,7 +8,7 @@ It holds LFW's deep-funnelled images, their scores, the people in them and their
     tfds.data_source("lfw_attributes", split="train", data_dir=…)
 
 The scores of an image are one tensor. `info.metadata["attributes"]` names them, in the same order.
-There are as many as the attributes file has: 73 in the published one.
+The published attributes file has 73.
 
 Importing this module needs the extra `tfds`, and registers the builder.
 """
@@ -54,7 +54,7 @@ class LfwAttributes(tfds.core.GeneratorBasedBuilder):  # type: ignore[misc]
             ),
             metadata=tfds.core.MetadataDict(),
             homepage="http://vis-www.cs.umass.edu/lfw/",
-            disable_shuffling=True,  # The rows are then those of `lfw.load`.
+            disable_shuffling=True,  # The rows are then in the order of `lfw.load`.
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:

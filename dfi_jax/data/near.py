@@ -30,7 +30,7 @@ binary = Binary()
 """Nearness of the attributes that an image has confidently, among images of the same gender."""
 
 pixels = Pixels()
-"""Nearness of the pixels of faces at 50 x 50."""
+"""Nearness of the pixels of faces at 50 × 50."""
 
 
 def features(layer: str) -> Features:
@@ -43,7 +43,7 @@ def features(layer: str) -> Features:
 
 
 def landmarks(*, first: Nearness | None = None, candidates: int = 4) -> Landmarks:
-    """Returns the nearness of facial points, among the images that are nearest otherwise.
+    """Returns the nearness of facial points, among the images nearest by another nearness.
 
     >>> str(landmarks(first=pixels))
     'landmarks:pixels'
@@ -60,14 +60,14 @@ def parse(text: str) -> Nearness:
     """Reads the text of a nearness.
 
     The text is `scores`, `binary`, `pixels`, `landmarks` or the name of a layer. `pixels:SIZE` sets
-    the size at which faces are compared, and `landmarks:FIRST` or `landmarks:CANDIDATES:FIRST` how
-    the candidates are selected.
+    the size at which faces are compared. `landmarks:FIRST`, `landmarks:CANDIDATES` and
+    `landmarks:CANDIDATES:FIRST` set how the candidates are selected.
 
     >>> parse("landmarks:8:binary")
     Landmarks(first=Binary(), candidates=8)
 
     Raises:
-      InputError: If the text isn't that of a nearness.
+      InputError: If the text names no nearness.
     """
     name, colon, rest = text.partition(":")
     if not colon and name in ("scores", "binary"):

@@ -72,7 +72,7 @@ class Nearness(abc.ABC):
     @property
     @abc.abstractmethod
     def needs(self) -> frozenset[Need]:
-        """Everything that must be known to compute the distances."""
+        """Everything that the distances may depend on."""
 
     @abc.abstractmethod
     def steps(
@@ -123,8 +123,8 @@ class Binary(Nearness):
     """Images are near if they have the same attributes, confidently, and the same gender.
 
     The distance is the number of attributes that only one of the two images has. Only the most
-    confident two thirds of the images with and without an attribute are admitted, and only images
-    of the anchor's gender, if its scores are known and gender isn't wanted itself.
+    confident two thirds of the images with and without an attribute are admitted. They must also
+    be of the anchor's gender, if it is known and isn't itself wanted.
 
     This is modelled on the DFI paper's code, which differs in several ways. It admits the gender
     that mostly has the attribute, whoever is edited. Its source set consists of images that don't

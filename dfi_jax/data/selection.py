@@ -33,7 +33,7 @@ class Selection:
 
     Attributes:
       dataset: Dataset.
-      wanted: Attributes that differ between the sets, and those they share.
+      wanted: Attributes that differ between the sets, and attributes that the sets share.
       k: Maximum number of images in each set.
       nearness: What the images were selected by, or None if they were selected otherwise.
       source: Rows of the images that lack the attributes, nearest first.
@@ -48,7 +48,7 @@ class Selection:
     target: Int[np.ndarray, " t"]
 
     def record(self) -> dict[str, Any]:
-        """Returns the selection as JSON can write it, with the names of the images."""
+        """Returns the selection in a form that JSON can hold, with the names of the images."""
         names = self.dataset.names
         return {
             "dataset": self.dataset.name,
@@ -84,8 +84,8 @@ def select(
 
     Args:
       dataset: Dataset with attribute scores.
-      wanted: Attributes that differ between the sets, and those they share, or their text. None
-        stands for the attribute of a dataset that has only one.
+      wanted: Attributes that differ between the sets, and attributes that the sets share, or their
+        text. None stands for the attribute of a dataset that has only one.
       anchor: The photo that the images should be near.
       k: Maximum number of images in each set.
       near: What makes an image near. None stands for scores if the anchor's are known, otherwise
@@ -97,7 +97,7 @@ def select(
 
     Raises:
       InputError: If the dataset lacks one of the attributes, k is below 1, either set has fewer
-        than ten images, or something that nearness depends on is unknown.
+        than min(k, 10) images, or something that the nearness depends on is unknown.
     """
     wanted = Wanted.of(wanted, dataset.attributes)
     nearness = default_nearness(anchor) if near is None else near
@@ -114,7 +114,7 @@ def select(
 
 
 def spread(dataset: Dataset, wanted: Wanted | str | None = None, *, k: int = 100) -> Selection:
-    """Returns images that have what is wanted and images with the opposite, near to no photo.
+    """Returns images that have what is wanted and images with the opposite, for any photo.
 
     Each set is spread evenly over the dataset's images that belong in it, in the dataset's order.
 
@@ -128,8 +128,8 @@ def spread(dataset: Dataset, wanted: Wanted | str | None = None, *, k: int = 100
       k: Maximum number of images in each set.
 
     Raises:
-      InputError: If the dataset hasn't one of the attributes, k is below 1, or either set has fewer
-        than ten images.
+      InputError: If the dataset lacks one of the attributes, k is below 1, or either set has fewer
+        than min(k, 10) images.
     """
     wanted = Wanted.of(wanted, dataset.attributes)
     sets = _admitted(dataset, wanted, Anchor(), k, scores)
@@ -150,7 +150,7 @@ def check_selection(
     near: Nearness | None = None,
     vgg: VGG | None = None,
 ) -> None:
-    """Checks quickly what `select` would reject, before anything slow is computed for it.
+    """Checks quickly whether `select` would fail, before anything slow is computed for it.
 
     Only the anchor's index has to be known. If its other fields are still unknown, they are assumed
     to be found later.
@@ -168,7 +168,7 @@ def check_selection(
 
     Raises:
       InputError: If the dataset lacks one of the attributes, k is below 1, either set has fewer
-        than ten images, or the network lacks the layer whose features are compared.
+        than min(k, 10) images, or the network lacks the layer whose features are compared.
     """
     nearness = default_nearness(anchor) if near is None else near
     if vgg is not None:

@@ -1,6 +1,6 @@
 """Datasets prepared by TensorFlow Datasets (TFDS): `celeb_a`, `lfw` and `lfw_attributes`.
 
-`lfw_attributes` is this package's own: LFW with its attribute scores. The datasets are read from
+`lfw_attributes` is this package's own: LFW with its attribute scores. All three are read from
 ArrayRecord files, without TensorFlow. TFDS keeps them in DATA_DIR/NAME/VERSION. DATA_DIR is the
 environment variable TFDS_DATA_DIR, or `~/tensorflow_datasets` if that isn't set. Nothing is
 downloaded here.
@@ -72,7 +72,7 @@ def load(name: str, *, data_dir: Path | None = None) -> Dataset:
     """Loads all splits of a prepared dataset, one after another in TFDS's order.
 
     Images are named by their split and number, such as `train/123`. The images of `lfw_attributes`
-    have the names of LFW's files. The call is `load("celeb_a")`.
+    have the names of LFW's files. Call it as `load("celeb_a")`.
 
     Args:
       name: Name of the dataset, `celeb_a`, `lfw` or `lfw_attributes`.
@@ -81,7 +81,7 @@ def load(name: str, *, data_dir: Path | None = None) -> Dataset:
     Raises:
       InputError: If the dataset has another name.
       FileError: If the extra `tfds` isn't installed, or the dataset isn't prepared, is prepared in
-        another format than ArrayRecord, or is damaged.
+        a format other than ArrayRecord, or is damaged.
     """
     if name not in _SCHEMAS:
         raise InputError(
@@ -107,7 +107,7 @@ def load(name: str, *, data_dir: Path | None = None) -> Dataset:
 def prepare(manual_dir: Path, *, data_dir: Path | None = None) -> Path:
     """Prepares `lfw_attributes` as ArrayRecord, for `load` and for every pipeline that reads TFDS.
 
-    The call is `prepare(Path("LFW"))`.
+    Call it as `prepare(Path("LFW"))`.
 
     Args:
       manual_dir: Folder that holds `lfw_attributes.txt` and the folder `lfw-deepfunneled`, as for
@@ -267,7 +267,7 @@ def _integer(record: Record, key: str) -> int:
 
 
 def _celeb_a(info: Any) -> _Schema:
-    # This is the published order. TFDS's files keep none.
+    # The published order is alphabetical. TFDS's files keep no order.
     names = tuple(sorted(info.features["attributes"]))
     keys = [f"attributes/{name}" for name in names]
     points = [f"landmarks/{point}_{axis}" for point in celeba.POINTS for axis in "xy"]

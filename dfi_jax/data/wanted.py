@@ -1,7 +1,7 @@
 """What is asked of a dataset.
 
-That is the attributes that differ between the two sets of images, and the attributes that both sets
-share. As text, each attribute has a sign or none:
+A request names the attributes that differ between the two sets of images, and the attributes that
+both sets share. As text, each attribute has a sign or none:
 
     Smiling    on in the target set, off in the source set
     ~Smiling   off in the target set, on in the source set
@@ -32,8 +32,8 @@ class Term:
     Attributes:
       name: Name of the attribute.
       on: Whether the target set has the attribute.
-      shared: Whether the source set is equal to the target set in this attribute, instead of being
-        its opposite.
+      shared: Whether the source set equals the target set in this attribute, instead of being its
+        opposite.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The attributes that differ between the source and the target set, and those they share.
+    """The attributes that differ between the source and target sets, or that both sets share.
 
     `str(wanted)` is text that `parse` reads back.
 

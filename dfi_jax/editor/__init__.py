@@ -1,1 +1,1 @@
-"""A photo and an attribute in, edited photos out. The only place that knows every room."""
+"""From a photo and an attribute to edited photos: the folder that connects all the steps."""

@@ -43,7 +43,7 @@ from dfi_jax.vectors import probes
 from dfi_jax.vectors.attribute_vector import AttributeVector
 
 OnFailure = Callable[[Job, DfiError], None]
-"""A function that is called with a job that couldn't be done, and why."""
+"""A function that is called with a job that failed, and with the error."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,10 +53,10 @@ class Editor:
     Attributes:
       recipe: The recipe, or its name.
       weights: The name of a network, the path of its weights, or a network.
-      precision: Precision of the convolutions; a network that is given has its own.
-      cache: Where means, probes and landmarks are kept; None keeps nothing.
-      batch_size: Largest number of problems at a time, by default as many as the devices' memory
-        takes.
+      precision: Precision of the convolutions. It has no effect if `weights` is a network.
+      cache: Cache in which means, probes and landmarks are stored, or None.
+      batch_size: Maximum number of problems at a time. By default, it depends on the devices and
+        their memory (`engine.reconstruction.largest_batch`).
 
     >>> editor = Editor(weights="random-vgg16", cache=None)
     >>> editor.recipe.solver.iterations
@@ -77,11 +77,11 @@ class Editor:
 
     @cached_property
     def vgg(self) -> VGG:
-        """The network."""
+        """The network, which is loaded at the first use."""
         return self.load()
 
     def load(self, *, on_progress: OnProgress | None = None) -> VGG:
-        """Returns the network, and remembers it for the next call.
+        """Returns the network, which is loaded at the first call.
 
         Args:
           on_progress: Function that is called during a download.
@@ -112,7 +112,9 @@ class Editor:
         mask: PhotoLike | None = None,
         on_progress: OnProgress | None = None,
     ) -> Edit:
-        """Edits one photo. The arguments are those of `Job`, and `on_progress` as for `edit_many`.
+        """Edits one photo.
+
+        The arguments are the fields of `Job`, and `on_progress` as in `edit_many`.
 
         Raises:
           InputError: If an argument can't be used, or no face is found.
@@ -145,16 +147,17 @@ class Editor:
         on_progress: OnProgress | None = None,
         on_failure: OnFailure | None = None,
     ) -> Iterator[tuple[Job, Edit]]:
-        """Edits any number of photos, with all their strengths in one queue through the devices.
+        """Edits any number of photos, whose strengths all pass through the devices in one queue.
 
-        Each photo is edited exactly as it would be alone. Jobs are taken one by one, shortly before
-        there is room for them.
+        Each photo is edited as it would be alone: to the bit if one problem at a time is solved, as
+        on a CPU, and up to the rounding of float32 otherwise. Jobs are taken one by one, shortly
+        before there is room for them.
 
         Args:
           jobs: The jobs, in any number.
           on_progress: Function that is called with the progress of every phase.
-          on_failure: Function that is called with a job that can't be done, and why; the other jobs
-            continue. By default the error is raised.
+          on_failure: Function that is called with each job that fails, and with the error. The
+            other jobs continue. By default, the error is raised.
 
         Yields:
           Each job and its edit, as soon as it is done.
@@ -197,8 +200,8 @@ class Editor:
     ) -> AttributeVector:
         """Returns the attribute vector that an edit would use.
 
-        The arguments are those of `select`; without a dataset, the attribute is a starter vector's
-        name or a vector's file.
+        The arguments are those of `select`. Without a dataset, the attribute is a starter vector's
+        name, a vector's file, or another form of an existing vector (`AttributeLike`).
 
         Raises:
           InputError: If an argument can't be used, or no face is found.
@@ -229,14 +232,14 @@ class Editor:
         """Returns the images of a dataset that an edit would use.
 
         Args:
-          attribute: What is wanted, or its text; None stands for the attribute of a dataset that
-            has only one.
+          attribute: Wanted attributes, or their text. None stands for the attribute of a dataset
+            that has only one.
           dataset: The dataset.
-          photo: The photo that the images should be near. Without one, the images are spread evenly
-            over all that qualify.
-          near: As for `Job`, and so are k, face and points.
-          k: Largest number of images per set.
-          face: The face in the photo.
+          photo: The photo that the images should be near. Without a photo, the images are spread
+            evenly over all that qualify.
+          near: Nearness by which images are selected, as for `Job`.
+          k: Maximum number of images per set.
+          face: The face in the photo, as for `Job`.
           points: Number of landmarks that a detected face is aligned by.
           on_progress: Function that is called with the progress of every phase.
 

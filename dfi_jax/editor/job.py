@@ -16,19 +16,19 @@ from dfi_jax.photo.placement import Placement
 from dfi_jax.vectors.attribute_vector import AttributeVector
 
 AttributeLike = str | Path | Wanted | AttributeVector | Mapping[str, float]
-"""What can be given as an attribute.
+"""Everything that is accepted as an attribute.
 
-Without a dataset: the name of a starter vector, or several separated by commas, each perhaps with
-a strength, as in `eyeglasses,older=0.5`; or the path of a vector's file. With a dataset: what is
-wanted of it, or its text. In both cases: an `AttributeVector`, or a strength for each of several
-names.
+Without a dataset, it is the name of a starter vector, or several names separated by commas, each
+with an optional strength, as in `eyeglasses,older=0.5`. With a dataset, it is a `Wanted` or the
+text of one. In both cases, it can also be an `AttributeVector`, the path of a vector's file, or a
+mapping from names to strengths.
 """
 
 DEFAULT_ALPHAS = (0.4,)
 """The strength of the DFI authors' demonstration on faces."""
 
 DEFAULT_K = 100
-"""Largest number of images per set, as in the DFI paper."""
+"""Maximum number of images per set, as in the DFI paper."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,17 +40,17 @@ class Job:
       attribute: The attribute to add; see `AttributeLike`.
       alphas: The strengths α, each of which gives one edited photo. A negative strength removes the
         attribute.
-      dataset: The dataset that the attribute vector is computed from, or None for a vector that
-        exists.
-      near: What the dataset's images should be near to the photo in; None stands for their scores
-        if the dataset has several attributes, otherwise their pixels.
-      k: Largest number of images per set.
-      face: The face in the photo: `auto` for the dataset's annotation or else the largest face that
-        is detected, `whole` for the whole photo, n for the n-th largest face, a box, or a
-        `Placement`.
+      dataset: The dataset that the attribute vector is computed from, or None if the attribute is
+        an existing vector.
+      near: Nearness by which images of the dataset are selected. None stands for scores if the
+        dataset has several attributes, otherwise for pixels.
+      k: Maximum number of images per set.
+      face: The face in the photo: `auto` (the dataset's annotation if the photo is in it, otherwise
+        the largest face that is detected), `whole` (the whole photo), n (the n-th largest face), a
+        box, or a `Placement`.
       points: Number of landmarks that a detected face is aligned by.
       mask: An image of the photo's size: white where the photo may change.
-      name: Name of the job, by default that of the photo and the attribute.
+      name: Name of the job, by default made from the names of the photo and the attribute.
 
     Raises:
       InputError: If there is no strength, or one isn't finite or is given twice.
@@ -75,7 +75,7 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The name of the job, as part of a file's name."""
+        """The job's name, which is also the name of its folder in a run of many edits."""
         photo = self.photo
         stem = (
             Path(photo).stem if isinstance(photo, str | Path) else getattr(photo, "stem", "photo")
@@ -83,7 +83,7 @@ class Job:
         return self.name or f"{file_name(stem)}-{file_name(attribute_name(self.attribute))}"
 
     def request(self) -> dict[str, Any]:
-        """Returns what was asked for, as JSON can write it."""
+        """Returns all that was asked for, except the photo and the mask, as JSON can write it."""
         face = self.face.to_json() if isinstance(self.face, Placement) else self.face
         return {
             "attribute": attribute_name(self.attribute),
@@ -97,7 +97,7 @@ class Job:
 
 
 def check_alphas(alphas: Sequence[float]) -> None:
-    """Raises InputError unless alphas has finite strengths that differ in their first six digits.
+    """Raises InputError unless there are strengths, all finite and different to six digits.
 
     >>> check_alphas([0.2, 0.4])
     """
@@ -113,7 +113,7 @@ def check_alphas(alphas: Sequence[float]) -> None:
 
 
 def attribute_name(attribute: AttributeLike) -> str:
-    """Returns an attribute in words.
+    """Returns an attribute as text.
 
     >>> attribute_name({"eyeglasses": 1.0, "older": 0.5})
     'eyeglasses=1,older=0.5'
@@ -152,10 +152,10 @@ def parse_strengths(text: str) -> dict[str, float]:
     for part in text.split(","):
         name, _, strength = (piece.strip() for piece in part.partition("="))
         if not name or name in strengths:
-            problem = "names one of them twice" if name else "lacks a name"
+            problem = "has the same name twice" if name else "lacks a name"
             raise InputError(
-                f"the attribute {text!r} {problem}; give names with commas between them, each "
-                f"perhaps with a strength, as in eyeglasses,older=0.5."
+                f"the attribute {text!r} {problem}; give names separated by commas, each with an "
+                f"optional strength, as in eyeglasses,older=0.5."
             )
         try:
             strengths[name] = float(strength or 1)
@@ -168,7 +168,7 @@ def parse_strengths(text: str) -> dict[str, float]:
 
 
 def file_name(text: str) -> str:
-    """Returns a text with only letters, digits and `-_~`, as part of a file's name.
+    """Returns a text for use in a file's name: all but letters, digits and `-_~` become `-`.
 
     >>> file_name("Smiling, ~Young")
     'Smiling--~Young'

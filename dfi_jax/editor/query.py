@@ -33,7 +33,7 @@ class LocatedPhoto:
     Attributes:
       photo: The photo.
       placement: The face in the photo.
-      index: The photo's position in the dataset, or None if it isn't in it.
+      index: The photo's position in the dataset, or None if the dataset doesn't contain it.
     """
 
     photo: Photo
@@ -43,14 +43,14 @@ class LocatedPhoto:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Query:
-    """Where an attribute vector may come from.
+    """The source of an attribute vector.
 
     Attributes:
-      dataset: The dataset, or None for a vector that exists.
+      dataset: The dataset, or None if the attribute is an existing vector.
       located: The photo that the images should be near, or None for images spread evenly.
-      near: What they should be near in.
-      k: Largest number of images per set.
-      cache: Where means, probes and landmarks are kept; None keeps nothing.
+      near: Nearness by which images are selected, as for `Job`.
+      k: Maximum number of images per set.
+      cache: Cache in which means, probes and landmarks are stored, or None.
       on_progress: Function that is called with the progress of every phase.
     """
 
@@ -69,13 +69,13 @@ def locate_photo(
 
     Args:
       photo: The photo.
-      dataset: A dataset that the photo may be in; its annotation then says where the face is.
-      face: The face that is wanted.
+      dataset: A dataset that the photo may be in. If it is, `auto` uses the dataset's annotation.
+      face: The face that is wanted, as for `Job`.
       points: Number of landmarks that a detected face is aligned by.
 
     Raises:
-      InputError: If there is no such face.
-      FileError: If the photo can't be read, or dlib is needed and missing.
+      InputError: If there is no such face in the photo.
+      FileError: If the photo can't be read, or dlib is needed and isn't installed.
 
     >>> import numpy as np
     >>> photo = np.zeros((40, 60, 3), np.float32)
@@ -100,9 +100,9 @@ def find_vector(
 
     Args:
       vgg: The network.
-      attribute: The attribute; None stands for that of a dataset that has only one.
-      query: Where the vector may come from.
-      recipe: The features of the vector.
+      attribute: The attribute. None stands for the attribute of a dataset that has only one.
+      query: The dataset, and the photo that its images should be near.
+      recipe: The recipe, which says what features the vector has.
 
     Raises:
       InputError: If there is no such attribute, or too few images.
@@ -150,7 +150,7 @@ def find_selection(
     """Returns the images of a dataset with and without attributes, near a photo if there is one.
 
     Args:
-      vgg: The network, which a nearness or the photo's scores may need.
+      vgg: The network, which may be needed for the nearness or to estimate the photo's scores.
       wanted: The attributes.
       query: The dataset and the photo.
       size: Height and width of faces, for a nearness of features.

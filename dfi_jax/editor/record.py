@@ -47,7 +47,7 @@ def make_record(work: Work, result: Reconstruction, *, vgg: VGG) -> dict[str, An
 
 
 def describe_network(vgg: VGG) -> dict[str, Any]:
-    """Returns the network, and how its convolutions are computed.
+    """Returns the network's name and identity, and how its convolutions are computed.
 
     >>> import dfi_jax
     >>> describe_network(dfi_jax.load_vgg("random-vgg16"))["convolution"]

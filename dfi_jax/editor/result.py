@@ -23,18 +23,18 @@ class Edit:
     """A photo, edited with one attribute at one or more strengths.
 
     Attributes:
-      photo: The photo before.
+      photo: The original photo.
       placement: The face in the photo.
-      face: The crop before, as the network saw it.
+      face: The original crop, as the network saw it.
       faces: The reconstructed crops, one per strength. They may leave [0, 1] if the recipe has no
         bounds.
       pixels: The finished photos, one per strength, RGB in [0, 1].
       alphas: The strengths.
       objective: The objective of each reconstruction.
-      history: The objective after each evaluation, one row per strength.
-      iterations: Number of evaluations of each strength.
-      record: How the edit was made, as result.json holds it. The same input gives the same record
-        apart from `seconds`.
+      history: The objective of the best crop so far after each evaluation, one row per strength.
+      iterations: Number of evaluations for each strength.
+      record: Everything about how the edit was made, which result.json holds. The same input gives
+        the same record apart from `seconds`.
     """
 
     photo: Photo
@@ -55,7 +55,7 @@ class Edit:
 
     def views(self) -> list[Float[np.ndarray, "_ _ 3"]]:
         """Returns the face before and after at every strength, as the finished photos show it."""
-        if self.pixels[0].shape != self.photo.pixels.shape:  # the recipe ends with the crop
+        if self.pixels[0].shape != self.photo.pixels.shape:  # The recipe ends with the crop.
             return [self.face, *self.pixels]
         photos = (self.photo.pixels, *self.pixels)
         return [self.placement.crop(pixels, size=None) for pixels in photos]
@@ -72,8 +72,8 @@ class Edit:
         each evaluation), and finally `result.json` (the record).
 
         Args:
-          folder: The folder, which is made if it doesn't exist.
-          overwrite: Whether files of the same names are replaced in a folder that holds files.
+          folder: The folder, which is created if it doesn't exist.
+          overwrite: Whether the folder may hold files. If so, files of the same names are replaced.
 
         Returns:
           The files.
@@ -104,7 +104,7 @@ class Edit:
 
 
 def check_folder(folder: Path, *, overwrite: bool = False) -> None:
-    """Checks that results can go into a folder.
+    """Checks that results may be written into a folder.
 
     Raises:
       FileError: If the folder is a file, or holds files and `overwrite` is False.

@@ -31,9 +31,10 @@ def edit(
     mask: PhotoLike | None = None,
     on_progress: OnProgress | None = None,
 ) -> Edit:
-    """Edits one photo; to edit several, make one `Editor`, which loads the network once.
+    """Edits one photo.
 
-    The arguments are those of `Editor` and of `Editor.edit`.
+    The arguments are those of `Editor` and of `Editor.edit`. To edit several photos, make one
+    `Editor`, which loads the network once.
 
     Raises:
       InputError: If an argument can't be used, or no face is found.

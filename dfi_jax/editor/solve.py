@@ -30,8 +30,8 @@ def solve_queue(
     Args:
       vgg: The network, prepared.
       works: The jobs, which are taken shortly before there is room for them.
-      recipe: The recipe of all of them.
-      batch_size: Largest number of problems at a time.
+      recipe: The recipe of all jobs.
+      batch_size: Maximum number of problems at a time.
       on_progress: Function that is called with the progress.
 
     Yields:
@@ -61,7 +61,7 @@ def solve_in_turn(
 ) -> Iterator[tuple[Work, Reconstruction]]:
     """Reconstructs one strength after the other, each from the result of the previous one.
 
-    The arguments and the results are those of `solve_queue`.
+    It takes the arguments of `solve_queue` except `batch_size`, and yields the same.
     """
     ended = 0
 
@@ -81,12 +81,12 @@ def solve_in_turn(
 
 
 def solve_unedited(vgg: VGG, work: Work, step: CancelResidual) -> list[Float[np.ndarray, "s s 3"]]:
-    """Returns the reconstruction at α = 0 after every `step.every` of its evaluations.
+    """Returns the best images so far at α = 0, one after every `step.every` evaluations.
 
     Args:
       vgg: The network, prepared.
       work: The job.
-      step: The step of the recipe that needs them.
+      step: The step of the recipe that uses the images.
     """
     recipe = work.recipe
     recipe = recipe.replace(solver=recipe.solver.replace(iterations=step.iterations))
@@ -104,7 +104,7 @@ def solve_unedited(vgg: VGG, work: Work, step: CancelResidual) -> list[Float[np.
 def _make_problem(
     vgg: VGG, work: Work, alpha: float, *, recipe: Recipe, start: Any = None
 ) -> Problem:
-    # A target is one evaluation: compiling prepared filters for it would take longer than it does.
+    # A target takes a single evaluation. Compiling it for prepared filters would take longer.
     return make_problem(
         dataclasses.replace(vgg, filters=None),
         jnp.asarray(work.face)[None],

@@ -1,4 +1,4 @@
-"""A job on its way: its photo, its face and its vector, then its reconstructions, then its edit."""
+"""A job in progress: its photo, face and vector, then its reconstructions and finished photos."""
 
 import time
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Work:
       mask: The mask's crop, or None.
       vector: The attribute vector.
       selections: The images that the vector was computed from.
-      results: The reconstructions so far, by the number of the strength.
+      results: The reconstructions so far, by the index of their strength in the job.
       seconds: Seconds that each phase took.
     """
 
@@ -63,12 +63,11 @@ class Work:
     ) -> Float[np.ndarray, "_ _ 3"]:
         """Returns the finished photo of a reconstruction, in [0, 1].
 
-        Colours and residuals are those of the reconstruction as the solver left it; pixels are
-        clipped at the end.
+        The steps work on the reconstruction as the solver left it. Pixels are clipped at the end.
 
         Args:
           z: The reconstruction.
-          unedited: Reconstructions at α = 0, if the recipe cancels their residual.
+          unedited: Reconstructions at α = 0, if the recipe has the step `cancel_residual`.
         """
         pixels, placement = self.located.photo.pixels, self.located.placement
         for step in self.recipe.finish:
@@ -89,11 +88,11 @@ class Work:
 def crop_mask(
     job: Job, located: LocatedPhoto, *, recipe: Recipe
 ) -> tuple[Recipe, Float[np.ndarray, "s s 3"] | None]:
-    """Returns the recipe with its step `mask` if the job has a mask, and the mask's crop.
+    """Returns the job's recipe, with the step `mask` if there is a mask, and the mask's crop.
 
     Raises:
-      InputError: If the mask and the photo differ in size, or the recipe needs a mask and there is
-        none.
+      InputError: If the mask and the photo differ in size, or the recipe needs a mask that the job
+        doesn't have.
       FileError: If the mask can't be read.
     """
     if job.mask is None:
@@ -114,7 +113,7 @@ def crop_mask(
 
 
 def work_recipe(recipe: Recipe, *, masked: bool) -> Recipe:
-    """Returns a recipe with the step `mask` in its finish if a job has a mask.
+    """Returns the recipe of a job, with the step `mask` in its finish if the job has a mask.
 
     >>> [step.kind for step in work_recipe(Recipe(), masked=True).finish]
     ['mask', 'transfer_difference']

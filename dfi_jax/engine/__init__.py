@@ -1,4 +1,4 @@
 """Features to images: problems, their objective, the solver, and the queue through the devices.
 
-Everything here is functions on pytrees. No file, photo or clock is known in this folder.
+The functions here take and return pytrees. None of them reads a file, a photo or a clock.
 """

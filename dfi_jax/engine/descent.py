@@ -35,7 +35,7 @@ class Descent(NamedTuple):
       solver: The state of the solver.
       best: The best images so far.
       value: The objective at the best images.
-      earlier: The same at the last measurement of progress.
+      earlier: The `value` at the last measurement of progress.
       history: The objective at the best image after each evaluation.
       iterations: Number of evaluations so far.
       done: Whether each problem has ended.
@@ -159,7 +159,7 @@ def _iterate(vgg: VGG, problem: Problem, now: Descent, *, recipe: Recipe) -> Des
     latest = jnp.arange(recipe.solver.iterations) == now.iterations[:, None]
     return now._replace(
         unknown=optax.apply_updates(now.unknown, updates),
-        # Problems that are done get a new solver state too: keeping theirs would copy all pairs.
+        # Problems that are done get a new solver state too: keeping the old would copy all pairs.
         solver=solver,
         best=jnp.where(better[:, None, None, None], found.images, now.best),
         value=value,

@@ -1,7 +1,7 @@
 """Devices and processes: a batch is sharded over one process's devices, and processes share jobs.
 
-Problems are independent, so nothing travels between devices while images are made. Processes take
-every n-th job of a list and never exchange a word.
+Problems are independent, so nothing travels between devices while images are made. Each of n
+processes takes every n-th job of a list, and they exchange no data.
 """
 
 import os
@@ -70,7 +70,7 @@ def join_processes() -> None:
     """Joins this process with the others of its run. Call it before anything else uses JAX.
 
     The environment says where they are: `JAX_COORDINATOR_ADDRESS` (host:port),
-    `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`, or what Slurm, Open MPI or a TPU host sets.
+    `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`, or the variables of Slurm, Open MPI or a TPU host.
 
     Raises:
       InputError: If the environment doesn't say where they are, or no coordinator answers.

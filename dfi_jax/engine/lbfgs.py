@@ -56,25 +56,25 @@ class LBFGSState(NamedTuple):
 def lbfgs(memory: int, *, relaxation: float = 1.0) -> optax.GradientTransformationExtraArgs:
     """Returns L-BFGS without a line search, in which no accepted point is worse than the last.
 
-    A point is accepted if its value is finite and no higher than the last accepted one's. The next
-    step from it is
+    A point is accepted if its value and gradient are finite, and the value is no higher than at the
+    last accepted point. The next step from it is
 
       d = −relaxation·H·gradient,
       H = γI + [S γY]·[[R⁻ᵀ(D + γYᵀY)R⁻¹, −R⁻ᵀ], [−R⁻¹, 0]]·[S γY]ᵀ.
 
     S and Y have the pairs as columns, oldest first; R is the upper triangle of SᵀY, D its diagonal,
     and γ = sᵀy/yᵀy of the newest pair. The first step is −gradient·min(1, 1/‖gradient‖). Pairs
-    with sᵀy > 0 are remembered. A point that isn't accepted is left for the minimum of the parabola
-    through f(0), f′(0) and f(t), kept within [0.1 t, 0.5 t]:
+    with sᵀy > 0 are remembered. If a point isn't accepted, the fraction t of the step is shortened
+    to the minimum of the parabola through f(0), f′(0) and f(t), kept within [0.1 t, 0.5 t]:
 
       t ← −f′(0)·t² / (2·(f(t) − f(0) − f′(0)·t)),  f′(0) = gradientᵀd.
 
-    After `PATIENCE` rejections in a row, or if d doesn't descend, all pairs are forgotten and a
-    first step is taken.
+    After `PATIENCE` rejections in a row, or if d doesn't descend, all pairs are forgotten and the
+    step is taken as the first was.
 
-    H in this form is a few products of matrices and vectors, where the usual recursion is 2m of
-    them, one after the other. With 30 pairs an update takes 5 milliseconds instead of 34 (an image
-    of 200 × 200, 2 CPU cores, beside `optax.scale_by_lbfgs` with the same safeguard).
+    H in this form takes a few products of matrices and vectors, whereas the usual recursion takes
+    2m steps, one after the other. With 30 pairs an update takes 5 milliseconds instead of the 34 of
+    `optax.scale_by_lbfgs` with the same safeguard (an image of 200 × 200, 2 CPU cores).
 
     Args:
       memory: m, the largest number of pairs. A rejected step leaves its position empty.

@@ -4,13 +4,13 @@ The Hessian of a distance of features is about JᵀWJ, where J is the Jacobian o
 holds the weights of the loss. A Hutchinson probe JᵀW^½ξ, with ξ standard normal, has that matrix
 as its covariance. The power of probes by frequency and colour, and their energy by place,
 therefore say where the Hessian is large. Both were measured for VGG-16 on faces
-(experiments/preconditioner.py) and are constants that belong to no image and no attribute:
+(experiments/preconditioner.py), and are constants for all images and attributes:
 
 - What matters least is grey at frequencies far below 0.1 cycles per pixel, and colour above.
 - Features are more sensitive where an image is flat than where it is full of contrast.
 
-No evaluation of the network is spent on them, and a batch is scaled exactly as its problems are
-one by one. `recipe.VGGSpectrum` has the numbers that can be changed.
+The scaling costs no evaluation of the network, and is the same for a problem in a batch as for the
+problem alone. `recipe.VGGSpectrum` has the numbers that can be changed.
 """
 
 from functools import cache

@@ -12,7 +12,7 @@ from dfi_jax.recipe import LBFGS, Recipe
 from dfi_jax.recipe.features import Features, square_norms
 
 ACTIVATION_COPIES = 1.7
-"""Memory of an evaluation and its gradient, in sizes of all activations.
+"""Memory of an evaluation and its gradient, relative to the size of all activations.
 
 The compiler counts 1.64 to 1.71 for direct convolution (VGG-16 and VGG-19, 104 to 1000 pixels,
 jax 0.10.2; docs/scaling.md).
@@ -72,9 +72,8 @@ def make_problem(
 def problem_bytes(architecture: str, *, recipe: Recipe) -> int:
     """Returns about how many bytes a problem takes on its device while it is solved.
 
-    They are those of every activation up to the deepest layer, once for its value and most of
-    that again for its gradient, of two images for each pair that L-BFGS remembers, and of the
-    target.
+    They hold every activation up to the deepest layer, most of the activations again for their
+    gradients, two images for each pair that L-BFGS remembers and twelve more, and the target.
 
     >>> from dfi_jax import Recipe
     >>> round(problem_bytes("vgg16", recipe=Recipe()) / 1e6)

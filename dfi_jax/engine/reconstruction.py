@@ -23,7 +23,7 @@ WINOGRAD_FROM = 100
 """Number of iterations of a problem from which Winograd's convolutions pay on a CPU.
 
 They take 14 seconds longer to compile, and an evaluation takes 0.13 seconds less (VGG-16,
-200 × 200, 2 CPU cores, jax 0.10.2). What took long to compile is kept in the cache.
+200 × 200, 2 CPU cores, jax 0.10.2). Programs that took long to compile are kept in the cache.
 """
 
 LARGEST_BATCH_ON_CPU, LARGEST_BATCH = 1, 64
@@ -76,8 +76,9 @@ def reconstruct(
     reading photos and writing results cost the devices no time.
 
     The devices of this process share the batch. The images of a problem don't depend on the other
-    problems: to the bit if one problem at a time is solved, as on a CPU, and up to the rounding of
-    float32 otherwise. Inside jit or vmap a batch is one compiled loop, without progress.
+    problems. This holds to the bit if problems are solved one at a time, as on a CPU, and otherwise
+    up to the rounding of float32. Inside jit or vmap, a batch is one compiled loop and reports no
+    progress.
 
     Args:
       vgg: The network, which is prepared first if it isn't yet (`prepare_for`).
@@ -136,9 +137,9 @@ def reconstruct(
 def prepare_for(vgg: VGG, *, recipe: Recipe) -> VGG:
     """Returns the network as `reconstruct` uses it for any problem of a recipe.
 
-    On a CPU, convolutions are Winograd's from `WINOGRAD_FROM` iterations on. The choice depends on
-    the recipe alone, never on how many problems there are, so a photo is edited in the same way
-    whatever else is queued. A network that is prepared already stays as it is.
+    On a CPU, a recipe of `WINOGRAD_FROM` iterations or more uses Winograd's convolutions. The
+    choice depends on the recipe alone, never on how many problems there are, so a photo is edited
+    in the same way whatever else is queued. A network that is prepared already stays as it is.
 
     >>> import dfi_jax
     >>> vgg, recipe = dfi_jax.load_vgg("random-vgg16"), dfi_jax.Recipe()
@@ -167,7 +168,7 @@ def largest_batch(vgg: VGG, *, recipe: Recipe) -> int:
 
 
 def concatenate(results: list[Reconstruction]) -> Reconstruction:
-    """Returns several reconstructions as one; shorter histories are extended with their end."""
+    """Returns several reconstructions as one; the last values of shorter histories are repeated."""
     width = max(result.history.shape[1] for result in results)
     histories = [
         np.pad(result.history, ((0, 0), (0, width - result.history.shape[1])), "edge")
@@ -218,7 +219,7 @@ def _solve_queue(
             if following is not None:
                 slots.fill(*following)
         if np.all(slots.remaining == recipe.solver.iterations):
-            passed = 0  # Every problem is new, so reports come as they would for it alone.
+            passed = 0  # Every problem is new, so reports come as for a problem alone.
         slots.shrink()
     yield from finished
 

@@ -21,8 +21,9 @@ class Reconstruction(NamedTuple):
       images: z, the best image of each problem: in [0, 1] if the recipe has bounds, otherwise
         possibly outside.
       objective: The objective at z.
-      history: The objective of the best image so far after each evaluation. It stays constant once
-        a problem has ended.
+      history: The objective of the best image so far after each evaluation. Once a problem has
+        ended, it stays constant in a batch and stops in a queue. Inside jit or vmap, only the first
+        `iterations` values count.
       iterations: Number of evaluations of each problem.
     """
 
@@ -36,9 +37,9 @@ class InFlight(NamedTuple):
     """The problems that the devices are working on. Arrays have one entry for each of them.
 
     Attributes:
-      indices: Their positions in the queue, counted from 0.
-      iterations: Number of evaluations that each has had.
-      objective: The objective of each one's best image so far.
+      indices: Positions of the problems in the queue, counted from 0.
+      iterations: Number of evaluations of each problem so far.
+      objective: The objective of each problem's best image so far.
       images: The best images so far.
     """
 
@@ -55,7 +56,7 @@ class Slots:
     """
 
     def __init__(self, vgg: VGG, singles: Sequence[tuple[int, Problem]], *, recipe: Recipe) -> None:
-        """Fills one slot with each problem, and adds empty slots until devices have equal parts.
+        """Fills one slot with each problem, and adds empty slots until devices have equally many.
 
         Args:
           vgg: The network.
@@ -69,8 +70,8 @@ class Slots:
         self._indices = {slot: index for slot, (index, _) in enumerate(singles)}
         problems = [single for _, single in singles]
         problems += problems[-1:] * (-len(singles) % count)
-        # A copy, because slots are filled in donated arrays: `concatenate` returns the caller's own
-        # arrays for a single problem.
+        # Slots are filled in donated arrays, and for a single problem `concatenate` returns the
+        # caller's own arrays, so the batch is a copy.
         batch = jax.tree.map(lambda *leaves: jnp.array(jnp.concatenate(leaves)), *problems)
         self._problem = devices.shard(batch, self._mesh)
         state = descent.begin(self._problem, recipe=recipe)
@@ -107,7 +108,7 @@ class Slots:
         )
 
     def take_finished(self) -> list[tuple[int, Reconstruction]]:
-        """Frees the slots of the problems that had ended at the last look, and returns these."""
+        """Frees the slots of problems that had ended at the last look, and returns the results."""
         finished = []
         for slot in [slot for slot in self._indices if self._done[slot]]:
             one = jax.tree.map(lambda leaf, i=slot: leaf[i : i + 1].copy(), self._seen)
@@ -128,7 +129,7 @@ class Slots:
         self._seen.iterations[slot] = 0
 
     def shrink(self) -> None:
-        """Gives up free slots if they are half of one device's batch or more."""
+        """Gives up free slots if there is one device and at least half of its slots are free."""
         if len(self._mesh.devices) == 1 and 0 < self.occupied <= len(self._done) // 2:
             slots = list(self._indices)
             self._problem, self._descent = descent.keep(

@@ -33,9 +33,10 @@ even. Accumulation is always float32.
 Operands are rounded explicitly on every platform, so a precision gives the same numbers everywhere,
 up to the order of summation. The rounded numbers then permit a faster implementation: `tf32` asks
 for `lax.Precision.HIGH`, which JAX documents as TF32 on GPUs that have it, and `bfloat16` passes
-bfloat16 operands except on a CPU. This was measured on CPUs only, where rounding just costs time,
-and hasn't been verified on a GPU. In XLA's sources, NVIDIA GPUs have no convolution from bfloat16
-to float32 and fall back to float32, so `bfloat16` is unlikely to be faster there than `tf32`.
+bfloat16 operands except on a CPU. The speed was measured on CPUs only, where rounding just costs
+time, and hasn't been verified on a GPU. In XLA's sources, NVIDIA GPUs have no convolution from
+bfloat16 to float32 and fall back to float32, so `bfloat16` is unlikely to be faster there than
+`tf32`.
 """
 
 _MANTISSA_BITS: dict[Precision, int] = {"tf32": 10, "bfloat16": 7}
@@ -44,7 +45,7 @@ WINOGRAD_WIDTH = 64
 """The smallest number of input and output channels for which Winograd's algorithm is faster
 (VGG-19, 200 × 200 pixels, 2 CPU cores)."""
 
-# B transforms the image, 6 × 6.
+# Bᵀ, 6 × 6, transforms the image.
 _B = np.array(
     [
         [4, 0, -5, 0, 1, 0],
@@ -57,12 +58,12 @@ _B = np.array(
     np.float32,
 )
 
-# G transforms the kernel, 6 × 3.
+# G, 6 × 3, transforms the kernel.
 _G = np.array(
     [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], np.float32
 ) / np.float32(24)
 
-# A transforms the products, 4 × 6.
+# Aᵀ, 4 × 6, transforms the products.
 _A = np.array(
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
     np.float32,
@@ -71,7 +72,7 @@ _A = np.array(
 
 @struct.dataclass
 class Filters:
-    """A kernel made ready for convolutions with images and for the gradient of these convolutions.
+    """A kernel made ready for convolutions with images and for their gradient.
 
     Attributes:
       forward: Kernel, (3, 3, ci, co); for Winograd's algorithm, 36 matrices (ci, co).
@@ -157,8 +158,8 @@ def max_pool2x2(x: Float[Array, "n h w c"]) -> Float[Array, "n h//2 w//2 c"]:
     """Computes the maximum over 2×2 windows with stride 2.
 
     An odd last row or column is dropped, as in torchvision's networks. Caffe and Chainer round the
-    size up instead and pool what remains of the last windows, which isn't supported yet: features
-    of odd sizes differ from theirs.
+    size up instead and pool what remains of the last windows. That isn't supported yet, so features
+    after an odd size differ from Caffe's and Chainer's.
 
     The maximum is taken over reshaped axes rather than with `lax.reduce_window`, whose gradient is
     a scatter that makes an optimisation step take 1.1 times as long (VGG-16, 200 × 200 pixels,

@@ -91,8 +91,8 @@ class VGG:
       normalized: Whether every filter is rescaled to a mean activation of 1 (Gatys et al. 2015).
       pooling: Pooling between two blocks.
       precision: Precision of the convolutions' operands.
-      filters: Kernels that `prepare` has made ready, by layer, or None. Filters of another
-        precision than the network's are ignored.
+      filters: Kernels that `prepare` has made ready, by layer, or None. Filters whose precision
+        isn't the network's are ignored.
 
     Raises:
       InputError: If the precision doesn't exist.
@@ -112,7 +112,7 @@ class VGG:
         check_precision(self.precision)
 
     def identity(self) -> dict[str, Any]:
-        """Returns everything that the features of an image depend on, as JSON can hold it."""
+        """Returns all that the features of an image depend on, in a form that JSON can hold."""
         return {
             "sha256": self.sha256,
             "architecture": self.architecture,
@@ -259,7 +259,7 @@ def prepare(
 ) -> VGG:
     """Returns the network with its kernels made ready for many evaluations of `features`.
 
-    For Winograd's algorithm kernels are transformed, which takes 8 times the memory of the kernels.
+    Winograd's algorithm needs transformed kernels, which take 8 times the memory of the kernels.
     Features then differ by about 1e-5 of their norm.
 
     Args:

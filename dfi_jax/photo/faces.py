@@ -39,7 +39,7 @@ _REFINED_SIDE = 300
 """Side, in pixels, of the face in which its points are detected.
 
 dlib rounds points to whole pixels. At 300 pixels, the placements of 45 LFW faces that were moved by
-known similarities agreed to 0.3 pixels of the crop; at their own size of 90 pixels, to 0.8."""
+known similarities agreed within 0.3 pixels of the crop; at their own 90 pixels, within 0.8."""
 
 _INSTALL = (
     "install them with `pip install 'dfi-jax[faces]'`, or `pip install '.[faces]'` in a clone of "
@@ -157,7 +157,7 @@ def detect(pixels: Float[np.ndarray, "H W 3"], *, points: Literal[5, 68] = 5) ->
     Args:
       pixels: Photo, RGB in [0, 1].
       points: Number of points to detect in each face. dlib's model of 5 points is licensed for
-        commercial use, its model of 68 points isn't.
+        commercial use; its model of 68 points isn't.
 
     Raises:
       FileError: If dlib or its models aren't installed.

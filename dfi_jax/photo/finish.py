@@ -1,7 +1,7 @@
 """Corrections of a reconstruction before it is pasted into the photo.
 
-z is the reconstruction and x the face that it was made from, both of shape (h, w, 3). Values are
-neither clipped to [0, 1] nor need to be.
+z is the reconstruction and x the face that it was made from, both of shape (h, w, 3). Values may
+lie outside [0, 1], and aren't clipped.
 """
 
 from collections.abc import Sequence

@@ -5,7 +5,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 LARGEST = 100_000_000
-"""Maximum number of pixels of a photo. Editing 100 megapixels takes 4 GB of memory, as floats."""
+"""Maximum number of pixels of a photo. Editing 100 megapixels, as floats, takes 4 GB of memory."""
 
 
 def to_bytes(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
@@ -25,7 +25,7 @@ def resize(
 ) -> Float[np.ndarray, "_ _ c"]:
     """Resizes an image without rounding it to 8 bits.
 
-    Where the result has fewer pixels, each is an average over the area that it covers.
+    If the result has fewer pixels, each is an average over the area that it covers.
 
     >>> resize(np.array([[[0.0], [1.0]], [[0.0], [1.0]]]), (1, 2)).tolist()
     [[[0.0], [1.0]]]

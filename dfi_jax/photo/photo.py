@@ -91,7 +91,7 @@ class Photo:
     def of(cls, photo: PhotoLike) -> "Photo":
         """Returns the photo that a path, a Pillow image or an array stands for.
 
-        Pillow images are treated as files are: see `Photo.open`.
+        Pillow images are treated like files: see `Photo.open`.
 
         >>> Photo.of(np.full((40, 60), 255, np.uint8)).pixels.shape
         (40, 60, 3)
@@ -165,7 +165,7 @@ def write(path: Path, pixels: Float[np.ndarray, "H W 3"]) -> None:
 
     Args:
       path: Path of the file. Its suffix decides the format: `.png`, `.jpg` or `.jpeg`. JPEG files
-        have a quality of 95 and full resolution of colours.
+        have a quality of 95 and full colour resolution.
       pixels: RGB in [0, 1]; values outside are clipped.
 
     Raises:
@@ -216,7 +216,7 @@ def _decoding(name: str) -> Iterator[None]:
         ) from None
     except (OSError, ValueError, SyntaxError) as error:  # Pillow raises these for damaged files
         raise FileError(
-            f"{name} can't be read ({error}); it may be damaged or cut short, try another copy."
+            f"{name} can't be read ({error}); it may be damaged or cut short, so try another copy."
         ) from None
 
 

@@ -146,7 +146,7 @@ class Placement:
 
         A box is resized bilinearly. Every other crop is interpolated bicubically, after a reduction
         with Lanczos' filter if it has fewer pixels than the photo. Outside the photo, the nearest
-        pixel of its border is repeated, because the network would see a black border.
+        pixel of its border is repeated, because the network would react to a black border.
 
         Args:
           pixels: Photo, RGB in [0, 1].

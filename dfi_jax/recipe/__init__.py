@@ -1,8 +1,8 @@
 """A recipe: every choice in which implementations of DFI differ, as nested frozen dataclasses.
 
-Each stage is a small dataclass that checks its own fields and, except for the solver and the
-finish, has the pure function that it configures. Recipes are hashable, so that jit takes them as
-static arguments, and are written into every record as JSON.
+Each stage is a small dataclass that checks its own fields. All but the solver and the finish also
+have the pure function that they configure. Recipes are hashable, so that jit takes them as static
+arguments, and are written into every record as JSON.
 """
 
 from dfi_jax.recipe.features import L2, FeatureStage

@@ -1,7 +1,7 @@
 """Which features a recipe compares, and the arithmetic on them.
 
-Features are dicts of an array per layer, (n, h, w, c); every result here is one for each of the
-n images.
+Features are dicts with one array per layer, (n, h, w, c). Every function here treats each of the n
+images by itself.
 """
 
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ DEFAULT_LAYERS = ("conv3_1", "conv4_1", "conv5_1")
 """The layers whose features the DFI paper moves."""
 
 Scope = Literal["layer", "concat"]
-"""What a norm is computed over: each `layer` by itself, or the concatenation of all of them."""
+"""What a norm is computed over: `layer`, each layer by itself, or `concat`, all layers as one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class L2(Stage):
-    """Features divided by their norm, φ/‖φ‖; features that are all zero stay zero.
+    """Features divided by their norm, φ/‖φ‖. Features that are all zero stay zero.
 
     Attributes:
-      scope: What the norm is computed over.
+      scope: Elements that the norm is computed over.
 
     References:
       Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting Them",
@@ -77,7 +77,10 @@ class FeatureStage(Stage):
 
 
 def square_norms(phi: Features, *, scope: Scope) -> dict[str, Float[Array, " n"]]:
-    """Returns ‖φ‖² of each layer; with the scope `concat`, the sum over all layers for each."""
+    """Returns ‖φ‖² of each layer.
+
+    With the scope `concat`, every layer gets the sum over all layers.
+    """
     squares = {name: jnp.sum(jnp.square(layer), axis=(1, 2, 3)) for name, layer in phi.items()}
     if scope == "concat":
         total = sum(squares.values(), start=jnp.zeros(()))
@@ -86,7 +89,10 @@ def square_norms(phi: Features, *, scope: Scope) -> dict[str, Float[Array, " n"]
 
 
 def mean_squares(phi: Features, *, scope: Scope) -> dict[str, Float[Array, " n"]]:
-    """Returns mean(φ²) over the elements of each layer, or over those of all layers."""
+    """Returns mean(φ²) over the elements of each layer.
+
+    With the scope `concat`, every layer gets the mean over the elements of all layers.
+    """
     sizes = {name: layer[0].size for name, layer in phi.items()}
     total = sum(sizes.values())
     squares = square_norms(phi, scope=scope)

@@ -1,4 +1,4 @@
-"""What happens to a reconstruction on its way into the photo. The steps are in `dfi_jax.photo`."""
+"""The steps from a reconstruction to the finished photo. `dfi_jax.photo` implements them."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,7 +14,7 @@ class FinishStage(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class MatchColor(FinishStage):
-    """Gives every channel the mean and standard deviation that it has in the face."""
+    """Gives every channel the mean and standard deviation that it has in the original face."""
 
     kind: ClassVar[str] = "match_color"
 
@@ -23,8 +23,8 @@ class MatchColor(FinishStage):
 class CancelResidual(FinishStage):
     """Subtracts the error of a reconstruction at α = 0, as chainer-dfi does.
 
-    The reconstructions after every `every` of `iterations` evaluations are the candidates,
-    `iterations`/`every` of them; the one whose error is nearest to the edit is used.
+    Each time `every` evaluations have passed, the best image so far becomes a candidate. The
+    candidate whose error is nearest to the edit is used.
 
     Attributes:
       iterations: Number of evaluations of the reconstruction at α = 0.
@@ -55,12 +55,12 @@ class Mask(FinishStage):
 
 @dataclass(frozen=True, kw_only=True)
 class TransferDifference(FinishStage):
-    """Adds the difference of the edited face from the face to the photo at its own size.
+    """Adds the difference between the edited and the original face to the photo at full size.
 
-    Without this step the result is the crop that the network saw.
+    Without this step, the result is the crop that the network saw.
 
     Attributes:
-      feather: Part of the crop's side over which the difference fades out, where the photo
+      feather: Fraction of the crop's side over which the difference fades out, where the photo
         continues beyond the crop.
     """
 

@@ -20,7 +20,8 @@ RECIPES = {
         finish=(MatchColor(), CancelResidual(), TransferDifference()),
     ),
 }
-"""Recipes by name. docs/recipes.md lists where each departs from what it reproduces."""
+"""Recipes by name. docs/recipes.md lists where `default` departs from `chainer-dfi`, and where
+`chainer-dfi` departs from the original."""
 
 
 def named_recipe(name: str) -> Recipe:

@@ -1,6 +1,6 @@
-"""What reconstruction minimises: a distance of features, total variation, and a range of pixels.
+"""What reconstruction minimises: a distance of features, total variation, and a penalty on pixels.
 
-Every function returns one value for each image of a batch, because a batch is a list of
+Every `measure` returns one value for each image of a batch, because a batch is a list of
 independent problems.
 """
 
@@ -16,9 +16,9 @@ from dfi_jax.recipe.features import Features
 from dfi_jax.recipe.stage import Stage
 
 TV_FLOOR = 1e-6
-"""The smallest squared gradient that enters a total variation with β ≠ 2.
+"""Minimum squared gradient that enters a total variation with β ≠ 2.
 
-The derivative at a gradient of 0 is infinite for β < 2.
+For β < 2, the power has an infinite derivative at 0, so backpropagation would give NaN.
 """
 
 
@@ -121,7 +121,7 @@ class TotalVariation(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class ValidPixels(Stage):
-    """Pixels that stay in [0, 1]: the network sees them clipped, and a penalty calls them back.
+    """Pixels are kept in [0, 1]: the network sees them clipped, and a penalty pulls them back.
 
     The penalty is `penalty`·u·Σ(z − clip(z))², where u is the loss of features that are all zero.
 

@@ -16,17 +16,17 @@ from dfi_jax.recipe.vector import MeanSquare, Unit, UnitTimesPhi, Unscaled
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Stage):
-    """How features and vectors are normalised, what is minimised, how, and what follows.
+    """Every choice that an edit depends on, apart from the photo, the vector and the weights.
 
     `Recipe()` is the recipe `default`.
 
     Attributes:
-      features: Features that are moved, and how they are normalised.
+      features: Features that are moved, with their normalisation.
       vector: Scaling of the attribute vector.
       objective: Function of the image that is minimised.
       start: Image that the minimisation starts from.
       solver: Algorithm that minimises, with its number of iterations.
-      finish: Steps from the reconstruction to the finished photo, in order, each once.
+      finish: Steps from the reconstruction to the finished photo, in order, each at most once.
 
     Raises:
       InputError: If a field has a value of the wrong type or outside its range.
@@ -65,8 +65,8 @@ class Recipe(Stage):
         """Returns this recipe with fields set by path and text, as `--set PATH=VALUE` does.
 
         Args:
-          changes: New values by path. A value is a number, a name, a list with commas, the kind
-            of a stage, which then has its default fields, or `none`.
+          changes: New values by path. A value is a number, `true` or `false`, a name, several names
+            separated by commas, the kind of a stage, which then has its default fields, or `none`.
 
         Raises:
           InputError: If there is no such field, or a value doesn't fit it.
@@ -89,7 +89,7 @@ class Recipe(Stage):
         """Returns the recipe that `to_dict` wrote.
 
         Raises:
-          InputError: If the values aren't those of a recipe.
+          InputError: If the values don't describe a recipe.
 
         >>> Recipe.from_dict(Recipe().to_dict()) == Recipe()
         True

@@ -9,19 +9,19 @@ from dfi_jax.recipe.stage import Stage
 
 @dataclass(frozen=True, kw_only=True)
 class VGGSpectrum(Stage):
-    """Scales frequencies, colours and places as they matter to a VGG.
+    """Scales frequencies, colours and places by how much they matter to a VGG.
 
-    See `dfi_jax.engine.preconditioner`, which documents how each number enters.
+    `dfi_jax.engine.preconditioner` has the formulas in which these numbers occur.
 
     Attributes:
       fine_penalty: Weight of the squared frequency that is added to the measured power spectrum.
-        Features hardly see the finest patterns, above all coloured ones, which would become
-        noise: with a tenth of it, the amplitude beyond 0.3 cycles per pixel is nearly twice as
-        large, and the objective after 100 iterations is no lower (docs/solver.md).
+        Features hardly see the finest patterns, above all coloured ones, so these would become
+        noise. With a tenth of the default, the amplitude beyond 0.3 cycles per pixel is nearly
+        twice as large, and the objective after 100 iterations is no lower (docs/solver.md).
       color: Whether colours are scaled differently from each other.
       contrast_power: Exponent of the blurred squared gradient; 0 scales all places alike.
-      contrast_blur: Standard deviation, in pixels, of the Gaussian that blurs it.
-      contrast_floor: Smallest blurred squared gradient, over its mean over the image.
+      contrast_blur: Standard deviation, in pixels, of the Gaussian that blurs the squared gradient.
+      contrast_floor: Minimum blurred squared gradient, as a fraction of its mean over the image.
     """
 
     kind: ClassVar[str] = "vgg"
@@ -44,7 +44,7 @@ class SolverStage(Stage):
     """A solver that evaluates the objective and its gradient once per iteration.
 
     Attributes:
-      iterations: Largest number of evaluations.
+      iterations: Maximum number of evaluations.
       tolerance: A problem ends if ten iterations lower its objective by less than this fraction;
         0 runs all iterations.
     """
@@ -60,11 +60,11 @@ class LBFGS(SolverStage):
     """L-BFGS without a line search (`dfi_jax.engine.lbfgs`).
 
     Attributes:
-      iterations: Largest number of evaluations.
+      iterations: Maximum number of evaluations.
       tolerance: A problem ends if ten iterations lower its objective by less than this fraction;
         0 runs all iterations.
-      memory: Number of pairs that are remembered.
-      relaxation: Factor of each step.
+      memory: Number of pairs, of a step and its change of the gradient, that are remembered.
+      relaxation: Factor that every step is multiplied by.
       preconditioner: Scaling of the unknown, or None for plain pixels.
     """
 
@@ -85,7 +85,7 @@ class Adam(SolverStage):
     """Adam (Kingma and Ba 2015) on pixels in [0, 1].
 
     Attributes:
-      iterations: Largest number of evaluations.
+      iterations: Maximum number of evaluations.
       tolerance: A problem ends if ten iterations lower its objective by less than this fraction;
         0 runs all iterations.
       learning_rate: Step size.

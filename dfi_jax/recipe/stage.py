@@ -14,8 +14,8 @@ from dfi_jax.errors import InputError
 class Stage:
     """A part of a recipe: a frozen dataclass whose fields are numbers, names and other stages.
 
-    Every field is checked against its annotation and against `least`, so a stage that exists can
-    be run.
+    Every field is checked against its annotation and against `least`, so every stage that exists
+    is valid.
 
     Raises:
       InputError: If a field has a value of the wrong type or outside its range.
@@ -60,13 +60,13 @@ class Stage:
 
 
 def field_types(stage: type[Stage]) -> dict[str, Any]:
-    """The annotation of each field of a stage."""
+    """Returns the annotation of each field of a stage."""
     hints = get_type_hints(stage)
     return {field.name: hints[field.name] for field in dataclasses.fields(stage)}
 
 
 def choices(annotation: Any) -> dict[str, type[Stage] | None]:
-    """The stages that a field admits, by kind; None stands for `none`."""
+    """Returns the stages that a field accepts, by kind. None belongs to the kind `none`."""
     if isinstance(annotation, type) and issubclass(annotation, Stage):
         return {annotation.kind: annotation}
     if get_origin(annotation) in (Union, types.UnionType):
@@ -78,15 +78,12 @@ def choices(annotation: Any) -> dict[str, type[Stage] | None]:
 
 
 def set_field(stage: Stage, path: str, text: str) -> Stage:
-    """Returns the stage with the field at a dotted path set to what a text says.
-
-    The text is a number, a name, names separated by commas, or the kind of a stage, which then
-    has its default fields.
+    """Returns the stage with the field at a dotted path set to the value that a text stands for.
 
     Args:
       stage: The stage that the path starts from.
-      path: Names of fields separated by dots; in a tuple of stages, the kind of one of them.
-      text: The new value.
+      path: Names of fields separated by dots. In a tuple of stages, a stage's kind is its name.
+      text: The new value, as `Recipe.set` describes it.
 
     Raises:
       InputError: If there is no such field, or the text doesn't fit it.
@@ -113,10 +110,10 @@ def set_field(stage: Stage, path: str, text: str) -> Stage:
 
 
 def from_dict(annotation: Any, values: Any, where: str) -> Any:
-    """The value of a field from what `Stage.to_dict` wrote.
+    """Returns the value of a field from what `Stage.to_dict` wrote.
 
     Raises:
-      InputError: If the values don't describe such a field.
+      InputError: If the values don't describe a value of the field.
     """
     if get_origin(annotation) is tuple:
         if not isinstance(values, list | tuple):

@@ -1,4 +1,4 @@
-"""Where reconstruction starts."""
+"""The image that reconstruction starts from."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -68,9 +68,9 @@ class FromNoise(StartStage):
 
 @dataclass(frozen=True, kw_only=True)
 class FromPrevious(StartStage):
-    """z starts from the result of the previous strength, the first one from the image.
+    """z starts from the result of the previous strength. The first strength starts from the image.
 
-    The strengths of an edit are then reconstructed one after the other.
+    The strengths of an edit are therefore reconstructed one after the other.
     """
 
     kind: ClassVar[str] = "previous"

@@ -1,4 +1,4 @@
-"""How long an attribute vector is made before it is added to the features of an image.
+"""The scaling of an attribute vector before it is added to the features of an image.
 
 w is the attribute vector, φ(x) the features of the image, and ‖·‖ the Euclidean norm over the
 stage's scope. A layer in which w is all zero stays zero.
@@ -55,7 +55,7 @@ class Unit(VectorStage):
     """w/‖w‖.
 
     Attributes:
-      scope: What the norm is computed over.
+      scope: Elements that the norm is computed over.
     """
 
     kind: ClassVar[str] = "unit"
@@ -72,7 +72,7 @@ class UnitTimesPhi(VectorStage):
     """‖φ(x)‖·w/‖w‖, as in chainer-dfi.
 
     Attributes:
-      scope: What both norms are computed over.
+      scope: Elements that both norms are computed over.
     """
 
     kind: ClassVar[str] = "unit_times_phi"
@@ -91,7 +91,7 @@ class MeanSquare(VectorStage):
     """w/mean(w²), as in the DFI authors' code, which calls the strength β.
 
     Attributes:
-      scope: What the mean is computed over.
+      scope: Elements that the mean is computed over.
     """
 
     kind: ClassVar[str] = "mean_square"

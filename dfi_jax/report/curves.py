@@ -18,7 +18,7 @@ def draw_loss_curves(
     b'PNG'
 
     Args:
-      history: Objective at each evaluation, one row for each problem.
+      history: Objective after each evaluation, one row for each problem.
       labels: Label of each problem.
     """
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and told apart by their SHA-256."""
+"""Files that are written whole or not at all, and identified by their SHA-256."""
 
 import hashlib
 import os
@@ -77,7 +77,7 @@ def write_tensors(
     with replacing(path) as temporary:
         try:
             safetensors.numpy.save_file(dict(tensors), temporary, metadata=metadata)
-        except safetensors.SafetensorError as error:  # A full disk is reported as this, too.
+        except safetensors.SafetensorError as error:  # A full disk raises this, too.
             raise FileError(f"{path} can't be written ({error}).") from None
 
 

@@ -1,4 +1,4 @@
-"""What is known about the edited photo, that the selected images should be near."""
+"""The anchor of a selection: what is known about the photo that selected images should be near."""
 
 import numpy as np
 from jaxtyping import Float
@@ -27,23 +27,23 @@ def find_anchor(
 ) -> Anchor:
     """Returns the face, scores and landmarks of a photo, as far as a nearness needs them.
 
-    Scores of a photo that isn't in the dataset are estimated by probes, if the dataset has several
-    attributes: a single one, such as the side of a pair that an image is on, says nothing about
-    the photo.
+    If the photo isn't in the dataset, probes estimate its scores. If the dataset has only one
+    attribute, the scores are None: a single attribute, such as the side of a pair that an image is
+    on, says nothing about the photo.
 
     Args:
       vgg: The network of the probes.
       dataset: The dataset that images are selected from.
       pixels: The photo, RGB in [0, 1].
       placement: The face in the photo.
-      index: The photo's position in the dataset, or None if it isn't in it.
-      near: The nearness that will be used.
-      cache: Where the probes are kept; None keeps nothing.
+      index: The photo's position in the dataset, or None if the dataset doesn't contain it.
+      near: The nearness by which images will be selected. None stands for one that needs scores.
+      cache: Cache in which the probes are stored, or None.
       on_progress: Function that is called while the probes are fitted.
 
     Raises:
       InputError: If scores are needed and no probes can be fitted.
-      FileError: If an image can't be read, or dlib is needed and missing.
+      FileError: If an image can't be read, or dlib is needed and isn't installed.
     """
     needs = near.needs if near is not None else frozenset({"scores"})
     face = placement.crop(pixels)

@@ -27,7 +27,7 @@ class Provenance:
     Attributes:
       dataset: Name of the dataset.
       attributes: Attributes that the target images have, with the signs of `data.wanted.Wanted`.
-      k: Largest number of images per set.
+      k: Maximum number of images per set.
       n_source: Number of images without the attributes.
       n_target: Number of images with the attributes.
       network: Name of the network.
@@ -36,7 +36,7 @@ class Provenance:
       size: Height and width of the images.
       crop: Box that faces were cropped to, (x0, y0, x1, y1) in pixels, or None if they weren't.
       normalization: Normalisation of each image's features.
-      near: What the images were near to the edited photo in, or an empty string.
+      near: Nearness by which the images were selected, or an empty string if there was no photo.
       note: Anything else worth knowing.
     """
 
@@ -147,7 +147,7 @@ class AttributeVector:
         return cls({name: jnp.asarray(layer) for name, layer in layers.items()}, provenance)
 
     def check(self, vgg: VGG, *, recipe: Recipe) -> None:
-        """Raises InputError unless the vector was made with this network and this recipe."""
+        """Raises InputError unless the vector fits a network and a recipe's features."""
         made, features = self.provenance, recipe.features
         pairs: dict[str, tuple[object, object]] = {
             "the network": (
@@ -163,7 +163,7 @@ class AttributeVector:
                 raise InputError(
                     f"the attribute vector was made with {what} {_words(before)} and this run has "
                     f"{_words(now)}; compute the vector again from a dataset, or change the "
-                    f"recipe."
+                    f"weights or the recipe."
                 )
         size = (features.size, features.size)
         for name, shape in feature_shapes(vgg.architecture, features.layers, size).items():
@@ -184,8 +184,8 @@ def combine(vectors: Sequence[tuple[AttributeVector, float]]) -> AttributeVector
         size and normalisation.
 
     Raises:
-      InputError: If there is no vector, if a strength isn't finite, or if the vectors don't fit
-        together.
+      InputError: If there is no vector, if a strength isn't finite, or if the vectors were made
+        with different networks, layers, sizes or normalisations.
 
     >>> combine([(starter("eyeglasses"), 1.0), (starter("older"), 0.5)]).provenance.attributes
     ('1 × Eyeglasses', '0.5 × ~Young')
@@ -235,10 +235,10 @@ def starter_names() -> tuple[str, ...]:
 
 
 def starter(name: str) -> AttributeVector:
-    """Returns a vector that comes with the package. Upper and lower case are the same.
+    """Returns a vector that comes with the package. The case of the name doesn't matter.
 
     Raises:
-      InputError: If there is none with that name.
+      InputError: If no vector has that name.
 
     >>> starter("Eyeglasses").features["conv5_1"].shape
     (12, 12, 512)

@@ -31,7 +31,7 @@ def attribute_vector(
       vgg: The network.
       selection: The images without and with the attributes.
       recipe: The layers, the size of the images, and the normalisation of their features.
-      cache: Where both means are kept, by everything that they depend on; None keeps nothing.
+      cache: Cache in which both means are stored, or None.
       on_progress: Function that is called with the number of images done.
 
     Raises:

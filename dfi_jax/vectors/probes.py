@@ -1,9 +1,10 @@
 """Attribute scores of a photo that nobody has scored: ridge regression from VGG features.
 
-A face is described by φ(x) of two layers, each averaged over a grid of 3 × 3 cells, which keeps
-coarsely where things are in the face. X has these descriptions as rows, centred and scaled to
-standard deviation 1, and Y a dataset's scores, centred. The probes are W = Xᵀ(XXᵀ + λI)⁻¹Y, a
-column per attribute, with the λ that predicts people left out of the fit best.
+A face is described by φ(x) of two layers, each averaged over a grid of 3 × 3 cells, so that a
+description keeps roughly where things are in the face. The rows of X are the descriptions of a
+dataset's faces, centred and scaled to standard deviation 1, and the rows of Y are their scores,
+centred. The probes are W = Xᵀ(XXᵀ + λI)⁻¹Y, with a column per attribute. λ is the value whose
+predictions are best for people that are left out of the fit.
 """
 
 from collections.abc import Callable
@@ -25,19 +26,19 @@ LAYERS = ("conv4_1", "conv5_1")
 """The layers whose features describe a face."""
 
 GRID = 3
-"""Cells per side over which features are averaged."""
+"""Number of cells per side over which features are averaged."""
 
 SIZE = 100
 """Height and width of the faces. At 200 the network would take four times as long."""
 
 LARGEST_FIT = 4000
-"""Largest number of images that probes are fitted on, spread evenly over the dataset."""
+"""Maximum number of images that probes are fitted on. They are spread evenly over the dataset."""
 
 FOLDS = 5
-"""Groups of people, each of which is left out of one fit."""
+"""Number of groups of people. Each group is left out of one fit."""
 
 PENALTIES = (1e2, 1e3, 1e4, 1e5, 1e6)
-"""The λ to choose from. Descriptions have 9216 numbers of standard deviation 1."""
+"""Values of λ to choose from. The diagonal of XXᵀ, to which λ is added, is 9216 on average."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -49,7 +50,7 @@ class Probes:
       weights: W, which applies to standardised descriptions.
       mean: Mean of the descriptions.
       deviation: Standard deviation of the descriptions.
-      intercept: Mean scores.
+      intercept: Mean score of each attribute.
       auc: Area under the ROC curve of each attribute, from predictions for people left out of the
         fit; NaN if all images have the attribute, or none.
       penalty: λ.
@@ -76,7 +77,7 @@ def fit(
     Args:
       vgg: The network.
       dataset: A dataset with scores.
-      cache: Where the probes are kept; None keeps nothing.
+      cache: Cache in which the probes are stored, or None.
       on_progress: Function that is called with the number of images done.
 
     Raises:

@@ -458,7 +458,7 @@ def test_an_interrupted_run_leaves_nothing_half_written(photo, vector_file, tmp_
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "dfi: interrupted; nothing half-written was left" in rest
+    assert "dfi: interrupted; no half-written file is left" in rest
     assert "Traceback" not in rest
     assert not out.exists()
 

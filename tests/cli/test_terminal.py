@@ -75,7 +75,7 @@ def test_an_interruption_that_was_lost_ends_the_command_at_the_next_report(log):
     with pytest.raises(typer.Exit) as end:
         command(debug=False)
     assert end.value.exit_code == 1
-    assert log.getvalue() == "dfi: interrupted; nothing half-written was left.\n"
+    assert log.getvalue() == "dfi: interrupted; no half-written file is left.\n"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_an_interruption_that_was_lost_ends_the_command_at_the_next_report(log):
     [
         (InputError("k is 0; give 1 or more."), "k is 0; give 1 or more."),
         (MemoryError(), "there isn't enough memory"),
-        (KeyError("x"), "KeyError: 'x' This is a bug in dfi_jax; rerun with `--debug` for a"),
+        (KeyError("x"), "KeyError ('x'). This is a bug in dfi_jax; rerun with `--debug` for a"),
     ],
 )
 def test_every_error_is_a_sentence(log, error, sentence):

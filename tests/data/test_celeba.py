@@ -131,8 +131,8 @@ def test_rows_without_an_image_and_images_without_a_row_are_skipped(folder):
         ("1\nMale\n000001.jpg 1e99\n", "line 3, has a value that is not finite"),
         ("2\nMale\n000001.jpg 1\n000001.jpg -1\n", "line 4, is about 000001.jpg, as line 3 is"),
         (f"1\nMale\n{'a' * 99}.jpg 1\n", "line 3, names an image with more than 47 characters"),
-        ("3\nMale\n000001.jpg 1\n", "says 3 images in its first line but has 1"),
-        ("0\nMale\n", "has no row of an image"),
+        ("3\nMale\n000001.jpg 1\n", "announces 3 images in its first line but has 1"),
+        ("0\nMale\n", "lists no images"),
         ("1\n", "doesn't begin with"),
         ("", "doesn't begin with"),
         ("Male Young\n000001.jpg 1 1\n", "doesn't begin with"),
@@ -165,7 +165,7 @@ def test_files_of_other_images_are_rejected(folder):
     with pytest.raises(FileError, match="line 3, has 10 values instead of 8"):
         celeba.load(folder)
     landmarks.write_text(right.replace("nose_x", "chin_x"))
-    with pytest.raises(FileError, match=r"has the columns lefteye_x .* and not lefteye_x"):
+    with pytest.raises(FileError, match=r"has the columns lefteye_x .* instead of lefteye_x"):
         celeba.load(folder)
     landmarks.write_text(right)
     (folder / "identity_CelebA.txt").write_text("000001.jpg 2880\n000001.jpg 2937\n")
@@ -174,7 +174,7 @@ def test_files_of_other_images_are_rejected(folder):
     ):
         celeba.load(folder)
     (folder / "identity_CelebA.txt").write_text("")
-    with pytest.raises(FileError, match=r"identity_CelebA\.txt has no row of an image"):
+    with pytest.raises(FileError, match=r"identity_CelebA\.txt lists no images"):
         celeba.load(folder)
 
 

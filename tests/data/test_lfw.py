@@ -67,7 +67,7 @@ def test_rows_without_an_image_are_skipped(tmp_path):
         (HEADER + "Ann Lee\t1\t0.5\tmuch\n", "line 2, can't be read"),
         (HEADER + "Ann Lee\t1\t0.5\tnan\n", "not finite"),
         (HEADER + "Ann Lee\t1\t0.5\t1e99\n", "not finite"),
-        (HEADER, "has no scores of an image"),
+        (HEADER, "has no scores; download"),
         ("Ann Lee\t1\t0.5\t1\n", "no header line"),
         (HEADER + "Bob Ray\t1\t0.5\t1\n", "none of the 1 images"),
         (HEADER + "Ann Lee\t1\t0.5\t1\n" * 2, "two rows for Ann_Lee/Ann_Lee_0001.jpg"),

@@ -317,7 +317,7 @@ def test_a_starter_and_a_file_are_vectors_too(random_vgg, vector, tmp_path):
     ("attribute", "message"),
     [
         ("moustache", "choose from eyeglasses, older"),
-        ("eyeglasses,eyeglasses", "names one of them twice"),
+        ("eyeglasses,eyeglasses", "has the same name twice"),
         ("eyeglasses=much", "has the strength 'much'"),
         ("eyeglasses,", "lacks a name"),
         ("absent.safetensors", "doesn't exist"),

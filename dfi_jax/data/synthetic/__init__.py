@@ -1,8 +1,8 @@
 """Drawn people who don't exist: the same person in the same photo, with and without an attribute.
 
-No dataset has such pairs, and they tell how close an edit comes to the truth. `render` a person,
-edit the image, and compare it with `counterfactual`, which differs only in what the attribute
-changes.
+Such pairs, which no dataset of photos has, tell how close an edit comes to the truth. `render` a
+person, edit the image, and compare it with `counterfactual`, which differs only in what the
+attribute changes.
 
 Coordinates are (x, y) in pixels of the canonical crop (see `photo.placement`), whatever the size of
 the image. A face is a height map under one light, with colours painted on it. Every shape is an

@@ -20,12 +20,12 @@ from dfi_jax.errors import InputError
 from dfi_jax.photo.placement import CANONICAL_SIZE
 
 MARGIN = 20
-"""Pixels of the canonical crop that a photo of the dataset shows on every side of the crop. They
-keep an aligned face inside the photo."""
+"""Width of the border that a photo of the dataset shows around the canonical crop, in the crop's
+pixels. It keeps an aligned face inside the photo."""
 
 SPREAD = 1.2
-"""The standard deviation of scores before they are clipped. A third of them is then within ±0.5,
-neither on nor off."""
+"""The standard deviation of scores before they are clipped. A third of the scores are then within
+±0.5, neither on nor off."""
 
 CORRELATIONS = {
     ("Smiling", "Mouth Slightly Open"): 0.4,
@@ -44,9 +44,9 @@ def counterfactual(
     size: int = CANONICAL_SIZE,
     margin: int = 0,
 ) -> Float[np.ndarray, "size size 3"]:
-    """Returns the photo of a person who has another score of one attribute.
+    """Returns the photo of a person with another score for one attribute.
 
-    This is what an ideal edit arrives at.
+    An ideal edit would produce this photo.
 
     >>> from dfi_jax.data.synthetic.person import PLAIN
     >>> smiling = counterfactual(Identity(), PLAIN, "Smiling", 1.0, size=32)
@@ -59,7 +59,7 @@ def counterfactual(
       attribute: Name of the attribute that changes.
       score: New score of the attribute.
       size: Height and width of the image.
-      margin: Pixels of the canonical crop shown on every side of it.
+      margin: Width of the border shown around the canonical crop, in the crop's pixels.
 
     Raises:
       InputError: If the attribute is unknown, or `render` would raise it.

@@ -19,7 +19,7 @@ def render(
 ) -> Float[np.ndarray, "size size 3"]:
     """Draws a person with some attributes.
 
-    Two images with different scores are equal wherever the attribute isn't visible.
+    Two images that differ in one score are equal wherever its attribute isn't visible.
 
     >>> from dfi_jax.data.synthetic.person import PLAIN
     >>> render(Identity(), PLAIN, size=32).shape
@@ -30,7 +30,7 @@ def render(
       scores: Scores of `ATTRIBUTES`, from −2 to 2. Below −0.5 an attribute is absent, and above 0.5
         it is plainly visible.
       size: Height and width of the image.
-      margin: Pixels of the canonical crop shown on every side of it.
+      margin: Width of the border shown around the canonical crop, in the crop's pixels.
 
     Returns:
       RGB in [0, 1].

@@ -131,7 +131,7 @@ _PHOTO_NUMBERS = _NUMBERS[_NUMBERS.index("light_x") :]
 
 
 def identity(seed: int | Sequence[int], *, photo: int = 0) -> Identity:
-    """Returns the person with a seed, in one of their photos.
+    """Returns the person drawn from a seed, in one of their photos.
 
     Each parameter is drawn independently and uniformly from −1 to 1. The parameters from `light_x`
     on belong to the photo, the others to the person.
@@ -180,7 +180,7 @@ def landmarks(
       identity: Person and photo.
       scores: Scores of `ATTRIBUTES`.
       size: Height and width of the image.
-      margin: Pixels of the canonical crop shown on every side of it.
+      margin: Width of the border shown around the canonical crop, in the crop's pixels.
 
     Raises:
       InputError: If `render` would raise it.
@@ -239,8 +239,8 @@ class Visibility:
 def visibility(scores: Float[np.ndarray, " a"], size: int, margin: int) -> Visibility:
     """Returns how visible each attribute is at a score s.
 
-    It is 0 up to a score of −0.5, and ¾·S(s + ½) + ¼·S((s + ½)/2½) above, where S is `smooth`: 0.84
-    at 0.5 and 1 at 2.
+    It is 0 up to a score of −0.5. Above, it is ¾·S(s + ½) + ¼·S((s + ½)/2½), where S is `smooth`,
+    and so 0.84 at 0.5 and 1 at 2. The visibility of age takes the negative score of `Young` as s.
 
     >>> visibility(PLAIN, 200, 0).smile
     0.0
@@ -269,7 +269,7 @@ def five_points(who: Identity, visible: Visibility) -> Float[np.ndarray, "5 2"]:
 
 
 def pose(who: Identity) -> tuple[complex, complex]:
-    """Returns a and b, which pose a point z, as a complex number, at a·z + b.
+    """Returns a and b of the pose, which moves a point z, as a complex number, to a·z + b.
 
     >>> pose(Identity(shift_x=1))
     ((1+0j), (5+0j))

@@ -47,7 +47,7 @@ class Scene:
         turn, shift = pose(who)
         position = (line + 1j * line[:, None] - shift) / turn
         self.x, self.y = position.real.astype(np.float32), position.imag.astype(np.float32)
-        # Python's numbers don't turn float32 arrays into float64.
+        # Python's numbers, unlike NumPy's, don't turn float32 arrays into float64.
         self.points = five_points(who, visible).tolist()
         self.dx = self.x - 100
         self.table = np.random.default_rng(who.texture).uniform(-1, 1, (64, 64)).astype(np.float32)
@@ -141,7 +141,7 @@ class Scene:
         return np.maximum(1 - along**2, 0) * bump(across / width)
 
     def noise(self, u: Grid, v: Grid) -> Grid:
-        """Returns value noise from −1 to 1 with cells of size 1, equal at any size of the image."""
+        """Returns value noise from −1 to 1 in cells of size 1, the same at any size of image."""
         (iu, fu), (iv, fv) = (
             (floor.astype(np.int32), smooth(w - floor))
             for w, floor in ((u, np.floor(u)), (v, np.floor(v)))

@@ -72,7 +72,8 @@ def load_vgg(
       on_progress: Function that is called with the progress of a download.
 
     Raises:
-      InputError: If no network or file has that name, or an option has an unknown value.
+      InputError: If no network or file has that name, an option has an unknown value, or a network
+        that is normalised already would be normalised.
       FileError: If the weights are missing, can't be downloaded or read, or aren't the published
         ones.
 

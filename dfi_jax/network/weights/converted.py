@@ -95,7 +95,7 @@ def read_converted(path: Path) -> Weights:
     """Reads a file that `write` wrote; `write` has an example.
 
     Raises:
-      FileError: If the stored numbers have changed, or aren't those of a VGG.
+      FileError: If the stored numbers have changed, or don't make a VGG.
     """
     params: Params = {}
     digest = hashlib.sha256()

@@ -95,7 +95,7 @@ def normalize(vgg: VGG, batches: Iterable[Float[np.ndarray, "_ h w 3"]]) -> Norm
 
 
 def is_normalized(params: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Returns whether parameters are those of a normalised network, judging by their kernel norms.
+    """Returns whether parameters belong to a normalised network, judging by their kernel norms.
 
     Training balances the norm of each filter with the norm of the next layer's weights that read
     its output, since a ReLU network doesn't change if the first is multiplied and the second
