@@ -1,4 +1,5 @@
-# Two commands on a machine with python3, make and a Python package index: `make demo` and `make test`.
+# Two commands on a machine with python3, make and a Python package index:
+# `make demo` and `make test`.
 
 PYTHON ?= python3
 EXTRAS ?= demo,test
@@ -19,7 +20,8 @@ test: .venv/installed
 	$(BIN)/pytest -n 2
 
 .venv/installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dfi_jax needs Python 3.11 or later; make PYTHON=…")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"dfi_jax needs Python 3.11 or later; make PYTHON=…")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	@touch $@

@@ -35,7 +35,7 @@ class Config:
     """What is computed and measured.
 
     Attributes:
-      networks: Names of the architectures.
+      architectures: Names of the architectures.
       sizes: Heights and widths at which memory is compared.
       edits: Number of edits.
       means: Number of images whose mean features are computed.
@@ -47,7 +47,7 @@ class Config:
       times: Number of runs of the host's slow work. Fast work runs four times as often.
     """
 
-    networks: tuple[str, ...] = ("vgg19", "vgg16")
+    architectures: tuple[str, ...] = ("vgg19", "vgg16")
     sizes: tuple[int, ...] = (104, 200)
     edits: int = 1_000_000
     means: int = 200_000
@@ -60,7 +60,7 @@ class Config:
 
 
 CONFIG = Config()
-QUICK = Config(networks=("vgg16",), sizes=(32,), devices=(2,), iterations=1, lines=20, times=1)
+QUICK = Config(architectures=("vgg16",), sizes=(32,), devices=(2,), iterations=1, lines=20, times=1)
 
 RECIPE = Recipe()
 """The recipe of the edits."""
@@ -69,7 +69,7 @@ RECIPE = Recipe()
 def run(config: Config) -> dict[str, Any]:
     """Returns the compiler's counts, the simulated devices, and what the host does."""
     counts = []
-    for name in config.networks:
+    for name in config.architectures:
         for size in config.sizes:
             recipe = RECIPE.set({"features.size": str(size)})
             counts.append({"network": name, "size": size} | count_problem(name, recipe=recipe))
@@ -142,7 +142,7 @@ def list_devices(record: dict[str, Any]) -> Iterable[str]:
 def list_parts(config: Config) -> Iterable[str]:
     """Yields the FLOPs per byte of each part, and the precisions at which a device waits."""
     parts: dict[str, Piece] = {}
-    for piece in list_pieces(config.networks[0], config.batch, recipe=RECIPE):
+    for piece in list_pieces(config.architectures[0], config.batch, recipe=RECIPE):
         parts[piece.name] = add_up([parts.get(piece.name, Piece("", 0, 0, 0)), piece])
     for (flops, _, moved), alike in groupby(parts, lambda name: parts[name][1:]):
         first, *others = alike
@@ -170,7 +170,7 @@ def list_work(config: Config) -> Iterable[str]:
     """Yields the FLOPs of all edits and means, and the fewest bytes that devices can move."""
     steps = config.edits * RECIPE.solver.iterations / config.batch
     batches = config.means / BATCH
-    for name in config.networks:
+    for name in config.architectures:
         edit = add_up(list_pieces(name, config.batch, recipe=RECIPE))
         mean = add_up(list_pieces(name, BATCH, recipe=RECIPE, gradient=False))
         yield (
@@ -182,7 +182,7 @@ def list_work(config: Config) -> Iterable[str]:
 def list_costs(config: Config, host_ms: float) -> Iterable[str]:
     """Yields what all edits and means cost on each machine; the host takes `host_ms` per edit."""
     iterations = config.edits * RECIPE.solver.iterations
-    for name in config.networks:
+    for name in config.architectures:
         for machine in (H100, EIGHT_H100, V5E) if name == "vgg19" else (H100,):
             for precision in machine.flops:
                 least, apart = (
@@ -238,7 +238,7 @@ def print_tables(record: dict[str, Any], config: Config) -> None:
         list_devices(record),
     )
     print_table(
-        f"An iteration with {config.networks[0]}, by parts, {config.batch} problems",
+        f"An iteration with {config.architectures[0]}, by parts, {config.batch} problems",
         "part | GFLOP per problem | MB | FLOPs per byte | H100 waits at | v5e waits at",
         list_parts(config),
     )

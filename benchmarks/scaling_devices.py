@@ -159,7 +159,7 @@ def count_programs(count: int, recipe: Recipe) -> dict[str, Any]:
     _, single, _ = describe_batch("vgg16", 1, recipe=recipe, sharding=replicated)
     step = descent._step.lower(vgg, problem, state, recipe=recipe, mesh=mesh).compile()
     loop = descent._steps.lower(vgg, problem, state, COUNT, recipe=recipe, mesh=mesh).compile()
-    fill = descent.place.lower(problem, state, single, COUNT, recipe=recipe).compile()
+    fill = descent.fill.lower(problem, state, single, COUNT, recipe=recipe).compile()
     programs = {"step": step, "loop": loop, "fill": fill}
     cost: Any = step.cost_analysis()
     memory: Any = step.memory_analysis()

@@ -3,7 +3,7 @@
     python benchmarks/selection_speed.py lfw:DIR
     python benchmarks/selection_speed.py --quick
 
-Selects 100 + 100 images by generated scores, of as many images as LFW and CelebA have. Then
+Selects 100 + 100 images by generated scores, from tables as large as LFW's and CelebA's. Then
 computes the mean features of 200 images as `dfi edit` does, and times decoding alone and the
 network alone, too. If both together take longer than the network alone, the network waits for
 decoding. Prints the median, the shortest and the longest of five runs. `--quick` uses drawn faces

@@ -49,7 +49,7 @@ class Config:
       size: Height and width of the images, except where sizes are compared.
       steps: Networks and numbers of images whose value and gradient are timed.
       rounds: Number of rounds of the values and gradients.
-      loss_network: Name of the network of the run to a loss.
+      loss_weights: Name of the network of the run to a loss.
       torch_iterations: Number of PyTorch's iterations.
       largest: Largest number of dfi_jax's iterations until PyTorch's loss.
       both_units: Whether PyTorch also runs with the image in [0, 1] as its unknown.
@@ -69,7 +69,7 @@ class Config:
         ("random-vgg16", 5),
     )
     rounds: int = 9
-    loss_network: str = "vgg16"
+    loss_weights: str = "vgg16"
     torch_iterations: int = 300
     largest: int = 600
     both_units: bool = True
@@ -86,7 +86,7 @@ QUICK = Config(
     size=32,
     steps=(("random-vgg16", 1),),
     rounds=2,
-    loss_network="random-vgg16",
+    loss_weights="random-vgg16",
     torch_iterations=20,
     largest=40,
     both_units=False,
@@ -106,7 +106,8 @@ def run(config: Config) -> dict[str, Any]:
 
         machine["torch"] = torch_lbfgs.describe()
     record: dict[str, Any] = {"config": dataclasses.asdict(config), "machine": machine}
-    peak_bytes = measure_peak(config)  # This comes first, while this process holds no GPU memory.
+    # This comes first, while this process holds no memory of a device.
+    peak_bytes = measure_peak(config)
     record["peak_bytes"] = peak_bytes
     record["steps"] = [time_step(*case, config=config) for case in config.steps]
     record["product_gflops"] = measure_product(config.rounds)
@@ -177,8 +178,8 @@ def run_to_loss(config: Config) -> dict[str, Any]:
     from time_to_loss import time_to_loss
 
     recipe = make_recipe(config, size=config.size, iterations=config.largest)
-    vgg = load_network(config.loss_network, config.layers, True)
-    if config.loss_network.startswith("random-"):
+    vgg = load_network(config.loss_weights, config.layers, True)
+    if config.loss_weights.startswith("random-"):
         problem = draw_problems(vgg, 1, recipe=recipe)
     else:
         vector, face = starter("eyeglasses").features, draw_faces(1, config.size)

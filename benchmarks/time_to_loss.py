@@ -33,10 +33,10 @@ def make_torch_objective(vgg: VGG, problem: Problem) -> torch_lbfgs.Objective:
 def time_to_loss(
     vgg: VGG, problem: Problem, *, recipe: Recipe, torch_iterations: int, both_units: bool
 ) -> dict[str, Any]:
-    """Returns the iterations and seconds that dfi_jax needs to PyTorch's lowest loss.
+    """Returns the iterations and seconds that dfi_jax needs to reach PyTorch's lowest loss.
 
-    Both sides start from the same image and run in turns, and programs are compiled before. The
-    time is the median of an iteration's seconds, times the number of iterations.
+    Both sides start from the same image and run in turns, after compilation. The time is the median
+    of an iteration's seconds, times the number of iterations.
 
     Args:
       vgg: Network.
@@ -58,7 +58,8 @@ def time_to_loss(
     in_pixels = min(loss for _, loss in iterate(scaled=False)) if both_units else math.inf
     rival = iterate(scaled=True)
     theirs: list[tuple[float, float]] = []
-    ours: list[tuple[int, float, float]] = []  # iterations, seconds per iteration, loss
+    # Each entry has the number of iterations, the seconds per iteration, and the loss.
+    ours: list[tuple[int, float, float]] = []
     done, since = 0, time.perf_counter()
 
     def take_turns(progress: Progress) -> None:

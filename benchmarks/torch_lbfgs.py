@@ -116,7 +116,7 @@ def iterate(
 
     for _ in range(iterations):
         started = time.perf_counter()
-        loss = solver.step(closure)  # This is one iteration, because `max_iter` is 1.
+        loss = solver.step(closure)  # This is one iteration; the solver keeps its pairs.
         _wait()
         yield time.perf_counter() - started, float(loss.detach())
 

@@ -20,12 +20,14 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.near import Nearness
 from dfi_jax.editor.editor import Editor
 from dfi_jax.editor.job import DEFAULT_K, Job, is_vector_file
-from dfi_jax.editor.record import describe_network
+from dfi_jax.editor.record import network_record, vector_record
+from dfi_jax.editor.result import Edit
 from dfi_jax.editor.work import work_recipe
 from dfi_jax.errors import DfiError, FileError, InputError
-from dfi_jax.photo.faces import FaceLike, parse_face
+from dfi_jax.photo.choice import FaceLike, parse_face
 from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.storage.files import file_sha256
+from dfi_jax.vectors.attribute_vector import AttributeVector
 
 WRITE_BACKLOG = 16
 """Maximum number of edits that wait to be written, because each holds its photos in memory."""
@@ -47,10 +49,12 @@ class Outcome(NamedTuple):
     Attributes:
       job: The job.
       failure: Reason for the failure, in one sentence, or None if the edit was written.
+      record: Record of the edit, or None if it failed.
     """
 
     job: Job
     failure: str | None = None
+    record: dict[str, Any] | None = None
 
 
 def read_manifest(
@@ -142,19 +146,28 @@ def select_unfinished(jobs: Sequence[Job], folder: Path, *, editor: Editor) -> l
 
 
 def _differences(made: dict[str, Any], job: Job, editor: Editor) -> list[str]:
-    """Returns the names of the values in which a record differs from a job."""
+    """Returns the names of what was asked for differently when a record was made."""
     wanted = job.request() | {
         "recipe": work_recipe(editor.resolved_recipe, masked=job.mask is not None).to_dict(),
-        "network": describe_network(editor.vgg),
+        "network": network_record(editor.vgg),
     }
     found = {name: made.get(name) for name in wanted}
     for network in (found["network"], wanted["network"]):
         if isinstance(network, dict):
-            network.pop("convolution", None)  # It follows from the recipe and the device.
-    if isinstance(job.photo, Path) and job.photo.is_file():
-        wanted["photo"] = file_sha256(job.photo)
-        found["photo"] = made.get("photo", {}).get("sha256")
+            # Whether convolutions are direct follows from the recipe and the device.
+            network.pop("convolution", None)
+    for name, path in (("photo", job.photo), ("mask", job.mask)):
+        if isinstance(path, Path) and path.is_file():
+            wanted[name], found[name] = file_sha256(path), _recorded_sha256(made, name)
+    if isinstance(job.attribute, Path) and job.attribute.is_file():
+        wanted["vector"] = vector_record(AttributeVector.load(job.attribute))["sha256"]
+        found["vector"] = _recorded_sha256(made, "vector")
     return [name for name, value in wanted.items() if found[name] != json.loads(json.dumps(value))]
+
+
+def _recorded_sha256(made: dict[str, Any], name: str) -> str | None:
+    described = made.get(name)
+    return described.get("sha256") if isinstance(described, dict) else None
 
 
 def check_files(jobs: Sequence[Job]) -> list[Outcome]:
@@ -191,10 +204,18 @@ def run_jobs(
 
     Yields:
       The outcome of each job, as soon as it is known. After a failure, the other jobs continue.
+
+    >>> import dfi_jax
+    >>> quick = {"features.layers": "conv1_1", "solver.iterations": "1"}
+    >>> recipe = dfi_jax.Recipe().set(quick)
+    >>> editor = Editor(recipe=recipe, weights="random-vgg16", cache=None)
+    >>> job = Job(photo=Path("no-such.jpg"), attribute="older")
+    >>> [outcome.failure for outcome in run_jobs(editor, [job], Path("no-such-folder"))]
+    ["no-such.jpg doesn't exist; check the path."]
     """
     failures = check_files(jobs)
     missing = {id(failure.job) for failure in failures}
-    writing: deque[tuple[Job, Future[Any]]] = deque()
+    writing: deque[tuple[Job, Edit, Future[list[Path]]]] = deque()
     finished = 0
 
     def fail(job: Job, error: DfiError) -> None:
@@ -208,19 +229,20 @@ def run_jobs(
         return outcome
 
     def written() -> Outcome:
-        job, saving = writing.popleft()
+        job, edit, saving = writing.popleft()
         try:
             saving.result()
         except DfiError as error:
             return Outcome(job, str(error))
-        return Outcome(job)
+        return Outcome(job, record=edit.record)
 
     todo = [job for job in jobs if id(job) not in missing]
     with ThreadPoolExecutor(max_workers=1) as writer:
         for job, edit in editor.edit_many(todo, on_failure=fail, on_progress=on_progress):
+            # An interrupted run may have left files of this edit, but no result.json.
             saving = writer.submit(edit.save, folder / job.label, overwrite=True)
-            writing.append((job, saving))
-            while writing and (writing[0][1].done() or len(writing) > WRITE_BACKLOG):
+            writing.append((job, edit, saving))
+            while writing and (writing[0][2].done() or len(writing) > WRITE_BACKLOG):
                 yield count(written())
             while failures:
                 yield count(failures.pop(0))

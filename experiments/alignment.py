@@ -35,7 +35,7 @@ from dfi_jax.report.sheet import contact_sheet
 CORNERS = [36, 39, 42, 45, 48, 54]
 """Eye and mouth corners among the 68 points."""
 
-OWN = "the dataset's own"
+REFERENCE = "the dataset's own"
 """The name of the crops that the others are compared with."""
 
 
@@ -79,7 +79,7 @@ def run(config: Config) -> dict[str, Any]:
             for name, crop in found.items():
                 crops.setdefault(name, []).append(np.asarray(crop))
                 corners.setdefault(name, []).append(np.asarray(points[name]))
-    template = np.mean(corners[OWN], axis=0)
+    template = np.mean(corners[REFERENCE], axis=0)
     eyes = np.linalg.norm(template[:2].mean(axis=0) - template[2:4].mean(axis=0))
     means = {name: np.mean(each, axis=0) for name, each in crops.items()}
     rows = []
@@ -92,14 +92,14 @@ def run(config: Config) -> dict[str, Any]:
                 "mean": float(errors.mean()),
                 "median": float(np.median(errors)),
                 "percentile_95": float(np.percentile(errors, 95)),
-                "sharpness": sharpness(means[name]) / sharpness(means[OWN]),
+                "sharpness": sharpness(means[name]) / sharpness(means[REFERENCE]),
             }
         )
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     contact_sheet(list(means.values()), list(means)).save(out / "means.png")
     edit_astronaut(config).save(out / "astronaut.png")
-    return {"config": dataclasses.asdict(config), "photos": len(crops[OWN]), "rows": rows}
+    return {"config": dataclasses.asdict(config), "photos": len(crops[REFERENCE]), "rows": rows}
 
 
 def crop_photo(
@@ -111,7 +111,7 @@ def crop_photo(
     """Returns every kind of crop of a photo, with None for a crop whose face isn't detected."""
     turned = retake(photo, config, rng)
     return {
-        OWN: own.crop(photo),
+        REFERENCE: own.crop(photo),
         "own, 5 points": align(photo, 5),
         "own, 68 points": align(photo, 68),
         "turned": own.crop(turned),
@@ -161,7 +161,7 @@ def sharpness(mean: Float[np.ndarray, "h w 3"]) -> float:
 
 
 def edit_astronaut(config: Config) -> Image.Image:
-    """Returns the tilted astronaut with eyeglasses, edited in a square and in the canonical crop."""
+    """Returns edits of the tilted astronaut with eyeglasses, in a square and aligned."""
     tilted = Image.fromarray(skimage.data.astronaut()).rotate(14, Image.Resampling.BICUBIC)
     photo = np.asarray(tilted)[:420, 60:480]
     face = faces.detect(photo.astype(np.float32) / 255)[0]

@@ -48,9 +48,9 @@ class Config:
 
     Attributes:
       dataset: Dataset of the faces.
-      variants: What is compared with `highest`: precisions, or `REORDERED`.
+      variants: Precisions that are compared with `highest`, or `REORDERED`.
       faces: Number of faces, spread over the dataset.
-      network: Name of the network.
+      weights: Name of the network.
       layers: Names of layers.
       size: Height and width of the faces.
       iterations: Number of iterations of the edit.
@@ -65,9 +65,10 @@ class Config:
         "bfloat16",
     )
     faces: int = 8
-    network: str = "vgg16"
+    weights: str = "vgg16"
     layers: tuple[str, ...] = DEFAULT_LAYERS
     size: int = 200
+    # From `WINOGRAD_FROM` iterations on, a CPU would use Winograd's algorithm for every variant.
     iterations: int = 60
     k: int = 0
 
@@ -76,7 +77,7 @@ QUICK = Config(
     dataset="synthetic:40",
     variants=(REORDERED, "tf32"),
     faces=2,
-    network="random-vgg16",
+    weights="random-vgg16",
     layers=("conv1_2",),
     size=32,
     iterations=5,
@@ -96,7 +97,7 @@ def run(config: Config) -> dict[str, Any]:
             "solver.iterations": str(config.iterations),
         }
     )
-    vgg = load_vgg(config.network)
+    vgg = load_vgg(config.weights)
     vector = find_vector(vgg, dataset, faces[0], config, recipe=recipe)
     phi = features(vgg, jnp.asarray(faces), layers=config.layers)
     edited = edit(vgg, faces[0], vector, recipe=recipe)
@@ -106,7 +107,7 @@ def run(config: Config) -> dict[str, Any]:
         if name == REORDERED:
             network = prepare(vgg, layers=config.layers)
         else:
-            network = load_vgg(config.network, precision=name)
+            network = load_vgg(config.weights, precision=name)
         psi = features(network, jnp.asarray(faces), layers=config.layers)
         difference = np.abs(edit(network, faces[0], vector, recipe=recipe) - edited)
         found.append(

@@ -38,14 +38,14 @@ class Config:
     Attributes:
       dataset: Dataset of the faces.
       faces: Number of faces, spread over the dataset.
-      network: Name of the network.
+      weights: Name of the network.
       layers: Names of layers.
       size: Height and width of the faces, a multiple of `BLOCK`.
     """
 
     dataset: str
     faces: int = 100
-    network: str = "vgg16"
+    weights: str = "vgg16"
     layers: tuple[str, ...] = DEFAULT_LAYERS
     size: int = 200
 
@@ -56,7 +56,7 @@ QUICK = Config(dataset="synthetic:4", faces=2, layers=("conv2_1", "conv3_1"), si
 def run(config: Config) -> dict[str, Any]:
     """Probes every face, and returns the mean power and the dependence of energy on contrast."""
     dataset = load_dataset(config.dataset)
-    vgg = load_vgg(config.network)
+    vgg = load_vgg(config.weights)
     scaling = VGGSpectrum()
     products = np.zeros((config.size, config.size, 3, 3))
     energy, contrast = [], []

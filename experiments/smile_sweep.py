@@ -43,7 +43,7 @@ class Config:
       k: Maximum number of images per set.
       near: Text of the nearness, as `near.parse` reads it.
       recipe: Name of the recipe.
-      network: Name of the network.
+      weights: Name of the network.
       layers: Names of layers.
       size: Height and width of the faces.
       iterations: Number of iterations, or 0 for the recipe's number.
@@ -57,7 +57,7 @@ class Config:
     k: int = 100
     near: str = "scores"
     recipe: str = "default"
-    network: str = "vgg16"
+    weights: str = "vgg16"
     layers: tuple[str, ...] = DEFAULT_LAYERS
     size: int = 200
     iterations: int = 0
@@ -71,7 +71,7 @@ QUICK = Config(
     alphas=(0.2, 0.4),
     k=3,
     near="pixels",
-    network="random-vgg16",
+    weights="random-vgg16",
     layers=("conv1_2", "conv2_1"),
     size=32,
     iterations=5,
@@ -88,7 +88,7 @@ def run(config: Config) -> dict[str, Any]:
         recipe = recipe.set({"solver.iterations": str(config.iterations)})
     rows, views = [], []
     with tempfile.TemporaryDirectory() as folder:
-        editor = Editor(recipe=recipe, weights=config.network, cache=Cache(Path(folder)))
+        editor = Editor(recipe=recipe, weights=config.weights, cache=Cache(Path(folder)))
         for row in find_unsmiling(dataset, config):
             name = Path(dataset.names[row]).stem
             print(name, file=sys.stderr, flush=True)

@@ -46,7 +46,7 @@ class Config:
       starters: Names of the vectors, each with what is wanted of the dataset.
       grouping: Attribute that divides the faces into two groups of equal weight.
       pairs: Maximum number of pairs of images in each group.
-      network: Name of the network.
+      weights: Name of the network.
       layers: Names of layers.
       size: Height and width of the faces.
       note: Note in the provenance of the vectors.
@@ -57,7 +57,7 @@ class Config:
     starters: tuple[tuple[str, str], ...] = (("eyeglasses", "Eyeglasses"), ("older", "~Young"))
     grouping: str = "Male"
     pairs: int = 150
-    network: str = "vgg16"
+    weights: str = "vgg16"
     layers: tuple[str, ...] = DEFAULT_LAYERS
     size: int = 200
     note: str = NOTE
@@ -68,7 +68,7 @@ QUICK = Config(
     dataset="synthetic:60",
     grouping="Blond Hair",
     pairs=2,
-    network="random-vgg16",
+    weights="random-vgg16",
     layers=("conv1_2", "conv2_1"),
     size=32,
     note="a trial on drawn faces",
@@ -77,7 +77,7 @@ QUICK = Config(
 
 def run(config: Config) -> dict[str, Any]:
     """Computes and writes the vectors, and returns how near int8 is to float32."""
-    vgg, dataset = load_vgg(config.network), load_dataset(config.dataset)
+    vgg, dataset = load_vgg(config.weights), load_dataset(config.dataset)
     recipe = Recipe().set(
         {"features.layers": ",".join(config.layers), "features.size": str(config.size)}
     )
@@ -85,6 +85,7 @@ def run(config: Config) -> dict[str, Any]:
     for name, attribute in config.starters:
         vector = average_groups(vgg, dataset, attribute, config, recipe=recipe)
         path = Path(config.out, f"{name}.safetensors")
+        # The package holds these files, and int8 takes a quarter of the space.
         vector.save(path, dtype="int8")
         stored = AttributeVector.load(path).features
         rows.append(
@@ -135,7 +136,7 @@ def pair_images(dataset: Dataset, wanted: Wanted, config: Config) -> Selection:
         dataset=dataset,
         wanted=wanted,
         k=config.pairs,
-        nearness=None,
+        near=None,
         source=candidates[nearest],
         target=target,
     )

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
-# Before the package is imported. The recipe checks its own fields, with errors for its users.
+# The hook has to come before the package is imported. The recipe isn't checked, because it checks
+# its own fields, with errors for its users.
 CHECKED = "data editor engine manifest network photo report storage vectors"
 install_import_hook([f"dfi_jax.{room}" for room in CHECKED.split()], "beartype.beartype")
 

@@ -1,6 +1,7 @@
 """What every public name promises: documentation, keyword-only options, and one spelling."""
 
 import dataclasses
+import doctest
 import importlib
 import inspect
 import pkgutil
@@ -17,8 +18,8 @@ from dfi_jax import manifest
 from dfi_jax.cli.main import app
 
 POSITIONAL = {
-    ("load_vgg", "name"),
-    ("select", "wanted"),
+    ("load_vgg", "weights"),
+    ("select", "attribute"),
 }
 """Subjects of a function that have a default and may be positional all the same."""
 
@@ -36,6 +37,12 @@ ONLY_ON_THE_COMMAND_LINE = {
 }
 """Options about files and the terminal, which Python has no use for."""
 
+WITHOUT_EXAMPLE = {
+    # It sets options of JAX for the whole process, and so for all examples that follow.
+    "Cache.keep_compiled",
+}
+"""Public methods without an example."""
+
 
 def public(kind):
     names = [name for name in dfi_jax.__all__ if kind(getattr(dfi_jax, name))]
@@ -52,18 +59,11 @@ def functions_of(item):
         if (
             inspect.isfunction(function)
             and not name.startswith("_")
-            and name
-            not in (
-                "replace",  # flax's
-                "tree_flatten",
-            )
+            # Flax writes these.
+            and name not in ("replace", "tree_flatten")
         ):
             found.append(function)
     return found
-
-
-def is_function(item):
-    return callable(item) and not inspect.isclass(item)
 
 
 @pytest.mark.parametrize("item", public(callable))
@@ -74,9 +74,13 @@ def test_a_public_name_is_documented(item):
         assert function.__doc__, function.__qualname__
 
 
-@pytest.mark.parametrize("item", public(is_function))
-def test_a_public_function_has_an_example_that_runs(item):
-    assert ">>> " in item.__doc__
+@pytest.mark.parametrize("item", public(callable))
+def test_a_public_function_or_method_has_an_example_that_runs(item):
+    shared = "".join(e.source for e in doctest.DocTestParser().get_examples(item.__doc__))
+    for function in functions_of(item):
+        if function.__qualname__ not in WITHOUT_EXAMPLE:
+            in_class = re.search(rf"\.{function.__name__}\(", shared)
+            assert ">>> " in function.__doc__ or in_class, function.__qualname__
 
 
 @pytest.mark.parametrize("item", public(callable))
@@ -108,7 +112,7 @@ def test_the_list_of_public_names_is_complete_and_sorted():
 def test_no_module_is_shadowed_by_another_name():
     for info in pkgutil.walk_packages(dfi_jax.__path__, "dfi_jax."):
         if info.name in ("dfi_jax.__main__", "dfi_jax.data.lfw_attributes"):
-            continue  # the first runs the program, the second needs an extra
+            continue  # The first runs the program, the second needs an extra.
         module = importlib.import_module(info.name)
         parent, _, name = info.name.rpartition(".")
         assert getattr(sys.modules[parent], name) is module, info.name

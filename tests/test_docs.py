@@ -2,14 +2,17 @@
 
 import dataclasses
 import hashlib
+import importlib.util
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 from PIL import Image
+from programs import NEEDS
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -47,6 +50,11 @@ def read_commands(page):
 def read_prose(page):
     """A page without its fenced blocks."""
     return re.sub(r"^```.*?^```$", "", PAGES[page].read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+def read_code(page):
+    """The code between backticks in the text of a page."""
+    return re.findall(r"`([^`]+)`", read_prose(page))
 
 
 def read_tables(page):
@@ -162,7 +170,7 @@ def write_face(pixels, path):
 def test_python_examples_run(page, scratch):
     names = {"__name__": "example"}
     for line, text in read_blocks(page, "python"):
-        source = "\n" * (line - 1) + text  # so that a traceback has the page's line numbers
+        source = "\n" * (line - 1) + text  # A traceback has the page's line numbers.
         exec(compile(source, PAGES[page], "exec"), names)
 
 
@@ -181,6 +189,41 @@ def test_commands_run(page, scratch):
         assert result.exit_code == 0, f"{page}: {shlex.join(words)}\n{result.output}"
 
 
+def read_programs():
+    """The commands on all pages that run an experiment or a benchmark, in blocks or in the text."""
+    found = {}
+    for page in PAGES:
+        for words in [*read_commands(page), *map(shlex.split, read_code(page))]:
+            if words[:1] == ["python"] and re.match("(experiments|benchmarks)/", words[1]):
+                found[shlex.join(words)] = words[1:]
+    return [pytest.param(words, id=command) for command, words in found.items()]
+
+
+@pytest.mark.parametrize("words", read_programs())
+def test_commands_of_programs_are_accepted(words, monkeypatch):
+    path, *arguments = words
+    for package in NEEDS[path.removesuffix(".py")]:
+        pytest.importorskip(package)
+    given = []
+
+    def stop(config):
+        given.append(config)
+        raise SystemExit
+
+    monkeypatch.syspath_prepend(str((ROOT / path).parent))
+    monkeypatch.setattr(sys, "argv", [path, *arguments])
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "run", stop)
+    with pytest.raises(SystemExit) as ended:
+        module.main()
+    assert ended.value.code is None, "the arguments were rejected"
+    if getattr(given[0], "dataset", ""):
+        assert re.match("[a-z]+:", given[0].dataset), "the dataset isn't a text like lfw:DIR"
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_blocks_are_of_a_language_that_is_tested(page):
     text = PAGES[page].read_text(encoding="utf-8")
@@ -196,7 +239,7 @@ def test_commands_and_options_in_the_text_exist(page):
     options = {
         option for command in commands.values() for each in command.params for option in each.opts
     }
-    code = " ".join(re.findall(r"`([^`]+)`", read_prose(page)))
+    code = " ".join(read_code(page))
     assert set(re.findall(r"--[a-z][a-z-]*", code)) <= options | OPTIONS_OF_OTHERS | {"--help"}
     for words in re.findall(r"`(dfi [a-z]+(?: [a-z]+)?)", read_prose(page)):
         path = tuple(words.split())
@@ -227,9 +270,9 @@ def test_lines_are_short_except_tables_and_links(page):
 
 
 def test_every_public_name_is_explained():
-    code = " ".join(
-        " ".join(re.findall(r"`([^`]+)`", read_prose(page))) for page in EXPLAINING
-    ) + "".join(text for page in EXPLAINING for _, text in read_blocks(page, "python"))
+    code = " ".join(" ".join(read_code(page)) for page in EXPLAINING) + "".join(
+        text for page in EXPLAINING for _, text in read_blocks(page, "python")
+    )
     words = set(re.findall(r"\w+", code))
     assert [name for name in dfi_jax.__all__ if name not in words] == []
 

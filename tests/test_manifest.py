@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from builders import make_vector
 from commands import dfi, fails, succeeds
+from PIL import Image
 
 from dfi_jax import Editor, InputError, Recipe, load_vgg
 from dfi_jax.manifest import read_manifest, run_jobs, select_unfinished
@@ -58,7 +59,8 @@ def record(folder):
 def test_every_line_gets_a_folder_like_that_of_an_edit(folder):
     printed = succeeds(*batch(folder)).split()
     names = ["me-smile", "you-frown", "my-face"]
-    assert printed == [str(folder / "out" / name) for name in names]  # in the manifest's order
+    # Results are printed in the manifest's order.
+    assert printed == [str(folder / "out" / name) for name in names]
     assert record(folder / "out" / "me-smile")["alphas"] == [0.1, 0.3]
     assert record(folder / "out" / "my-face")["placement"] == [10, 10, 110, 110]
     options = [*OPTIONS, "--face", "whole", "-a", "0.1,0.3", "-o", folder / "single"]
@@ -105,9 +107,24 @@ def test_results_of_another_recipe_network_or_photo_are_not_taken_for_these(fold
     ):
         assert f"has results with a different value of {what}" in fails(*batch(folder, *options))
     shutil.copy(folder / "you.png", folder / "me.png")
-    succeeds(*batch(folder))  # the same content under the same name
+    succeeds(*batch(folder))  # The new file has the same content.
     (folder / "me.png").write_bytes((folder / "out/me-smile/sheet.png").read_bytes())
     assert "has results with a different value of photo" in fails(*batch(folder))
+
+
+@pytest.mark.parametrize("what", ["mask", "vector"])
+def test_results_with_other_content_of_a_file_are_not_taken_for_these(folder, what):
+    shutil.copy(folder / "me.png", folder / "mask.png")
+    job = {"photo": "me.png", "attribute": "smile.safetensors", "face": "whole"}
+    write(folder, job | {"mask": "mask.png"})
+    succeeds(*batch(folder))
+    assert "finished already" in dfi(*batch(folder)).stderr
+    if what == "mask":
+        with Image.open(folder / "me.png") as picture:
+            picture.rotate(180).save(folder / "mask.png")
+    else:
+        shutil.copy(folder / "frown.safetensors", folder / "smile.safetensors")
+    assert f"has results with a different value of {what}" in fails(*batch(folder))
 
 
 def test_a_failure_ends_no_other_edit_and_is_listed(folder):
@@ -137,7 +154,7 @@ def test_an_edit_that_cannot_be_written_is_a_failure(folder, random_vgg):
     jobs = read_manifest(folder / "jobs.jsonl")
     seen = []
     outcomes = list(run_jobs(editor, jobs, folder / "out", on_progress=seen.append))
-    failures = {job.label: failure for job, failure in outcomes if failure is not None}
+    failures = {outcome.job.label: outcome.failure for outcome in outcomes if outcome.failure}
     assert set(failures) == {"you-frown"}
     assert "is a file" in failures["you-frown"]
     assert len(outcomes) == 3

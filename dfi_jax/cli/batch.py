@@ -1,9 +1,8 @@
 """`dfi batch`: the edits of a manifest in one run, on one machine or several."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -79,11 +78,13 @@ def batch(
     that fails is reported, and the rest continue.
     """
     chosen_recipe = options.make_recipe(recipe, settings)
+    # The folder may hold results of an earlier run, which this run resumes.
     options.check_out(out, overwrite=True)
     images = options.load_optional_dataset(dataset)
     jobs = read_manifest(
         manifest, dataset=images, near=options.parse_near(near), k=k, points=points
     )
+    # Attributes are checked before anything takes long, such as loading the network.
     _check_attributes(jobs)
     if distributed:
         devices.join_processes()
@@ -92,7 +93,6 @@ def batch(
     with progress(quiet=quiet) as on_progress:
         editor = options.load_editor(
             chosen_recipe,
-            settings=settings,
             weights=weights,
             precision=precision,
             batch_size=batch_size,
@@ -101,12 +101,12 @@ def batch(
         unfinished = select_unfinished(share, out, editor=editor)
         if not quiet and len(unfinished) < len(share):
             print_note(f"{len(share) - len(unfinished)} of {len(share)} edits are finished already")
-        for job, failure in run_jobs(editor, unfinished, out, on_progress=on_progress):
-            if failure is not None:
-                failures[job.label] = failure
-                report_failure(job.label, failure)
+        for job, failure, record in run_jobs(editor, unfinished, out, on_progress=on_progress):
+            if record is None:
+                failures[job.label] = str(failure)
+                report_failure(job.label, str(failure))
             elif json_:
-                options.print_json(out / job.label, _read_record(out / job.label))
+                options.print_json(out / job.label, record)
             else:
                 print_result(out / job.label)
     if failures:
@@ -123,8 +123,3 @@ def _check_attributes(jobs: Sequence[Job]) -> None:
                 options.check_attribute(job.attribute, dataset=job.dataset, near=job.near, k=job.k)
             except InputError as error:
                 raise InputError(f"{job.label}: {error}") from None
-
-
-def _read_record(folder: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    return record

@@ -1,10 +1,11 @@
 """`dfi cache`: show and delete the stored results of earlier runs."""
 
+import json
 from typing import Annotated
 
 import typer
 
-from dfi_jax.cli.terminal import Command, Debug, sentence_for_errors
+from dfi_jax.cli.terminal import Command, Debug, Json, sentence_for_errors
 from dfi_jax.storage.cache import KINDS, Cache
 
 COMPUTED = tuple(kind for kind in KINDS if kind != "weights")
@@ -15,8 +16,15 @@ app = typer.Typer(no_args_is_help=True, help="Show and delete the results of ear
 
 @app.command("info", cls=Command)
 @sentence_for_errors
-def show_cache(debug: Debug = False) -> None:
+def show_cache(json_: Json = False, debug: Debug = False) -> None:
     """Show the number, the size and the folder of the stored results of each kind."""
+    if json_:
+        usage = {
+            kind: {"folder": str(used.folder), "files": used.files, "bytes": used.size}
+            for kind, used in Cache().usage().items()
+        }
+        typer.echo(json.dumps(usage))
+        return
     for kind, used in Cache().usage().items():
         typer.echo(f"{kind:10} {used.files:6} files {used.size / 1e6:10.1f} MB  {used.folder}")
 

@@ -1,6 +1,8 @@
 """`dfi select` and `dfi attributes`: what a dataset says about a photo, before it is edited."""
 
+import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +12,12 @@ from jaxtyping import Float
 from PIL import Image
 
 from dfi_jax.cli import options
-from dfi_jax.cli.terminal import Debug, Quiet, progress, sentence_for_errors
+from dfi_jax.cli.terminal import Debug, Json, Quiet, progress, sentence_for_errors
 from dfi_jax.data import Dataset, load_dataset
 from dfi_jax.data.selection import Selection
 from dfi_jax.editor.query import locate_photo
 from dfi_jax.errors import FileError
-from dfi_jax.photo.faces import parse_face
+from dfi_jax.photo.choice import parse_face
 from dfi_jax.recipe import RECIPES
 from dfi_jax.report.sheet import contact_sheet
 from dfi_jax.storage.files import replacing, write_text
@@ -44,7 +46,10 @@ def select(
     k: options.K = options.DEFAULT_K,
     face: options.Face = options.DEFAULT_FACE,
     points: options.Points = options.DEFAULT_POINTS,
+    recipe: options.RecipeName = options.DEFAULT_RECIPE,
+    settings: options.Settings = options.NO_SETTINGS,
     weights: options.Weights = options.DEFAULT_WEIGHTS,
+    precision: options.Precision = options.DEFAULT_PRECISION,
     sheet: Annotated[
         bool, typer.Option("--sheet", help="Draw sheet.png: each set's mean and nearest images.")
     ] = False,
@@ -58,6 +63,7 @@ def select(
         ),
     ] = None,
     overwrite: options.Overwrite = False,
+    json_: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -69,11 +75,14 @@ def select(
     folder = out or Path(f"dfi-select-{photo.stem}")
     options.check_out(folder, overwrite=overwrite)
     face_choice, nearness = parse_face(face), options.parse_near(near)
+    chosen_recipe = options.make_recipe(recipe, settings)
     images = load_dataset(dataset)
     options.check_attribute(attribute, dataset=images, near=nearness, k=k)
     located = locate_photo(photo, dataset=images, face=face_choice, points=points)
     with progress(quiet=quiet) as on_progress:
-        editor = options.load_editor(RECIPES["default"], weights=weights, on_progress=on_progress)
+        editor = options.load_editor(
+            chosen_recipe, weights=weights, precision=precision, on_progress=on_progress
+        )
         selection = editor.select(
             attribute,
             dataset=images,
@@ -84,18 +93,22 @@ def select(
             points=points,
             on_progress=on_progress,
         )
+    # Both lists are made before one is written, because a path that no list can hold is an error.
     lists = {
         "source.txt": [_line(images, int(row)) for row in selection.source],
         "target.txt": [_line(images, int(row)) for row in selection.target],
     }
     for name, lines in lists.items():
         write_text(folder / name, "".join(f"{line}\n" for line in lines))
-        typer.echo(folder / name)
     if sheet:
         face_image = located.placement.crop(located.photo.pixels, size=SHEET_SIZE)
         with replacing(folder / "sheet.png") as temporary:
             _draw(selection, face_image).save(temporary, format="PNG")
-        typer.echo(folder / "sheet.png")
+    if json_:
+        typer.echo(json.dumps({"folder": str(folder), **selection.record()}))
+    else:
+        written = [*lists, "sheet.png"] if sheet else list(lists)
+        typer.echo("\n".join(str(folder / name) for name in written))
 
 
 @sentence_for_errors
@@ -105,6 +118,7 @@ def attributes(
     face: options.Face = options.DEFAULT_FACE,
     points: options.Points = options.DEFAULT_POINTS,
     weights: options.Weights = options.DEFAULT_WEIGHTS,
+    json_: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -128,6 +142,11 @@ def attributes(
             on_progress=on_progress,
         )
     known = None if located.index is None else images.scores[located.index]
+    if json_:
+        columns = {"estimate": scores, "auc": probes.auc}
+        columns |= {} if known is None else {"in the dataset": known}
+        typer.echo(json.dumps(_by_attribute(probes.attributes, columns)))
+        return
     width = max(len("attribute"), *map(len, probes.attributes))
     in_dataset = "" if known is None else "  in the dataset"
     typer.echo(f"{'attribute':{width}}  estimate   AUC{in_dataset}")
@@ -137,6 +156,19 @@ def attributes(
         typer.echo(f"{probes.attributes[i]:{width}}  {scores[i]:+8.2f}  {auc}{given}")
 
 
+def _by_attribute(
+    attributes: Sequence[str], columns: Mapping[str, Float[np.ndarray, " a"]]
+) -> dict[str, dict[str, float | None]]:
+    """Returns the numbers of each attribute, with None for NaN, which JSON lacks."""
+    return {
+        attribute: {
+            name: None if np.isnan(column[i]) else float(column[i])
+            for name, column in columns.items()
+        }
+        for i, attribute in enumerate(attributes)
+    }
+
+
 def _line(dataset: Dataset, row: int) -> str:
     """Returns the line that stands for an image in a list, which `pair:` can read."""
     name = dataset.names[row]
@@ -144,7 +176,7 @@ def _line(dataset: Dataset, row: int) -> str:
     if line.splitlines() != [line] or line.strip() != line:
         raise FileError(
             f"the path {line!r} can't be written into a list, because it contains a line break or "
-            f"ends with a space; rename the file or its folder."
+            f"begins or ends with a space; rename the file or its folder."
         )
     return line
 

@@ -19,7 +19,7 @@ from dfi_jax.cli.terminal import (
 from dfi_jax.data.folders import IMAGE_SUFFIXES
 from dfi_jax.editor.job import Job, attribute_name, file_name, is_vector_file
 from dfi_jax.errors import DfiError, FileError, InputError
-from dfi_jax.photo.faces import parse_face
+from dfi_jax.photo.choice import parse_face
 from dfi_jax.photo.photo import Photo
 
 LONGEST_NAME = 200
@@ -86,6 +86,7 @@ def edit(
 
     If one of several photos can't be edited, the error is printed and the others are still edited.
     """
+    # All options are checked before anything takes long, such as loading the network.
     options.check_given(attribute, photos or [])
     files, several = _find_photos(photos or [])
     alpha_values = options.parse_alphas(alphas)
@@ -99,6 +100,7 @@ def edit(
     folders = _name_folders(files, attribute, out=out, several=several)
     for folder in folders:
         options.check_out(folder, overwrite=overwrite)
+    # If one of several photos can't be opened, the others are edited all the same.
     images = [file if several else Photo.open(file) for file in files]
     mask_image = None if mask is None else Photo.open(mask)
     images_with_scores = options.load_optional_dataset(dataset)
@@ -128,7 +130,6 @@ def edit(
     with progress(quiet=quiet) as on_progress:
         editor = options.load_editor(
             chosen_recipe,
-            settings=settings,
             weights=weights,
             precision=precision,
             batch_size=batch_size,

@@ -23,17 +23,17 @@ from dfi_jax.editor.job import Job, check_alphas, is_vector_file, parse_strength
 from dfi_jax.editor.result import check_folder
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.network.conv import Precision as PrecisionName
-from dfi_jax.network.weights import load_vgg
 from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import RECIPES, Recipe, named_recipe
 from dfi_jax.vectors.attribute_vector import AttributeVector, starter, starter_names
 
-NETWORK = "features.network"
-"""Path of the recipe's field for the kind of weights."""
-
 
 def default(kind: type, name: str) -> Any:
-    """Returns the default of a field of a dataclass."""
+    """Returns the default of a field of a dataclass.
+
+    >>> default(Job, "k")
+    100
+    """
     return {field.name: field.default for field in dataclasses.fields(kind)}[name]
 
 
@@ -158,7 +158,11 @@ Json = Annotated[
 
 
 def parse_alphas(texts: Sequence[str]) -> tuple[float, ...]:
-    """Returns the strengths that the `--alpha` options list."""
+    """Returns the strengths that the `--alpha` options list.
+
+    >>> parse_alphas(["0.2,0.4", "1"])
+    (0.2, 0.4, 1.0)
+    """
     text = ",".join(texts)
     try:
         alphas = tuple(float(part) for part in text.split(","))
@@ -171,17 +175,29 @@ def parse_alphas(texts: Sequence[str]) -> tuple[float, ...]:
 
 
 def parse_near(text: str) -> Nearness | None:
-    """Returns the nearness that a text names, or None for an empty text."""
+    """Returns the nearness that a text names, or None for an empty text.
+
+    >>> parse_near("pixels"), parse_near("")
+    (Pixels(size=50), None)
+    """
     return parse_nearness(text) if text else None
 
 
 def load_optional_dataset(spec: str) -> Dataset | None:
-    """Returns the dataset that a text names, or None for an empty text."""
+    """Returns the dataset that a text names, or None for an empty text.
+
+    >>> load_optional_dataset("synthetic:3").name, load_optional_dataset("")
+    ('synthetic', None)
+    """
     return load_dataset(spec) if spec else None
 
 
 def parse_settings(texts: Sequence[str]) -> list[tuple[str, str]]:
-    """Returns the path and the value of each `--set` option."""
+    """Returns the path and the value of each `--set` option.
+
+    >>> parse_settings(["solver.iterations=30"])
+    [('solver.iterations', '30')]
+    """
     settings = []
     for text in texts:
         path, equals, value = (part.strip() for part in text.partition("="))
@@ -192,7 +208,11 @@ def parse_settings(texts: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def make_recipe(name: str, settings: Sequence[str]) -> Recipe:
-    """Returns the named recipe, changed by the `--set` options in their order."""
+    """Returns the named recipe, changed by the `--set` options in their order.
+
+    >>> make_recipe("default", ["solver=adam", "solver.iterations=30"]).solver.iterations
+    30
+    """
     recipe = named_recipe(name)
     for path, value in parse_settings(settings):
         recipe = recipe.set({path: value})
@@ -202,23 +222,14 @@ def make_recipe(name: str, settings: Sequence[str]) -> Recipe:
 def load_editor(
     recipe: Recipe,
     *,
-    settings: Sequence[str] = (),
     weights: str,
     precision: PrecisionName = DEFAULT_PRECISION,
     batch_size: int | None = None,
     on_progress: OnProgress,
 ) -> Editor:
-    """Returns an editor that has loaded its network.
-
-    If the network is normalised, the recipe is changed to accept it, unless a `--set` option sets
-    the kind of weights.
-    """
-    editor = Editor(recipe=recipe, batch_size=batch_size)
-    vgg = load_vgg(weights, precision=precision, on_progress=on_progress)
-    if vgg.normalized and NETWORK not in dict(parse_settings(settings)):
-        recipe = recipe.set({NETWORK: "normalized"})
-    editor = dataclasses.replace(editor, recipe=recipe, weights=vgg, precision=precision)
-    editor.load()
+    """Returns an editor that has loaded its network."""
+    editor = Editor(recipe=recipe, weights=weights, precision=precision, batch_size=batch_size)
+    editor.load(on_progress=on_progress)
     return editor
 
 
@@ -230,6 +241,8 @@ def check_attribute(
     Raises:
       InputError: If the attribute doesn't exist, or the dataset has too few images for it.
       FileError: If it is a file that isn't an attribute vector.
+
+    >>> check_attribute("eyeglasses,older=0.5", dataset=None)
     """
     if is_vector_file(attribute):
         AttributeVector.load(attribute)
@@ -241,7 +254,10 @@ def check_attribute(
 
 
 def check_given(attribute: str, photos: Sequence[Path]) -> None:
-    """Raises InputError unless there are photos, and an attribute after them."""
+    """Raises InputError unless there are photos, and an attribute after them.
+
+    >>> check_given("eyeglasses", [Path("me.jpg")])
+    """
     if not photos or not attribute or attribute.lower().endswith(IMAGE_SUFFIXES):
         raise InputError(
             f"the photo or the attribute is missing; give both, as in `dfi edit me.jpg eyeglasses`."

@@ -29,6 +29,8 @@ Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an 
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but results and errors.")]
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
 LINE_SECONDS = 10
 """Minimum number of seconds between two lines about the same phase if stderr isn't a terminal."""
 

@@ -1,5 +1,6 @@
 """`dfi vectors`: attribute vectors, shipped with the package or computed from a dataset."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,11 +8,12 @@ import numpy as np
 import typer
 
 from dfi_jax.cli import options
-from dfi_jax.cli.terminal import Command, Debug, Quiet, progress, sentence_for_errors
+from dfi_jax.cli.terminal import Command, Debug, Json, Quiet, progress, sentence_for_errors
 from dfi_jax.data import load_dataset
 from dfi_jax.editor.job import is_vector_file
+from dfi_jax.editor.record import vector_record
 from dfi_jax.errors import InputError
-from dfi_jax.photo.faces import parse_face
+from dfi_jax.photo.choice import parse_face
 from dfi_jax.photo.photo import Photo
 from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance, starter, starter_names
 
@@ -22,8 +24,11 @@ app = typer.Typer(
 
 @app.command("list", cls=Command)
 @sentence_for_errors
-def list_vectors(debug: Debug = False) -> None:
+def list_vectors(json_: Json = False, debug: Debug = False) -> None:
     """List the attribute vectors that come with the package."""
+    if json_:
+        typer.echo(json.dumps({name: vector_record(starter(name)) for name in starter_names()}))
+        return
     width = max(map(len, starter_names()))
     for name in starter_names():
         made = starter(name).provenance
@@ -45,12 +50,16 @@ def show_vector(
             show_default=False,
         ),
     ],
+    json_: Json = False,
     debug: Debug = False,
 ) -> None:
     """Show how an attribute vector was made, and its shape and length in each layer."""
     is_file = is_vector_file(vector) or Path(vector).is_file()
     found = AttributeVector.load(vector) if is_file else starter(vector)
-    for name, value in _describe(found.provenance).items():
+    if json_:
+        typer.echo(json.dumps(vector_record(found)))
+        return
+    for name, value in _rows(found.provenance).items():
         typer.echo(f"{name:15} {value}")
     for layer, values in found.features.items():
         array = np.asarray(values)
@@ -127,7 +136,6 @@ def make_vector(
     with progress(quiet=quiet) as on_progress:
         editor = options.load_editor(
             chosen_recipe,
-            settings=settings,
             weights=weights,
             precision=precision,
             on_progress=on_progress,
@@ -146,7 +154,7 @@ def make_vector(
     typer.echo(out)
 
 
-def _describe(made: Provenance) -> dict[str, str]:
+def _rows(made: Provenance) -> dict[str, str]:
     values = {
         "attributes": ",".join(made.attributes),
         "dataset": made.dataset,

@@ -1,13 +1,14 @@
 """`dfi weights`: download, verify, show and convert the weights of VGG networks."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dfi_jax.cli import options
-from dfi_jax.cli.terminal import Command, Debug, Quiet, progress, sentence_for_errors
+from dfi_jax.cli.terminal import Command, Debug, Json, Quiet, progress, sentence_for_errors
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.network.vgg import ARCHITECTURES
 from dfi_jax.network.weights import converted, formats
@@ -31,11 +32,23 @@ WeightsFile = Annotated[
 
 @app.command("list", cls=Command)
 @sentence_for_errors
-def list_weights(debug: Debug = False) -> None:
+def list_weights(json_: Json = False, debug: Debug = False) -> None:
     """List the networks that `--weights` accepts by name.
 
     Each line has the name, the architecture, the license, the origin and the checksum.
     """
+    if json_:
+        networks = {
+            name: {
+                "architecture": entry.architecture,
+                "license": entry.license,
+                "downloaded": isinstance(entry, Packaged) or is_downloaded(entry),
+                "checksum": entry.checksum or None,
+            }
+            for name, entry in CATALOG.items()
+        }
+        typer.echo(json.dumps(networks))
+        return
     for name, entry in CATALOG.items():
         if isinstance(entry, Packaged):
             where = f"in the package {entry.package.replace('_', '-')}"

@@ -123,15 +123,15 @@ def _read_landmarks(path: Path, names: list[str], table: Path) -> Float[np.ndarr
             f"{path} has the columns {' '.join(header)} instead of {' '.join(expected)}; "
             f"download it again."
         )
-    return _values_of(names, listed, values, path, table).reshape(-1, len(POINTS), 2)
+    return _align_values(names, listed, values, path, table).reshape(-1, len(POINTS), 2)
 
 
 def _read_identities(path: Path, names: list[str], table: Path) -> Float[np.ndarray, "n 1"]:
     listed, values = _read_rows(path, ("identity",), 0)
-    return _values_of(names, listed, values, path, table)
+    return _align_values(names, listed, values, path, table)
 
 
-def _values_of(
+def _align_values(
     names: list[str], listed: list[str], values: Float[np.ndarray, "m c"], path: Path, table: Path
 ) -> Float[np.ndarray, "n c"]:
     """Returns the values of each name, from a file that lists the names in another order."""

@@ -42,6 +42,22 @@ class Dataset:
       crop: Box of the face in every image if there are no landmarks. None means that each image
         is a whole face.
       folder: Folder of the images, or None if they aren't files.
+
+    >>> grey = Dataset(
+    ...     name="grey",
+    ...     names=("faces/dark", "faces/light"),
+    ...     read=lambda index: np.full((40, 40, 3), 0.25 + index / 2, np.float32),
+    ...     attributes=("Light",),
+    ...     scores=np.array([[-1.0], [1.0]], np.float32),
+    ... )
+    >>> grey.index(Path("faces/light")), grey.placement(1).box
+    (1, (0, 0, 40, 40))
+    >>> grey.face(1, 2)[..., 0].tolist()
+    [[0.75, 0.75], [0.75, 0.75]]
+    >>> [batch[:, 0, 0, 0].tolist() for batch in grey.batches(np.array([1, 0]), size=2)]
+    [[0.75, 0.25]]
+    >>> grey.fingerprint(np.array([0])) == grey.fingerprint(np.array([1]))
+    False
     """
 
     name: str

@@ -20,7 +20,7 @@ Distance = Callable[[Rows], Float[np.ndarray, " r"]]
 Embed = Callable[[Float[np.ndarray, "b h w 3"]], Float[np.ndarray, "b d"]]
 """Function that turns each face into the numbers by which faces are compared."""
 
-LandmarksOf = Callable[[Rows], Float[np.ndarray, "r p 2"]]
+FindLandmarks = Callable[[Rows], Float[np.ndarray, "r p 2"]]
 """Function that returns the points of the faces of some rows, NaN if they are unknown. Faces with
 unknown points come last in a selection."""
 
@@ -84,7 +84,7 @@ def flatten(faces: Float[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b d"]:
     return faces.reshape(len(faces), -1)
 
 
-def landmark_distance(landmarks_of: LandmarksOf, anchor: Float[np.ndarray, "p 2"]) -> Distance:
+def landmark_distance(find_landmarks: FindLandmarks, anchor: Float[np.ndarray, "p 2"]) -> Distance:
     """Returns how far points are from the anchor's after the best similarity transform.
 
     With the centred points of an image and of the anchor as complex numbers p and q, it is
@@ -97,7 +97,7 @@ def landmark_distance(landmarks_of: LandmarksOf, anchor: Float[np.ndarray, "p 2"
     [0.0]
 
     Args:
-      landmarks_of: Function that returns the points of the images.
+      find_landmarks: Function that returns the points of the images.
       anchor: Points of the anchor, in the same order.
     """
     q = np.asarray(anchor, float) @ np.array([1, 1j])
@@ -105,7 +105,7 @@ def landmark_distance(landmarks_of: LandmarksOf, anchor: Float[np.ndarray, "p 2"
     square = np.sum(np.abs(q) ** 2)
 
     def distance(rows: Rows) -> Float[np.ndarray, " r"]:
-        p = np.asarray(landmarks_of(rows), float) @ np.array([1, 1j])
+        p = np.asarray(find_landmarks(rows), float) @ np.array([1, 1j])
         p = p - p.mean(axis=1, keepdims=True)
         explained = np.abs(p.conj() @ q) ** 2 / np.sum(np.abs(p) ** 2, axis=1)
         return np.sqrt(np.maximum(square - explained, 0) / square)

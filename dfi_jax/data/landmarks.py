@@ -59,7 +59,7 @@ def nearest(
 
     Args:
       pixels: Photo, RGB in [0, 1].
-      placement: Where the face is expected.
+      placement: Place where the face is expected.
 
     Returns:
       Points in the photo's pixels, in the order of `placement.CANONICAL_POINTS`.

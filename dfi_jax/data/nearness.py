@@ -18,7 +18,7 @@ from dfi_jax.data.anchor import Anchor
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.distances import (
     Distance,
-    LandmarksOf,
+    FindLandmarks,
     binary_distance,
     face_distance,
     flatten,
@@ -53,13 +53,13 @@ class Resources:
     Attributes:
       vgg: Network, if features are compared.
       size: Height and width at which features are computed.
-      landmarks_of: Function that returns the points of the faces of some rows, for a dataset
+      find_landmarks: Function that returns the points of the faces of some rows, for a dataset
         without landmarks.
     """
 
     vgg: VGG | None = None
     size: int = 200
-    landmarks_of: LandmarksOf | None = None
+    find_landmarks: FindLandmarks | None = None
 
 
 @dataclass(frozen=True)
@@ -273,10 +273,10 @@ class Landmarks(Nearness):
     def steps(
         self, dataset: Dataset, anchor: Anchor, *, k: int, resources: Resources
     ) -> list[Step]:
-        landmarks_of = resources.landmarks_of
-        if landmarks_of is None and dataset.landmarks is not None:
-            landmarks_of = dataset.landmarks.__getitem__
-        if anchor.landmarks is None or landmarks_of is None:
+        find_landmarks = resources.find_landmarks
+        if find_landmarks is None and dataset.landmarks is not None:
+            find_landmarks = dataset.landmarks.__getitem__
+        if anchor.landmarks is None or find_landmarks is None:
             owner = "the photo" if anchor.landmarks is None else f"the dataset {dataset.name}"
             raise InputError(
                 f"images can't be selected by landmarks because the landmarks of {owner} are "
@@ -284,7 +284,7 @@ class Landmarks(Nearness):
             )
         first = default_nearness(anchor) if self.first is None else self.first
         steps = first.steps(dataset, anchor, k=self.candidates * k, resources=resources)
-        return [*steps, Step(landmark_distance(landmarks_of, anchor.landmarks), k)]
+        return [*steps, Step(landmark_distance(find_landmarks, anchor.landmarks), k)]
 
     def __str__(self) -> str:
         parts = ["landmarks"]

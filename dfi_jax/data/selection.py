@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int
 
 from dfi_jax.data.anchor import Anchor
 from dfi_jax.data.dataset import Dataset
-from dfi_jax.data.distances import LandmarksOf
+from dfi_jax.data.distances import FindLandmarks
 from dfi_jax.data.near import scores
 from dfi_jax.data.nearness import Nearness, Resources, default_nearness
 from dfi_jax.data.wanted import Wanted
@@ -35,7 +35,7 @@ class Selection:
       dataset: Dataset.
       wanted: Attributes that differ between the sets, and attributes that the sets share.
       k: Maximum number of images in each set.
-      nearness: What the images were selected by, or None if they were selected otherwise.
+      near: Nearness by which the images were selected, or None if they were selected otherwise.
       source: Rows of the images that lack the attributes, nearest first.
       target: Rows of the images that have the attributes, nearest first.
     """
@@ -43,18 +43,24 @@ class Selection:
     dataset: Dataset
     wanted: Wanted
     k: int
-    nearness: Nearness | None
+    near: Nearness | None
     source: Int[np.ndarray, " s"]
     target: Int[np.ndarray, " t"]
 
     def record(self) -> dict[str, Any]:
-        """Returns the selection in a form that JSON can hold, with the names of the images."""
+        """Returns the selection in a form that JSON can hold, with the names of the images.
+
+        >>> from dfi_jax.data import synthetic
+        >>> record = spread(synthetic.load(20, size=16), "Smiling", k=2).record()
+        >>> record["wanted"], record["near"], len(record["target"])
+        ('Smiling', None, 2)
+        """
         names = self.dataset.names
         return {
             "dataset": self.dataset.name,
             "wanted": str(self.wanted),
             "k": self.k,
-            "near": None if self.nearness is None else str(self.nearness),
+            "near": None if self.near is None else str(self.near),
             "source": [names[row] for row in self.source],
             "target": [names[row] for row in self.target],
         }
@@ -62,14 +68,14 @@ class Selection:
 
 def select(
     dataset: Dataset,
-    wanted: Wanted | str | None = None,
+    attribute: Wanted | str | None = None,
     *,
     anchor: Anchor,
     k: int = 100,
     near: Nearness | None = None,
     vgg: VGG | None = None,
     size: int = 200,
-    landmarks_of: LandmarksOf | None = None,
+    find_landmarks: FindLandmarks | None = None,
 ) -> Selection:
     """Returns the k nearest images that have what is wanted, and the k nearest with the opposite.
 
@@ -84,36 +90,36 @@ def select(
 
     Args:
       dataset: Dataset with attribute scores.
-      wanted: Attributes that differ between the sets, and attributes that the sets share, or their
-        text. None stands for the attribute of a dataset that has only one.
+      attribute: Attributes that differ between the sets, and attributes that the sets share, or
+        their text. None stands for the attribute of a dataset that has only one.
       anchor: The photo that the images should be near.
       k: Maximum number of images in each set.
-      near: What makes an image near. None stands for scores if the anchor's are known, otherwise
-        pixels.
+      near: Nearness by which images are selected. None stands for scores if the anchor's are known,
+        otherwise pixels.
       vgg: Network, for a nearness of features.
       size: Height and width of faces, for a nearness of features.
-      landmarks_of: Function that returns the points of the faces of some rows, for a nearness of
+      find_landmarks: Function that returns the points of the faces of some rows, for a nearness of
         landmarks in a dataset that has none.
 
     Raises:
       InputError: If the dataset lacks one of the attributes, k is below 1, either set has fewer
         than min(k, 10) images, or something that the nearness depends on is unknown.
     """
-    wanted = Wanted.of(wanted, dataset.attributes)
+    wanted = Wanted.of(attribute, dataset.attributes)
     nearness = default_nearness(anchor) if near is None else near
     source, target = _admitted(dataset, wanted, anchor, k, nearness)
-    resources = Resources(vgg=vgg, size=size, landmarks_of=landmarks_of)
+    resources = Resources(vgg=vgg, size=size, find_landmarks=find_landmarks)
     for step in nearness.steps(dataset, anchor, k=k, resources=resources):
         source, target = (
             rows[np.argsort(step.distance(rows), kind="stable")][: step.keep]
             for rows in (source, target)
         )
     return Selection(
-        dataset=dataset, wanted=wanted, k=k, nearness=nearness, source=source, target=target
+        dataset=dataset, wanted=wanted, k=k, near=nearness, source=source, target=target
     )
 
 
-def spread(dataset: Dataset, wanted: Wanted | str | None = None, *, k: int = 100) -> Selection:
+def spread(dataset: Dataset, attribute: Wanted | str | None = None, *, k: int = 100) -> Selection:
     """Returns images that have what is wanted and images with the opposite, for any photo.
 
     Each set is spread evenly over the dataset's images that belong in it, in the dataset's order.
@@ -124,26 +130,24 @@ def spread(dataset: Dataset, wanted: Wanted | str | None = None, *, k: int = 100
 
     Args:
       dataset: Dataset with attribute scores.
-      wanted: Attributes, as for `select`.
+      attribute: Attributes, as for `select`.
       k: Maximum number of images in each set.
 
     Raises:
       InputError: If the dataset lacks one of the attributes, k is below 1, or either set has fewer
         than min(k, 10) images.
     """
-    wanted = Wanted.of(wanted, dataset.attributes)
+    wanted = Wanted.of(attribute, dataset.attributes)
     sets = _admitted(dataset, wanted, Anchor(), k, scores)
     source, target = (
         rows[np.linspace(0, len(rows) - 1, min(k, len(rows))).round().astype(int)] for rows in sets
     )
-    return Selection(
-        dataset=dataset, wanted=wanted, k=k, nearness=None, source=source, target=target
-    )
+    return Selection(dataset=dataset, wanted=wanted, k=k, near=None, source=source, target=target)
 
 
 def check_selection(
     dataset: Dataset,
-    wanted: Wanted | str | None = None,
+    attribute: Wanted | str | None = None,
     *,
     anchor: Anchor,
     k: int = 100,
@@ -160,10 +164,10 @@ def check_selection(
 
     Args:
       dataset: Dataset with attribute scores.
-      wanted: Attributes, as for `select`.
+      attribute: Attributes, as for `select`.
       anchor: The photo that the images should be near.
       k: Maximum number of images in each set.
-      near: What makes an image near.
+      near: Nearness by which images would be selected, as for `select`.
       vgg: Network, for a nearness of features.
 
     Raises:
@@ -173,7 +177,7 @@ def check_selection(
     nearness = default_nearness(anchor) if near is None else near
     if vgg is not None:
         nearness.check(vgg)
-    _admitted(dataset, Wanted.of(wanted, dataset.attributes), anchor, k, nearness)
+    _admitted(dataset, Wanted.of(attribute, dataset.attributes), anchor, k, nearness)
 
 
 def _admitted(

@@ -121,6 +121,9 @@ class Wanted:
     def resolve(self, attributes: Sequence[str]) -> "Wanted":
         """Returns the same with the names that a dataset uses.
 
+        >>> str(Wanted.parse("smiling,+young").resolve(["Young", "Smiling"]))
+        'Smiling,+Young'
+
         Args:
           attributes: Attributes of the dataset.
 
@@ -141,6 +144,12 @@ class Wanted:
     ) -> tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
         """Returns which images belong in the source set, and which in the target set.
 
+        >>> from dfi_jax.data.admission import thresholded
+        >>> admission = thresholded(np.array([[1, 1], [-1, 1], [1, -1]], np.float32))
+        >>> source, target = Wanted.parse("Smiling,+Male").members(admission, ["Smiling", "Male"])
+        >>> source.tolist(), target.tolist()
+        ([False, True, False], [True, False, False])
+
         Args:
           admission: Whether each attribute of each image is on, off, or neither.
           attributes: Attributes of the dataset.
@@ -158,7 +167,11 @@ class Wanted:
         return source, target
 
     def mentions(self, attribute: str) -> bool:
-        """Returns whether one of the terms is about an attribute."""
+        """Returns whether one of the terms is about an attribute.
+
+        >>> Wanted.parse("Smiling,-Male").mentions("male")
+        True
+        """
         return _key(attribute) in (_key(term.name) for term in self.terms)
 
 

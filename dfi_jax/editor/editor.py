@@ -26,7 +26,7 @@ from dfi_jax.editor.query import (
 from dfi_jax.editor.record import make_record
 from dfi_jax.editor.result import Edit
 from dfi_jax.editor.solve import solve_in_turn, solve_queue, solve_unedited
-from dfi_jax.editor.work import Work, crop_mask
+from dfi_jax.editor.work import Work, prepare_work
 from dfi_jax.engine.problem import check_network
 from dfi_jax.engine.reconstruction import prepare_for
 from dfi_jax.engine.slots import Reconstruction
@@ -34,7 +34,7 @@ from dfi_jax.errors import DfiError, InputError
 from dfi_jax.network.conv import Precision
 from dfi_jax.network.vgg import VGG
 from dfi_jax.network.weights import load_vgg
-from dfi_jax.photo.faces import FaceLike
+from dfi_jax.photo.choice import FaceLike
 from dfi_jax.photo.photo import PhotoLike
 from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.recipe import CancelResidual, FromPrevious, Recipe, named_recipe
@@ -68,6 +68,8 @@ class Editor:
     precision: Precision = "highest"
     cache: Cache | None = field(default_factory=Cache)
     batch_size: int | None = None
+    # A frozen dataclass can still fill a list, so the network is loaded when it is needed.
+    _loaded: list[VGG] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.recipe, str):
@@ -75,7 +77,7 @@ class Editor:
         if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"batch_size is {self.batch_size}; give 1 or more.")
 
-    @cached_property
+    @property
     def vgg(self) -> VGG:
         """The network, which is loaded at the first use."""
         return self.load()
@@ -89,14 +91,17 @@ class Editor:
         Raises:
           InputError: If the network doesn't exist, or its weights don't suit the recipe.
           FileError: If the weights can't be read or downloaded.
+
+        >>> Editor(weights="random-vgg16", cache=None).load().name
+        'random-vgg16'
         """
-        if "vgg" not in self.__dict__:
+        if not self._loaded:
             vgg = self.weights
             if not isinstance(vgg, VGG):
                 vgg = load_vgg(vgg, precision=self.precision, on_progress=on_progress)
             check_network(vgg, recipe=self.resolved_recipe)
-            self.__dict__["vgg"] = vgg
-        return self.__dict__["vgg"]
+            self._loaded.append(vgg)
+        return self._loaded[0]
 
     def edit(
         self,
@@ -165,8 +170,16 @@ class Editor:
         Raises:
           InputError: If an argument can't be used, or no face is found.
           FileError: If a file can't be read, or an extra isn't installed.
+
+        >>> recipe = Recipe().set({"features.layers": "conv1_1", "solver.iterations": "1"})
+        >>> editor = Editor(recipe=recipe, weights="random-vgg16", cache=None)
+        >>> jobs = [Job(photo="no-such.jpg", attribute="older")]
+        >>> list(editor.edit_many(jobs, on_failure=lambda job, error: print(error)))
+        no-such.jpg doesn't exist; check the path.
+        []
         """
         self.load(on_progress=on_progress)
+        # Any other iterable is read one job at a time, so its total is unknown.
         total = None
         if isinstance(jobs, Sequence):
             total = sum(len(job.alphas) for job in jobs) * self.resolved_recipe.solver.iterations
@@ -184,7 +197,7 @@ class Editor:
                 on_progress=watch,
             )
         for work, result in solved:
-            yield work.job, self._finish(work, result)
+            yield work.job, self._finish(work, result, on_progress=on_progress)
 
     def vector(
         self,
@@ -246,6 +259,13 @@ class Editor:
         Raises:
           InputError: If an argument can't be used, or no face is found.
           FileError: If a file can't be read, or an extra isn't installed.
+
+        >>> import dfi_jax
+        >>> people = dfi_jax.load_dataset("synthetic:40")
+        >>> editor = Editor(weights="random-vgg16", cache=None)
+        >>> selection = editor.select("Smiling", dataset=people, k=3)
+        >>> bool((people.scores[selection.target, 0] >= 0.5).all())
+        True
         """
         located = None
         if photo is not None:
@@ -274,6 +294,13 @@ class Editor:
         Raises:
           InputError: If the dataset has no scores, or no face is found.
           FileError: If a file can't be read, or an extra isn't installed.
+
+        >>> from dfi_jax.data import synthetic
+        >>> people = synthetic.load(10, size=50)
+        >>> editor = Editor(weights="random-vgg16", cache=None)
+        >>> scores, fitted = editor.scores(people.face(0, 50), dataset=people, face="whole")
+        >>> scores.shape, fitted.attributes[0]
+        ((7,), 'Smiling')
         """
         located = locate_photo(photo, dataset=dataset, face=face, points=points)
         fitted = probes.fit(self.vgg, dataset, cache=self.cache, on_progress=on_progress)
@@ -300,32 +327,17 @@ class Editor:
     ) -> Iterator[Work]:
         for job in jobs:
             try:
-                yield self._prepare(job, on_progress=on_progress)
+                yield prepare_work(
+                    job,
+                    vgg=self.vgg,
+                    recipe=self.resolved_recipe,
+                    cache=self.cache,
+                    on_progress=on_progress,
+                )
             except DfiError as error:
                 if on_failure is None:
                     raise
                 on_failure(job, error)
-
-    def _prepare(self, job: Job, *, on_progress: OnProgress | None) -> Work:
-        started = time.perf_counter()
-        located = locate_photo(job.photo, dataset=job.dataset, face=job.face, points=job.points)
-        recipe, mask = crop_mask(job, located, recipe=self.resolved_recipe)
-        opened = time.perf_counter()
-        query = self._query(job.dataset, located, near=job.near, k=job.k, on_progress=on_progress)
-        vector, selections = find_vector(
-            self.vgg, job.attribute, query, recipe=self.resolved_recipe
-        )
-        vector.check(self.vgg, recipe=recipe)
-        return Work(
-            job=job,
-            located=located,
-            recipe=recipe,
-            face=located.placement.crop(located.photo.pixels, size=recipe.features.size),
-            mask=mask,
-            vector=vector,
-            selections=selections,
-            seconds={"photo": opened - started, "vector": time.perf_counter() - opened},
-        )
 
     def _query(
         self,
@@ -345,12 +357,14 @@ class Editor:
             on_progress=on_progress,
         )
 
-    def _finish(self, work: Work, result: Reconstruction) -> Edit:
-        started = time.perf_counter()
+    def _finish(
+        self, work: Work, result: Reconstruction, *, on_progress: OnProgress | None
+    ) -> Edit:
+        vgg, started = self._prepared_vgg, time.perf_counter()
         unedited: list[np.ndarray] = []
         for step in work.recipe.finish:
             if isinstance(step, CancelResidual):
-                unedited = solve_unedited(self._prepared_vgg, work, step)
+                unedited = solve_unedited(vgg, work, step, on_progress=on_progress)
         pixels = tuple(work.finish(z, unedited=unedited) for z in result.images)
         work.seconds["finish"] = time.perf_counter() - started
         return Edit(
@@ -363,7 +377,7 @@ class Editor:
             objective=result.objective,
             history=result.history,
             iterations=result.iterations,
-            record=make_record(work, result, vgg=self._prepared_vgg),
+            record=make_record(work, result, vgg=vgg, batch_size=self.batch_size),
         )
 
 

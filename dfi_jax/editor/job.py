@@ -8,20 +8,21 @@ from typing import Any, Literal
 
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.near import Nearness
+from dfi_jax.data.selection import Selection
 from dfi_jax.data.wanted import Wanted
 from dfi_jax.errors import InputError
-from dfi_jax.photo.faces import FaceLike
+from dfi_jax.photo.choice import FaceLike
 from dfi_jax.photo.photo import PhotoLike
 from dfi_jax.photo.placement import Placement
 from dfi_jax.vectors.attribute_vector import AttributeVector
 
-AttributeLike = str | Path | Wanted | AttributeVector | Mapping[str, float]
+AttributeLike = str | Path | Wanted | AttributeVector | Selection | Mapping[str, float]
 """Everything that is accepted as an attribute.
 
 Without a dataset, it is the name of a starter vector, or several names separated by commas, each
 with an optional strength, as in `eyeglasses,older=0.5`. With a dataset, it is a `Wanted` or the
-text of one. In both cases, it can also be an `AttributeVector`, the path of a vector's file, or a
-mapping from names to strengths.
+text of one. In both cases, it can also be an `AttributeVector`, the path of a vector's file, a
+`Selection` to compute a vector from, or a mapping from names to strengths.
 """
 
 DEFAULT_ALPHAS = (0.4,)
@@ -83,7 +84,12 @@ class Job:
         return self.name or f"{file_name(stem)}-{file_name(attribute_name(self.attribute))}"
 
     def request(self) -> dict[str, Any]:
-        """Returns all that was asked for, except the photo and the mask, as JSON can write it."""
+        """Returns all that was asked for, except the photo and the mask, as JSON can write it.
+
+        >>> request = Job(photo="me.jpg", attribute="older", face=(40, 20, 210, 190)).request()
+        >>> request["attribute"], request["face"]
+        ('older', [40, 20, 210, 190])
+        """
         face = self.face.to_json() if isinstance(self.face, Placement) else self.face
         return {
             "attribute": attribute_name(self.attribute),
@@ -121,6 +127,8 @@ def attribute_name(attribute: AttributeLike) -> str:
     match attribute:
         case AttributeVector():
             return ",".join(attribute.provenance.attributes)
+        case Selection():
+            return str(attribute.wanted)
         case Mapping():
             return ",".join(f"{name}={strength:g}" for name, strength in attribute.items())
         case Path():

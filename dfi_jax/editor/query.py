@@ -15,7 +15,7 @@ from dfi_jax.editor.job import DEFAULT_K, AttributeLike, is_vector_file, parse_s
 from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG
 from dfi_jax.photo import faces
-from dfi_jax.photo.faces import FaceLike
+from dfi_jax.photo.choice import FaceLike, locate
 from dfi_jax.photo.photo import Photo, PhotoLike
 from dfi_jax.photo.placement import Placement
 from dfi_jax.progress import OnProgress
@@ -89,7 +89,7 @@ def locate_photo(
     annotated = None
     if dataset is not None and index is not None:
         annotated = dataset.placement(index, pixels=opened.pixels)
-    placement = faces.locate(opened, face, points=points, annotated=annotated)
+    placement = locate(opened, face, points=points, annotated=annotated)
     return LocatedPhoto(photo=opened, placement=placement, index=index)
 
 
@@ -121,9 +121,12 @@ def find_vector(
             return AttributeVector.load(attribute), []
         case str() if is_vector_file(attribute):
             return AttributeVector.load(attribute), []
+        case Selection():
+            return _estimate(vgg, attribute, query, recipe=recipe), [attribute]
         case str() if query.dataset is None:
             attribute = parse_strengths(attribute)
     if isinstance(attribute, Mapping):
+        # `combine` would scale a single vector to length 1 and describe it as a sum.
         if query.dataset is None and list(attribute.values()) == [1.0]:
             return starter(next(iter(attribute))), []
         found = [
@@ -138,10 +141,13 @@ def find_vector(
     if query.dataset is None:
         raise InputError(f"the attribute is {attribute!r} and no dataset is given; give a dataset.")
     chosen = find_selection(vgg, attribute, query, size=recipe.features.size)
-    vector = estimate.attribute_vector(
+    return _estimate(vgg, chosen, query, recipe=recipe), [chosen]
+
+
+def _estimate(vgg: VGG, chosen: Selection, query: Query, *, recipe: Recipe) -> AttributeVector:
+    return estimate.attribute_vector(
         vgg, chosen, recipe=recipe, cache=query.cache, on_progress=query.on_progress
     )
-    return vector, [chosen]
 
 
 def find_selection(
@@ -168,6 +174,7 @@ def find_selection(
     assert dataset is not None
     if located is None:
         return selection.spread(dataset, wanted, k=query.k)
+    # Probes and landmarks take long, so what would fail after them fails here.
     selection.check_selection(
         dataset,
         wanted,
@@ -186,9 +193,9 @@ def find_selection(
         cache=query.cache,
         on_progress=query.on_progress,
     )
-    landmarks_of = None
+    find_landmarks = None
     if dataset.landmarks is None and faces.installed():
-        landmarks_of = partial(
+        find_landmarks = partial(
             landmarks.detect, dataset, cache=query.cache, on_progress=query.on_progress
         )
     return selection.select(
@@ -199,5 +206,5 @@ def find_selection(
         near=query.near,
         vgg=vgg,
         size=size,
-        landmarks_of=landmarks_of,
+        find_landmarks=find_landmarks,
     )

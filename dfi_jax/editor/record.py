@@ -17,46 +17,61 @@ PACKAGES = ("dfi-jax", "jax", "jaxlib", "flax", "optax", "numpy", "pillow")
 """The packages whose versions are in every record."""
 
 
-def make_record(work: Work, result: Reconstruction, *, vgg: VGG) -> dict[str, Any]:
+def make_record(
+    work: Work, result: Reconstruction, *, vgg: VGG, batch_size: int | None
+) -> dict[str, Any]:
     """Returns the record of an edit.
 
     Args:
       work: The job, with its photo, its recipe and its vector.
       result: The reconstructions.
       vgg: The network that the queue used.
+      batch_size: Maximum number of problems at a time, or None for what the devices take.
     """
     photo, placement = work.located.photo, work.located.placement
     request = work.job.request()
     return {
         "photo": {"name": photo.name, "sha256": photo.sha256, "size": list(photo.size)},
+        "mask": work.mask_record,
         **request,
         "placement": placement.to_json(),
         "selections": [selection.record() for selection in work.selections],
-        "vector": _describe_vector(work.vector),
+        "vector": vector_record(work.vector),
         "recipe": work.recipe.to_dict(),
-        "network": describe_network(vgg),
+        "network": network_record(vgg),
         "files": [f"alpha-{alpha:g}{photo.suffix}" for alpha in request["alphas"]],
         "iterations": result.iterations.tolist(),
         "objective": result.objective.tolist(),
         "history": result.history.tolist(),
-        "device": {"platform": jax.default_backend(), "kind": jax.devices()[0].device_kind},
+        "device": {
+            "platform": jax.default_backend(),
+            "kind": jax.local_devices()[0].device_kind,
+            "count": jax.local_device_count(),
+            "batch_size": batch_size,
+        },
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in PACKAGES},
         "seconds": {phase: round(seconds, 3) for phase, seconds in work.seconds.items()},
     }
 
 
-def describe_network(vgg: VGG) -> dict[str, Any]:
+def network_record(vgg: VGG) -> dict[str, Any]:
     """Returns the network's name and identity, and how its convolutions are computed.
 
     >>> import dfi_jax
-    >>> describe_network(dfi_jax.load_vgg("random-vgg16"))["convolution"]
+    >>> network_record(dfi_jax.load_vgg("random-vgg16"))["convolution"]
     'direct'
     """
     return {"name": vgg.name} | vgg.identity() | {"convolution": vgg.convolution}
 
 
-def _describe_vector(vector: AttributeVector) -> dict[str, Any]:
+def vector_record(vector: AttributeVector) -> dict[str, Any]:
+    """Returns how a vector was made, and the SHA-256 of its numbers.
+
+    >>> import dfi_jax
+    >>> vector_record(dfi_jax.starter("older"))["attributes"]
+    ['~Young']
+    """
     digest = hashlib.sha256()
     for name in sorted(vector.features):
         digest.update(name.encode() + np.asarray(vector.features[name]).tobytes())

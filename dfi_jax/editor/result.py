@@ -13,6 +13,7 @@ from PIL import Image
 from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import Photo, to_pil, write
 from dfi_jax.photo.placement import Placement
+from dfi_jax.recipe import TransferDifference
 from dfi_jax.report.curves import draw_loss_curves
 from dfi_jax.report.sheet import contact_sheet
 from dfi_jax.storage.files import replacing, write_text
@@ -35,6 +36,27 @@ class Edit:
       iterations: Number of evaluations for each strength.
       record: Everything about how the edit was made, which result.json holds. The same input gives
         the same record apart from `seconds`.
+
+    >>> import tempfile
+    >>> from dfi_jax.recipe import Recipe
+    >>> grey = np.full((40, 40, 3), 0.5, np.float32)
+    >>> edit = Edit(  # An `Editor` fills in these fields.
+    ...     photo=Photo.of(grey),
+    ...     placement=Placement.whole((40, 40)),
+    ...     face=grey,
+    ...     faces=grey[None],
+    ...     pixels=(grey + 0.25,),
+    ...     alphas=(0.4,),
+    ...     objective=np.zeros(1),
+    ...     history=np.ones((1, 2)),
+    ...     iterations=np.array([2]),
+    ...     record={"recipe": Recipe().to_dict(), "files": ["alpha-0.4.png"]},
+    ... )
+    >>> [float(view.mean()) for view in edit.views()], edit.sheet().size
+    ([0.5, 0.75], (624, 346))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in edit.save(folder)]
+    ['alpha-0.4.png', 'sheet.png', 'loss.png', 'result.json']
     """
 
     photo: Photo
@@ -55,8 +77,9 @@ class Edit:
 
     def views(self) -> list[Float[np.ndarray, "_ _ 3"]]:
         """Returns the face before and after at every strength, as the finished photos show it."""
-        if self.pixels[0].shape != self.photo.pixels.shape:  # The recipe ends with the crop.
-            return [self.face, *self.pixels]
+        steps = [step["kind"] for step in self.record["recipe"]["finish"]]
+        if TransferDifference.kind not in steps:
+            return [self.face, *self.pixels]  # The finished photos are crops.
         photos = (self.photo.pixels, *self.pixels)
         return [self.placement.crop(pixels, size=None) for pixels in photos]
 
@@ -96,6 +119,7 @@ class Edit:
             with replacing(folder / name) as temporary:
                 temporary.write_bytes(data)
             written.append(folder / name)
+        # The record comes last, because a manifest skips edits that have one.
         write_text(folder / "result.json", json.dumps(self.record, indent=2) + "\n")
         return [*written, folder / "result.json"]
 

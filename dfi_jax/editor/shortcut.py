@@ -10,7 +10,7 @@ from dfi_jax.editor.editor import Editor
 from dfi_jax.editor.job import DEFAULT_ALPHAS, DEFAULT_K, AttributeLike
 from dfi_jax.editor.result import Edit
 from dfi_jax.network.vgg import VGG
-from dfi_jax.photo.faces import FaceLike
+from dfi_jax.photo.choice import FaceLike
 from dfi_jax.photo.photo import PhotoLike
 from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import Recipe

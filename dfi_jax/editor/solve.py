@@ -37,6 +37,7 @@ def solve_queue(
     Yields:
       Each job and its reconstructions, one per strength, as soon as all are done.
     """
+    # Problems end in any order, so each result is told by its position in the queue.
     origins: list[tuple[Work, int]] = []
 
     def problems() -> Iterator[Problem]:
@@ -80,21 +81,27 @@ def solve_in_turn(
         yield work, work.end()
 
 
-def solve_unedited(vgg: VGG, work: Work, step: CancelResidual) -> list[Float[np.ndarray, "s s 3"]]:
+def solve_unedited(
+    vgg: VGG, work: Work, step: CancelResidual, *, on_progress: OnProgress | None = None
+) -> list[Float[np.ndarray, "s s 3"]]:
     """Returns the best images so far at α = 0, one after every `step.every` evaluations.
 
     Args:
       vgg: The network, prepared.
       work: The job.
       step: The step of the recipe that uses the images.
+      on_progress: Function that is called with the progress, in the phase `residual`.
     """
-    recipe = work.recipe
-    recipe = recipe.replace(solver=recipe.solver.replace(iterations=step.iterations))
+    # A tolerance would end the run before it has passed all candidates.
+    solver = work.recipe.solver.replace(iterations=step.iterations, tolerance=0.0)
+    recipe = work.recipe.replace(solver=solver)
     kept: list[np.ndarray] = []
 
     def keep(progress: Progress) -> None:
         if progress.done % step.every == 0:
             kept.append(progress.in_flight.images[0])
+        if on_progress is not None:
+            on_progress(dataclasses.replace(progress, phase="residual"))
 
     problem = _make_problem(vgg, work, 0.0, recipe=recipe)
     reconstruct(vgg, problem, recipe=recipe, every=step.every, on_progress=keep)

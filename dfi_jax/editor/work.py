@@ -8,13 +8,16 @@ from jaxtyping import Float
 
 from dfi_jax.data.selection import Selection
 from dfi_jax.editor.job import Job
-from dfi_jax.editor.query import LocatedPhoto
+from dfi_jax.editor.query import LocatedPhoto, Query, find_vector, locate_photo
 from dfi_jax.engine.reconstruction import concatenate
 from dfi_jax.engine.slots import Reconstruction
 from dfi_jax.errors import InputError
+from dfi_jax.network.vgg import VGG
 from dfi_jax.photo import finish
 from dfi_jax.photo.photo import Photo
+from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import CancelResidual, Mask, MatchColor, Recipe, TransferDifference
+from dfi_jax.storage.cache import Cache
 from dfi_jax.vectors.attribute_vector import AttributeVector
 
 
@@ -28,6 +31,7 @@ class Work:
       recipe: The recipe, with the step `mask` if the job has a mask.
       face: The crop that the network sees.
       mask: The mask's crop, or None.
+      mask_record: Name and SHA-256 of the mask, or None.
       vector: The attribute vector.
       selections: The images that the vector was computed from.
       results: The reconstructions so far, by the index of their strength in the job.
@@ -39,6 +43,7 @@ class Work:
     recipe: Recipe
     face: Float[np.ndarray, "s s 3"]
     mask: Float[np.ndarray, "s s 3"] | None
+    mask_record: dict[str, str] | None
     vector: AttributeVector
     selections: list[Selection]
     results: dict[int, Reconstruction] = field(default_factory=dict)
@@ -85,31 +90,78 @@ class Work:
         return np.clip(z, 0, 1)
 
 
-def crop_mask(
-    job: Job, located: LocatedPhoto, *, recipe: Recipe
-) -> tuple[Recipe, Float[np.ndarray, "s s 3"] | None]:
-    """Returns the job's recipe, with the step `mask` if there is a mask, and the mask's crop.
+def prepare_work(
+    job: Job,
+    *,
+    vgg: VGG,
+    recipe: Recipe,
+    cache: Cache | None = None,
+    on_progress: OnProgress | None = None,
+) -> Work:
+    """Opens a job's photo, finds its face, and finds or computes its vector.
+
+    Args:
+      job: The job.
+      vgg: The network.
+      recipe: The recipe.
+      cache: Cache in which means, probes and landmarks are stored, or None.
+      on_progress: Function that is called with the progress of every phase.
 
     Raises:
-      InputError: If the mask and the photo differ in size, or the recipe needs a mask that the job
-        doesn't have.
-      FileError: If the mask can't be read.
+      InputError: If the job can't be done as it is.
+      FileError: If a file can't be read, or an extra isn't installed.
+
+    >>> from dfi_jax.network.weights import load_vgg
+    >>> job = Job(photo=np.zeros((60, 40, 3), np.float32), attribute="older", face="whole")
+    >>> prepare_work(job, vgg=load_vgg("vgg16"), recipe=Recipe()).face.shape
+    (200, 200, 3)
     """
-    if job.mask is None:
+    started = time.perf_counter()
+    located = locate_photo(job.photo, dataset=job.dataset, face=job.face, points=job.points)
+    mask = None if job.mask is None else Photo.of(job.mask)
+    check_mask(mask, located.photo, recipe=recipe)
+    recipe = work_recipe(recipe, masked=mask is not None)
+    size = recipe.features.size
+    opened = time.perf_counter()
+    query = Query(
+        dataset=job.dataset,
+        located=located,
+        near=job.near,
+        k=job.k,
+        cache=cache,
+        on_progress=on_progress,
+    )
+    vector, selections = find_vector(vgg, job.attribute, query, recipe=recipe)
+    vector.check(vgg, recipe=recipe)
+    return Work(
+        job=job,
+        located=located,
+        recipe=recipe,
+        face=located.placement.crop(located.photo.pixels, size=size),
+        mask=None if mask is None else located.placement.crop(mask.pixels, size=size),
+        mask_record=None if mask is None else {"name": mask.name, "sha256": mask.sha256},
+        vector=vector,
+        selections=selections,
+        seconds={"photo": opened - started, "vector": time.perf_counter() - opened},
+    )
+
+
+def check_mask(mask: Photo | None, photo: Photo, *, recipe: Recipe) -> None:
+    """Raises InputError if a mask has another size than its photo, or is needed and missing.
+
+    >>> photo, mask = Photo.of(np.zeros((60, 40, 3))), Photo.of(np.ones((60, 40)))
+    >>> check_mask(mask, photo, recipe=Recipe())
+    """
+    if mask is None:
         if Mask() in recipe.finish:
             raise InputError(
-                f"the recipe's finish has the step mask, but {located.photo.name} has no mask; "
-                f"give one."
+                f"the recipe's finish has the step mask, but {photo.name} has no mask; give one."
             )
-        return recipe, None
-    mask, size = Photo.of(job.mask), located.photo.size
-    if mask.size != size:
+    elif mask.size != photo.size:
         raise InputError(
             f"the mask {mask.name} is {mask.size[0]} × {mask.size[1]} pixels and the photo is "
-            f"{size[0]} × {size[1]}; give a mask of the photo's size."
+            f"{photo.size[0]} × {photo.size[1]}; give a mask of the photo's size."
         )
-    crop = located.placement.crop(mask.pixels, size=recipe.features.size)
-    return work_recipe(recipe, masked=True), crop
 
 
 def work_recipe(recipe: Recipe, *, masked: bool) -> Recipe:
@@ -120,6 +172,7 @@ def work_recipe(recipe: Recipe, *, masked: bool) -> Recipe:
     """
     if not masked or Mask() in recipe.finish:
         return recipe
+    # The mask works on the crop, which the step transfer_difference leaves.
     last = [step for step in recipe.finish if isinstance(step, TransferDifference)]
     before = [step for step in recipe.finish if step not in last]
     return recipe.replace(finish=(*before, Mask(), *last))

@@ -77,7 +77,7 @@ def begin(problem: Problem, *, recipe: Recipe) -> Descent:
 
 
 @partial(jax.jit, static_argnames="recipe", donate_argnums=(0, 1))
-def place(
+def fill(
     problem: Problem, descent: Descent, single: Problem, slot: Int[Array, ""], *, recipe: Recipe
 ) -> tuple[Problem, Descent]:
     """Returns the batch with a new problem, at its start, in one slot."""
@@ -156,7 +156,8 @@ def _iterate(vgg: VGG, problem: Problem, now: Descent, *, recipe: Recipe) -> Des
     tolerance = recipe.solver.tolerance
     measured = iterations % WINDOW == 0
     stalled = measured & (tolerance > 0) & (value >= (1 - tolerance) * now.earlier)
-    latest = jnp.arange(recipe.solver.iterations) == now.iterations[:, None]
+    # Later entries are set too, so that the history of a problem that ends early stays constant.
+    rest = jnp.arange(recipe.solver.iterations) >= now.iterations[:, None]
     return now._replace(
         unknown=optax.apply_updates(now.unknown, updates),
         # Problems that are done get a new solver state too: keeping the old would copy all pairs.
@@ -164,7 +165,7 @@ def _iterate(vgg: VGG, problem: Problem, now: Descent, *, recipe: Recipe) -> Des
         best=jnp.where(better[:, None, None, None], found.images, now.best),
         value=value,
         earlier=jnp.where(measured, value, now.earlier),
-        history=jnp.where(latest, value[:, None], now.history),
+        history=jnp.where(rest, value[:, None], now.history),
         iterations=iterations,
         done=now.done | stalled | (iterations == recipe.solver.iterations),
     )

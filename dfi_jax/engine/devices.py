@@ -23,17 +23,29 @@ T = TypeVar("T")
 
 @cache
 def make_mesh(count: int) -> Mesh:
-    """Returns a mesh of the first `count` devices of this process, with one axis."""
+    """Returns a mesh of the first `count` devices of this process, with one axis.
+
+    >>> make_mesh(1).axis_names
+    ('batch',)
+    """
     return Mesh(np.array(jax.local_devices()[:count]), (BATCH,))
 
 
 def shard(tree: T, mesh: Mesh) -> T:
-    """Returns a pytree of batches with the first axis of each leaf spread over the mesh."""
+    """Returns a pytree of batches with the first axis of each leaf spread over the mesh.
+
+    >>> shard({"numbers": np.arange(3)}, make_mesh(1))["numbers"].tolist()
+    [0, 1, 2]
+    """
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(BATCH)))
 
 
 def replicate(tree: T, mesh: Mesh) -> T:
-    """Returns a pytree with a whole copy on each device of the mesh."""
+    """Returns a pytree with a whole copy on each device of the mesh.
+
+    >>> replicate({"numbers": np.arange(3)}, make_mesh(1))["numbers"].tolist()
+    [0, 1, 2]
+    """
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
@@ -46,6 +58,10 @@ def map_over_devices(
       function: A function of pytrees of batches.
       mesh: The devices.
       replicated: For each argument, whether every device takes all of it.
+
+    >>> add = map_over_devices(lambda x, y: x + y, make_mesh(1), replicated=[False, True])
+    >>> add(np.arange(3), np.ones(3, int)).tolist()
+    [1, 2, 3]
     """
     specs = tuple(PartitionSpec() if whole else PartitionSpec(BATCH) for whole in replicated)
     return jax.shard_map(
@@ -57,6 +73,9 @@ def free_memory() -> int:
     """Returns the bytes that one device of this process can still take.
 
     On a CPU, devices share the free memory of the machine.
+
+    >>> free_memory() > 0
+    True
     """
     device = jax.local_devices()[0]
     statistics = device.memory_stats()

@@ -64,13 +64,13 @@ def lbfgs(memory: int, *, relaxation: float = 1.0) -> optax.GradientTransformati
 
     S and Y have the pairs as columns, oldest first; R is the upper triangle of SᵀY, D its diagonal,
     and γ = sᵀy/yᵀy of the newest pair. The first step is −gradient·min(1, 1/‖gradient‖). Pairs
-    with sᵀy > 0 are remembered. If a point isn't accepted, the fraction t of the step is shortened
-    to the minimum of the parabola through f(0), f′(0) and f(t), kept within [0.1 t, 0.5 t]:
+    with sᵀy > 0 are remembered. If a point isn't accepted, the fraction t of the step is reduced to
+    the minimum of the parabola through f(0), f′(0) and f(t), kept within [0.1 t, 0.5 t]:
 
       t ← −f′(0)·t² / (2·(f(t) − f(0) − f′(0)·t)),  f′(0) = gradientᵀd.
 
     After `PATIENCE` rejections in a row, or if d doesn't descend, all pairs are forgotten and the
-    step is taken as the first was.
+    next step has the form of the first.
 
     H in this form takes a few products of matrices and vectors, whereas the usual recursion takes
     2m steps, one after the other. With 30 pairs an update takes 5 milliseconds instead of the 34 of
@@ -162,6 +162,11 @@ def make_solver(solver: LBFGS | Adam) -> optax.GradientTransformationExtraArgs:
     """Returns a recipe's solver, for one problem.
 
     Its `update` also takes `value`, the objective at `params`.
+
+    >>> solver, x = make_solver(Adam(learning_rate=0.5)), jnp.array([3.0])
+    >>> step, _ = solver.update(2 * x, solver.init(x), x, value=jnp.sum(x**2))
+    >>> step.round(3).tolist()
+    [-0.5]
     """
     match solver:
         case LBFGS():

@@ -60,6 +60,14 @@ def evaluate(
       images: z, as proposed.
       problem: The targets.
       recipe: The layers, and the objective.
+
+    >>> import jax.numpy as jnp, dfi_jax
+    >>> recipe = dfi_jax.Recipe().set({"features.layers": "conv1_1", "features.size": "16"})
+    >>> vgg, image = dfi_jax.load_vgg("random-vgg16"), jnp.full((1, 16, 16, 3), 0.5)
+    >>> vector = {"conv1_1": jnp.ones((16, 16, 64))}
+    >>> problem = dfi_jax.make_problem(vgg, image, vector, jnp.array([0.4]), recipe=recipe)
+    >>> float(evaluate(vgg, image + 1, problem, recipe=recipe).images.max())  # 1.5, clipped
+    1.0
     """
     bounds = recipe.objective.bounds
     if bounds is None:

@@ -62,6 +62,10 @@ def spectrum(size: tuple[int, int], scaling: VGGSpectrum) -> Float[np.ndarray, "
       size: Height and width of the images, whose real 2-D FFT has the frequencies f. The lowest
         frequency counts as half a wave per image.
       scaling: The numbers of the scaling.
+
+    >>> matrices = spectrum((8, 8), VGGSpectrum())  # 8 × 5 frequencies of 3 colours
+    >>> round(float(np.sum(matrices**2)) / (8 * 5 * 3), 3)
+    1.0
     """
     height, width = size
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
@@ -88,6 +92,9 @@ def contrast_scale(
 
     |∇x|² is summed over colours, blurred with a Gaussian of standard deviation `contrast_blur`,
     and at least `contrast_floor` times its mean over the image.
+
+    >>> contrast_scale(jnp.full((1, 2, 2, 3), 0.5), VGGSpectrum()).ravel().round(3).tolist()
+    [1.0, 1.0, 1.0, 1.0]
     """
     size = (images.shape[1], images.shape[2])
     rows = jnp.diff(images, axis=1, append=images[:, -1:])
@@ -116,6 +123,11 @@ def to_image(
       start: The image that q = 0 stands for.
       contrast: p, the `contrast_scale` of the start.
       scaling: The numbers of the scaling.
+
+    >>> start = jnp.full((1, 2, 2, 3), 0.5)
+    >>> image = to_image(jnp.zeros_like(start), start, jnp.ones((1, 2, 2, 1)), VGGSpectrum())
+    >>> bool((image == start).all())
+    True
     """
     size = (start.shape[1], start.shape[2])
     frequencies = jnp.fft.rfft2(unknown, axes=(1, 2))

@@ -1,9 +1,11 @@
 """A problem of reconstruction: where it starts, and the features that it should reach."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from dfi_jax.errors import InputError
@@ -35,38 +37,54 @@ class Problem(NamedTuple):
 
 def make_problem(
     vgg: VGG,
-    images: Float[Array, "n h w 3"],
+    images: Float[Array | np.ndarray, "m h w 3"],
     vector: Features,
-    alphas: Float[Array, " n"],
+    alphas: Float[Array | np.ndarray, " n"] | Sequence[float],
     *,
     recipe: Recipe,
-    start: Float[Array, "n h w 3"] | None = None,
+    start: Float[Array | np.ndarray, "n h w 3"] | None = None,
 ) -> Problem:
     """Returns the problems of moving each image's features along an attribute vector.
 
-    The target is φ(x) + α·w, with φ normalised and w scaled as the recipe says.
+    The target is φ(x) + α·w, with φ normalised and w scaled as the recipe says. A single image
+    with several strengths is a sweep, one problem per strength.
 
     Args:
       vgg: The network.
-      images: x, RGB in [0, 1].
+      images: x, RGB in [0, 1]: one image, or as many as there are strengths.
       vector: w, (h, w, c) per layer.
-      alphas: α of each image.
+      alphas: α of each problem.
       recipe: The normalisation of features, the scaling of the vector, and the start.
       start: The image that z starts from, if not the recipe's.
+
+    Raises:
+      InputError: If there are several images and another number of strengths.
 
     >>> import jax.numpy as jnp, dfi_jax
     >>> recipe = dfi_jax.Recipe().set({"features.layers": "conv1_1", "features.size": "16"})
     >>> vgg, image = dfi_jax.load_vgg("random-vgg16"), jnp.full((1, 16, 16, 3), 0.5)
     >>> vector = {"conv1_1": jnp.ones((16, 16, 64))}
-    >>> make_problem(vgg, image, vector, jnp.array([0.4]), recipe=recipe).target["conv1_1"].shape
-    (1, 16, 16, 64)
+    >>> make_problem(vgg, image, vector, [0.2, 0.4], recipe=recipe).target["conv1_1"].shape
+    (2, 16, 16, 64)
     """
+    images, alphas = jnp.asarray(images), jnp.asarray(alphas, jnp.float32)
+    n = len(alphas)
+    if len(images) not in (1, n):
+        raise InputError(
+            f"there are {len(images)} images and {n} alphas; give one image, or one per alpha."
+        )
     phi = recipe.features.normalize(features(vgg, images, layers=recipe.features.layers))
     w = recipe.vector.scale(vector, phi)
     target = {name: layer + alphas[:, None, None, None] * w[name] for name, layer in phi.items()}
     if start is None:
-        start = recipe.start.images(images, vgg.preprocess.mean_rgb)
-    return Problem(jnp.asarray(start), target, square_norms(phi, scope="layer"))
+        repeated = jnp.broadcast_to(images, (n, *images.shape[1:]))
+        start = recipe.start.images(repeated, vgg.preprocess.mean_rgb)
+    norms = square_norms(phi, scope="layer")
+    return Problem(
+        start=jnp.asarray(start),
+        target=target,
+        square_norms={name: jnp.broadcast_to(norm, (n,)) for name, norm in norms.items()},
+    )
 
 
 def problem_bytes(architecture: str, *, recipe: Recipe) -> int:
@@ -90,10 +108,14 @@ def problem_bytes(architecture: str, *, recipe: Recipe) -> int:
 
 
 def check_network(vgg: VGG, *, recipe: Recipe) -> None:
-    """Raises InputError unless the network's weights are of the kind that the recipe asks for."""
+    """Raises InputError unless the network's weights are of the kind that the recipe asks for.
+
+    >>> from dfi_jax.network.weights import load_vgg
+    >>> check_network(load_vgg("random-vgg16"), recipe=Recipe())
+    """
     wanted = recipe.features.network
     found = "normalized" if vgg.normalized else "raw"
-    if found != wanted:
+    if wanted not in ("any", found):
         raise InputError(
             f"the recipe asks for {wanted} weights, and those of {vgg.name} are {found}; choose "
             f"other weights, or set the recipe's features.network={found}."

@@ -7,14 +7,14 @@ refilled: a problem that ends makes room for the next one.
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import overload
+from typing import Any, overload
 
 import jax
 import numpy as np
 
 from dfi_jax.engine import descent, devices
 from dfi_jax.engine.problem import Problem, check_network, problem_bytes
-from dfi_jax.engine.slots import InFlight, Reconstruction, Slots
+from dfi_jax.engine.slots import Reconstruction, Slots
 from dfi_jax.network.vgg import VGG, prepare
 from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.recipe import Recipe
@@ -115,11 +115,12 @@ def reconstruct(
             recipe=recipe,
             batch_size=batch_size or largest_batch(vgg, recipe=recipe),
             every=every,
+            total=None,
             on_progress=on_progress,
         )
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(problems)):
-        end = descent.run(vgg, problems, recipe=recipe)
-        return Reconstruction(end.best, end.value, end.history, end.iterations)  # type: ignore[arg-type]
+        end: Any = descent.run(vgg, problems, recipe=recipe)
+        return Reconstruction(end.best, end.value, end.history, end.iterations)
     n = len(problems.start)
     singles = (jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], problems) for i in range(n))
     queue = _solve_queue(
@@ -128,7 +129,8 @@ def reconstruct(
         recipe=recipe,
         batch_size=min(n, batch_size or largest_batch(vgg, recipe=recipe)),
         every=every,
-        on_progress=None if on_progress is None else _with_total(on_progress, n, recipe),
+        total=n * recipe.solver.iterations,
+        on_progress=on_progress,
     )
     results = [result for _, result in sorted(queue, key=lambda item: item[0])]
     return concatenate(results)
@@ -168,7 +170,14 @@ def largest_batch(vgg: VGG, *, recipe: Recipe) -> int:
 
 
 def concatenate(results: list[Reconstruction]) -> Reconstruction:
-    """Returns several reconstructions as one; the last values of shorter histories are repeated."""
+    """Returns several reconstructions as one; the last values of shorter histories are repeated.
+
+    >>> images, zero, one = np.zeros((1, 8, 8, 3)), np.zeros(1), np.ones(1, int)
+    >>> long = Reconstruction(images, zero, np.array([[3.0, 2.0]]), 2 * one)
+    >>> short = Reconstruction(images, zero, np.array([[5.0]]), one)
+    >>> concatenate([long, short]).history.tolist()
+    [[3.0, 2.0], [5.0, 5.0]]
+    """
     width = max(result.history.shape[1] for result in results)
     histories = [
         np.pad(result.history, ((0, 0), (0, width - result.history.shape[1])), "edge")
@@ -189,6 +198,7 @@ def _solve_queue(
     recipe: Recipe,
     batch_size: int,
     every: int,
+    total: int | None,
     on_progress: OnProgress | None,
 ) -> Iterator[tuple[int, Reconstruction]]:
     queue = enumerate(problems)
@@ -203,7 +213,8 @@ def _solve_queue(
         steps = min(every - passed % every, int(slots.remaining.min())) if passed else 1
         slots.step(steps)
         passed += steps
-        yield from finished  # while the devices are working
+        # The devices work while the caller writes these results.
+        yield from finished
         # Problems are read ahead bit by bit, so that the first turns don't wait for all of them.
         soon = -(-slots.occupied * steps // recipe.solver.iterations)
         ahead.extend(itertools.islice(queue, min(soon, slots.occupied - len(ahead))))
@@ -211,7 +222,15 @@ def _solve_queue(
         seen = slots.look()
         if on_progress is not None:
             done = ended + int(seen.iterations.sum())
-            on_progress(_report(done, None, seen))
+            on_progress(
+                Progress(
+                    phase="reconstruction",
+                    done=done,
+                    total=total,
+                    unit="evaluations",
+                    in_flight=seen,
+                )
+            )
         finished = slots.take_finished()
         ended += sum(int(result.iterations[0]) for _, result in finished)
         for _ in finished:
@@ -222,15 +241,3 @@ def _solve_queue(
             passed = 0  # Every problem is new, so reports come as for a problem alone.
         slots.shrink()
     yield from finished
-
-
-def _report(done: int, total: int | None, seen: InFlight) -> Progress:
-    return Progress(
-        phase="reconstruction", done=done, total=total, unit="evaluations", in_flight=seen
-    )
-
-
-def _with_total(on_progress: OnProgress, n: int, recipe: Recipe) -> OnProgress:
-    """Returns a function that reports the progress of a queue as that of a batch of n problems."""
-    total = n * recipe.solver.iterations
-    return lambda progress: on_progress(_report(progress.done, total, progress.in_flight))

@@ -120,7 +120,7 @@ class Slots:
         """Puts a problem of length 1 into a free slot."""
         slot = next(slot for slot in range(len(self._done)) if slot not in self._indices)
         self._problem, self._descent = devices.shard(
-            descent.place(
+            descent.fill(
                 self._problem, self._descent, single, jnp.asarray(slot), recipe=self._recipe
             ),
             self._mesh,

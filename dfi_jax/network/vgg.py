@@ -54,6 +54,10 @@ class Preprocess:
       std: Standard deviation of each channel, in the same order and units.
       scale: Largest pixel value, 1 or 255.
       bgr: Whether the network's channel order is BGR.
+
+    >>> preprocess = Preprocess(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    >>> preprocess(jnp.ones((1, 1, 1, 3))).ravel().tolist()
+    [2.0, 2.0, 2.0]
     """
 
     mean: tuple[float, float, float]
@@ -112,7 +116,13 @@ class VGG:
         check_precision(self.precision)
 
     def identity(self) -> dict[str, Any]:
-        """Returns all that the features of an image depend on, in a form that JSON can hold."""
+        """Returns all that the features of an image depend on, in a form that JSON can hold.
+
+        >>> from dfi_jax.network.weights import load_vgg
+        >>> identity = load_vgg("random-vgg16").identity()
+        >>> identity["architecture"], identity["precision"]
+        ('vgg16', 'highest')
+        """
         return {
             "sha256": self.sha256,
             "architecture": self.architecture,
@@ -177,7 +187,7 @@ class Trunk(nn.Module):
         for name in trunk_layers(self.architecture, self.layers):
             if name.endswith("_1") and name != "conv1_1":
                 x = pool(x)
-            x = nn.relu(Conv3x3(WIDTHS[block_of(name)], self.precision, name=name)(x))
+            x = nn.relu(Conv3x3(WIDTHS[block_number(name)], self.precision, name=name)(x))
             if name in self.layers:
                 found[name] = x
         return {name: found[name] for name in self.layers}
@@ -196,10 +206,10 @@ def layer_names(architecture: str) -> tuple[str, ...]:
     )
 
 
-def block_of(name: str) -> int:
+def block_number(name: str) -> int:
     """Returns the block of a layer, counted from 0: the number of poolings before the layer.
 
-    >>> block_of("conv3_1")
+    >>> block_number("conv3_1")
     2
     """
     return int(name[4]) - 1
@@ -249,7 +259,7 @@ def feature_shapes(
     height, width = size
     shapes = {}
     for name in layers:
-        block = block_of(name)
+        block = block_number(name)
         shapes[name] = (height >> block, width >> block, WIDTHS[block])
     return shapes
 
@@ -313,7 +323,7 @@ def features(
     (1, 20, 20, 64)
     """
     check_layers(vgg.architecture, layers)
-    smallest = 1 << max(block_of(layer) for layer in layers)
+    smallest = 1 << max(block_number(layer) for layer in layers)
     height, width = images.shape[1:3]
     if min(height, width) < smallest:
         raise InputError(

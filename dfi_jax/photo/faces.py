@@ -1,11 +1,10 @@
-"""Detecting faces and their landmarks in a photo, and choosing the face to edit.
+"""Detecting faces and their landmarks in a photo.
 
 Faces are detected by dlib, which the extra `faces` installs. Nothing else in the package needs it.
 """
 
 import functools
 import importlib.util
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from dfi_jax.errors import FileError, InputError
+from dfi_jax.errors import FileError
 from dfi_jax.photo.image import resize, to_bytes
-from dfi_jax.photo.photo import Photo
 from dfi_jax.photo.placement import Box, Placement
-
-FaceLike = Literal["auto", "whole"] | int | Box | Placement
-"""Everything that `locate` accepts as a face."""
 
 CANONICAL_CORNERS = np.array(
     [(133.8, 109.3), (114.6, 110.3), (65.9, 110.9), (85.1, 111.0), (100.5, 147.0)]
@@ -43,7 +38,8 @@ known similarities agreed within 0.3 pixels of the crop; at their own 90 pixels,
 
 _INSTALL = (
     "install them with `pip install 'dfi-jax[faces]'`, or `pip install '.[faces]'` in a clone of "
-    "the repository, or avoid detection with `--face whole` or `--face x0,y0,x1,y1`."
+    "the repository, or set the face to `whole` or to a box x0,y0,x1,y1 (on the command line, with "
+    "--face)."
 )
 
 
@@ -66,76 +62,6 @@ class Face:
         if len(self.points) == len(CANONICAL_CORNERS):
             return Placement.from_landmarks(self.points, template=CANONICAL_CORNERS)
         return Placement.from_landmarks(five_points(self.points))
-
-
-def locate(
-    photo: Photo,
-    face: FaceLike = "auto",
-    *,
-    points: Literal[5, 68] = 5,
-    annotated: Placement | None = None,
-) -> Placement:
-    """Returns the placement of the face to edit in a photo.
-
-    >>> photo = Photo.of(np.zeros((140, 120, 3), np.uint8))
-    >>> locate(photo, "whole").box, locate(photo, (10, 20, 70, 80)).box
-    ((0, 0, 120, 140), (10, 20, 70, 80))
-
-    Args:
-      photo: Photo with the face.
-      face: `auto` uses the annotated placement if there is one, otherwise the largest face that is
-        detected. `whole` treats the whole photo as the face. A number selects among the detected
-        faces, from 1 for the largest. A box or a placement says where the face is.
-      points: Number of points that a detected face is aligned by: 5 around the eyes and nose, or
-        68, which include the mouth. dlib's 68-point model isn't licensed for commercial use.
-      annotated: Placement of the face that a dataset gives for the photo.
-
-    Raises:
-      FileError: If a face has to be detected and the extra `faces` isn't installed.
-      InputError: If no such face is detected, the face doesn't lie in the photo, or it is smaller
-        than 32 × 32 pixels.
-    """
-    Placement.whole(photo.size).check(photo.size)  # a tiny photo has no face, and needs no dlib
-    if isinstance(face, Placement):
-        placement = face
-    elif isinstance(face, tuple):
-        placement = Placement.from_box(face)
-    elif face == "whole":
-        placement = Placement.whole(photo.size)
-    elif face == "auto" and annotated is not None:
-        placement = annotated
-    elif face == "auto" or isinstance(face, int):
-        number = None if face == "auto" else face
-        placement = choose(detect(photo.pixels, points=points), number).placement
-    else:
-        raise InputError(_describe_choices(face))
-    placement.check(photo.size)
-    return placement
-
-
-def parse_face(text: str) -> FaceLike:
-    """Reads the face to edit from text, as the command line and manifests give it.
-
-    >>> parse_face("auto"), parse_face("2"), parse_face("40,20,210,190")
-    ('auto', 2, (40, 20, 210, 190))
-
-    Raises:
-      InputError: If the text isn't `auto`, `whole`, a number from 1, or a box `x0,y0,x1,y1`.
-    """
-    words: dict[str, Literal["auto", "whole"]] = {"auto": "auto", "whole": "whole"}
-    if word := words.get(text.strip()):
-        return word
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) == 1 and numbers[0] >= 1:
-        return numbers[0]
-    if len(numbers) == 4:
-        x0, y0, x1, y1 = numbers
-        if x0 < x1 and y0 < y1:
-            return x0, y0, x1, y1
-    raise InputError(_describe_choices(text))
 
 
 def installed() -> bool:
@@ -178,38 +104,6 @@ def detect(pixels: Float[np.ndarray, "H W 3"], *, points: Literal[5, 68] = 5) ->
     return [Face(box, _detect_points(pixels, box, predict)) for box in boxes]
 
 
-def choose(faces: Sequence[Face], number: int | None = None) -> Face:
-    """Returns the face with a number, or the largest.
-
-    >>> faces = [Face((0, 0, side, side), CANONICAL_CORNERS) for side in (90, 50)]
-    >>> choose(faces, 2).box
-    (0, 0, 50, 50)
-
-    Args:
-      faces: Detected faces, the largest first.
-      number: Number of the face, from 1 for the largest.
-
-    Raises:
-      InputError: If there are no faces, or none with that number.
-    """
-    if not faces:
-        raise InputError(
-            "no face was detected in the photo; give a photo in which a face looks towards the "
-            "camera, say where the face is with `--face x0,y0,x1,y1`, or treat the whole photo as "
-            "the face with `--face whole`."
-        )
-    if number is None:
-        return faces[0]
-    if not 1 <= number <= len(faces):
-        only = len(faces) == 1
-        detected = "1 face was" if only else f"{len(faces)} faces were"
-        choice = "1" if only else f"a number from 1, the largest face, to {len(faces)}"
-        raise InputError(
-            f"the photo has no face {number}, because {detected} detected in it; give {choice}."
-        )
-    return faces[number - 1]
-
-
 def five_points(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "5 2"]:
     """Returns the points of `CANONICAL_POINTS` among the 68 points of iBUG 300-W.
 
@@ -220,13 +114,6 @@ def five_points(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "5 2"]:
     """
     left_eye, right_eye = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
     return np.stack([left_eye, right_eye, *points[[30, 48, 54]]])
-
-
-def _describe_choices(face: object) -> str:
-    return (
-        f"the face is {face!r}; give auto, whole, a number from 1 for the largest face, "
-        "or a box x0,y0,x1,y1 with x0 < x1 and y0 < y1."
-    )
 
 
 def _import_dlib() -> Any:

@@ -83,7 +83,7 @@ class Photo:
                     pixels=_to_rgb(image),
                     name=path.name,
                     path=path,
-                    format=_format_of_edits(image),
+                    format=_edit_format(image),
                     sha256=hashlib.sha256(content).hexdigest(),
                 )
 
@@ -112,7 +112,7 @@ class Photo:
         if isinstance(photo, Image.Image):
             with _decoding("the photo"):
                 _check_size("the photo", photo.size)
-                return cls._from_pixels(_to_rgb(photo), format=_format_of_edits(photo))
+                return cls._from_pixels(_to_rgb(photo), format=_edit_format(photo))
         if isinstance(photo, np.ndarray):
             return cls._from_pixels(_from_array(photo))
         raise InputError(
@@ -214,7 +214,7 @@ def _decoding(name: str) -> Iterator[None]:
         raise FileError(
             f"{name} isn't an image that can be read; give a photo, for example a PNG or JPEG file."
         ) from None
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises these for damaged files
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises these for damaged files.
         raise FileError(
             f"{name} can't be read ({error}); it may be damaged or cut short, so try another copy."
         ) from None
@@ -229,13 +229,13 @@ def _too_large(name: str) -> str:
     return f"{name} has more than {LARGEST // 10**6} megapixels; make it smaller first."
 
 
-def _format_of_edits(image: Image.Image) -> Literal["PNG", "JPEG"]:
+def _edit_format(image: Image.Image) -> Literal["PNG", "JPEG"]:
     return "JPEG" if image.format in _JPEG_FORMATS else "PNG"
 
 
 def _to_rgb(image: Image.Image) -> Float[np.ndarray, "H W 3"]:
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":  # one channel of more than 8 bits
+    if image.mode.startswith("I") or image.mode == "F":  # Pixels have more than 8 bits.
         grey = np.asarray(image, np.float32) / (1 if image.mode == "F" else 65535)
         return np.repeat(np.clip(grey, 0, 1)[..., None], 3, axis=2)
     if image.has_transparency_data:

@@ -148,6 +148,10 @@ class Placement:
         with Lanczos' filter if it has fewer pixels than the photo. Outside the photo, the nearest
         pixel of its border is repeated, because the network would react to a black border.
 
+        >>> pixels = np.arange(100)[:, None, None] / 100 * np.ones((1, 100, 3))
+        >>> Placement.from_box((20, 30, 60, 70)).crop(pixels, size=None)[0, 0].tolist()
+        [0.3, 0.3, 0.3]
+
         Args:
           pixels: Photo, RGB in [0, 1].
           size: Height and width of the result. None keeps the resolution of the photo: a box's
@@ -180,6 +184,11 @@ class Placement:
         has more pixels than the photo. It fades out towards each side of the crop beyond which the
         photo continues. No pixel outside the crop changes.
 
+        >>> photo, brighter = np.zeros((100, 100, 3)), np.ones((40, 40, 3))
+        >>> pasted = Placement.from_box((20, 30, 60, 70)).paste(photo, brighter)
+        >>> pasted[50, 40].tolist(), pasted[50, 70].tolist()
+        ([1.0, 1.0, 1.0], [0.0, 0.0, 0.0])
+
         Args:
           pixels: Photo, RGB in [0, 1].
           difference: Edited crop minus the crop, of any size.
@@ -194,7 +203,8 @@ class Placement:
         x0, y0, x1, y1 = self.extent(photo_size)
         matrix = self._between_corners()
         height, width = difference.shape[:2]
-        sides = CANONICAL_SIZE * np.linalg.norm(matrix[:, :2], axis=0)  # in pixels of the photo
+        # The difference needs no more pixels than the crop has in the photo.
+        sides = CANONICAL_SIZE * np.linalg.norm(matrix[:, :2], axis=0)
         width, height = np.clip(np.round(sides).astype(int), 1, (width, height)).tolist()
         inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
         kept = _fade(inverse, photo_size, (x0, y0, x1, y1), feather=feather)[..., None]
@@ -207,7 +217,11 @@ class Placement:
         return result
 
     def map_points(self, points: Float[np.ndarray, "*p 2"]) -> Float[np.ndarray, "*p 2"]:
-        """Returns where points of the canonical crop lie in the photo."""
+        """Returns where points of the canonical crop lie in the photo.
+
+        >>> Placement.from_box((40, 20, 240, 220)).map_points(np.array([0.0, 10.0])).tolist()
+        [40.0, 30.0]
+        """
         matrix = np.array(self.matrix)
         return points @ matrix[:, :2].T + matrix[:, 2]
 
@@ -215,6 +229,9 @@ class Placement:
         """Returns a box that holds every pixel of the photo that the crop covers.
 
         Rounding can make it one row or column larger than necessary.
+
+        >>> Placement.from_box((40, 20, 240, 220)).extent((230, 300))
+        (40, 20, 230, 220)
 
         Args:
           size: Width and height of the photo.
@@ -237,6 +254,8 @@ class Placement:
     def check(self, size: tuple[int, int]) -> None:
         """Checks that the face lies in a photo and is large enough to be edited.
 
+        >>> Placement.from_box((40, 20, 210, 190)).check((250, 250))
+
         Args:
           size: Width and height of the photo.
 
@@ -257,7 +276,11 @@ class Placement:
             )
 
     def to_json(self) -> list[int] | list[list[float]]:
-        """Returns the box as [x0, y0, x1, y1] if there is one, otherwise the rows of the matrix."""
+        """Returns the box as [x0, y0, x1, y1] if there is one, otherwise the rows of the matrix.
+
+        >>> Placement.from_box((40, 20, 210, 190)).to_json()
+        [40, 20, 210, 190]
+        """
         return [list(row) for row in self.matrix] if self.box is None else list(self.box)
 
     def _between_corners(self) -> Float[np.ndarray, "2 3"]:
@@ -311,7 +334,7 @@ def _fade(
     for x_step, y_step, start in inverse / CANONICAL_SIZE:
         position = (x_step * column + y_step * row + start).astype(np.float32)
         reached = [x_step * x + y_step * y + start for x, y in ends]
-        if min(reached) < 0:  # the photo continues beyond the left or upper side of the crop
+        if min(reached) < 0:  # The photo continues beyond the left or upper side of the crop.
             kept *= np.clip(position / feather, 0, 1)
         if max(reached) > 1:
             kept *= np.clip((1 - position) / feather, 0, 1)

@@ -41,7 +41,11 @@ class L2(Stage):
     scope: Scope = "layer"
 
     def normalize(self, phi: Features) -> Features:
-        """Returns φ/‖φ‖."""
+        """Returns φ/‖φ‖.
+
+        >>> L2().normalize({"conv1_1": jnp.ones((1, 2, 2, 1))})["conv1_1"].ravel().tolist()
+        [0.5, 0.5, 0.5, 0.5]
+        """
         squares = square_norms(phi, scope=self.scope)
         return scale(phi, {name: reciprocal_root(square) for name, square in squares.items()})
 
@@ -51,17 +55,17 @@ class FeatureStage(Stage):
     """The features that an edit moves.
 
     Attributes:
-      network: Kind of weights that the network must have: `raw`, or `normalized`, in which every
-        filter's mean activation is 1 (Gatys et al. 2015).
+      network: Kind of weights that the network must have: `raw`, `normalized`, in which every
+        filter's mean activation is 1 (Gatys et al. 2015), or `any`.
       layers: Names of the network's layers.
       size: Height and width, in pixels, of the crop that the network sees.
-      normalization: How the features of an image are normalised wherever they are used.
+      normalization: Normalisation of an image's features wherever they are used, or None.
     """
 
     kind: ClassVar[str] = "features"
     least: ClassVar = {"size": 16}
 
-    network: Literal["raw", "normalized"] = "raw"
+    network: Literal["any", "raw", "normalized"] = "any"
     layers: tuple[str, ...] = DEFAULT_LAYERS
     size: int = 200
     normalization: L2 | None = None
@@ -72,7 +76,12 @@ class FeatureStage(Stage):
             raise InputError("the recipe's features.layers is empty; name at least one layer.")
 
     def normalize(self, phi: Features) -> Features:
-        """Returns φ, normalised if the stage says so."""
+        """Returns φ, normalised if the stage says so.
+
+        >>> phi = {"conv1_1": jnp.ones((1, 2, 2, 1))}
+        >>> FeatureStage(normalization=L2()).normalize(phi)["conv1_1"].ravel().tolist()
+        [0.5, 0.5, 0.5, 0.5]
+        """
         return phi if self.normalization is None else self.normalization.normalize(phi)
 
 
@@ -80,6 +89,12 @@ def square_norms(phi: Features, *, scope: Scope) -> dict[str, Float[Array, " n"]
     """Returns ‖φ‖² of each layer.
 
     With the scope `concat`, every layer gets the sum over all layers.
+
+    >>> phi = {"conv1_1": jnp.ones((1, 2, 2, 1)), "conv2_1": jnp.ones((1, 1, 1, 3))}
+    >>> square_norms(phi, scope="layer")["conv1_1"].tolist()
+    [4.0]
+    >>> square_norms(phi, scope="concat")["conv1_1"].tolist()
+    [7.0]
     """
     squares = {name: jnp.sum(jnp.square(layer), axis=(1, 2, 3)) for name, layer in phi.items()}
     if scope == "concat":
@@ -92,6 +107,12 @@ def mean_squares(phi: Features, *, scope: Scope) -> dict[str, Float[Array, " n"]
     """Returns mean(φ²) over the elements of each layer.
 
     With the scope `concat`, every layer gets the mean over the elements of all layers.
+
+    >>> phi = {"conv1_1": jnp.full((1, 2, 2, 1), 2.0), "conv2_1": jnp.zeros((1, 1, 1, 4))}
+    >>> mean_squares(phi, scope="layer")["conv1_1"].tolist()
+    [4.0]
+    >>> mean_squares(phi, scope="concat")["conv1_1"].tolist()
+    [2.0]
     """
     sizes = {name: layer[0].size for name, layer in phi.items()}
     total = sum(sizes.values())
@@ -103,11 +124,20 @@ def mean_squares(phi: Features, *, scope: Scope) -> dict[str, Float[Array, " n"]
 
 
 def scale(phi: Features, factors: dict[str, Float[Array, " n"]]) -> Features:
-    """Returns each layer times its factor."""
+    """Returns each layer times its factor.
+
+    >>> scaled = scale({"conv1_1": jnp.ones((2, 1, 1, 1))}, {"conv1_1": jnp.array([2.0, 3.0])})
+    >>> scaled["conv1_1"].ravel().tolist()
+    [2.0, 3.0]
+    """
     return {name: layer * factors[name][:, None, None, None] for name, layer in phi.items()}
 
 
 def reciprocal_root(square: Float[Array, " n"]) -> Float[Array, " n"]:
-    """Returns 1/√square, and 0 with a gradient of 0 for a square of 0."""
+    """Returns 1/√square, and 0 with a gradient of 0 for a square of 0.
+
+    >>> reciprocal_root(jnp.array([4.0, 0.0])).tolist()
+    [0.5, 0.0]
+    """
     safe = jnp.where(square > 0, square, 1)
     return jnp.where(square > 0, jax.lax.rsqrt(safe), 0)

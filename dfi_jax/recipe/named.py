@@ -1,6 +1,7 @@
 """The recipes that have a name."""
 
 from dfi_jax.errors import InputError
+from dfi_jax.recipe.features import FeatureStage
 from dfi_jax.recipe.finish import CancelResidual, MatchColor, TransferDifference
 from dfi_jax.recipe.objective import MeanSquares, ObjectiveStage, TotalVariation
 from dfi_jax.recipe.recipe import Recipe
@@ -10,6 +11,7 @@ from dfi_jax.recipe.start import FromNoise
 RECIPES = {
     "default": Recipe(),
     "chainer-dfi": Recipe(
+        features=FeatureStage(network="raw"),
         objective=ObjectiveStage(
             loss=MeanSquares(),
             total_variation=TotalVariation(weight=100 / (3 * 200 * 200)),

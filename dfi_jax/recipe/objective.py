@@ -48,7 +48,12 @@ class SumSquares(Loss):
     def measure(
         self, phi: Features, target: Features, square_norms: dict[str, Float[Array, " n"]]
     ) -> Float[Array, " n"]:
-        """Returns ½Σd²."""
+        """Returns ½Σd².
+
+        >>> phi, target = ({"conv1_1": jnp.full((1, 2, 2, 1), value)} for value in (3.0, 1.0))
+        >>> SumSquares().measure(phi, target, {}).tolist()
+        [8.0]
+        """
         squares = _square_distances(phi, target)
         return sum((square / 2 for square in squares.values()), start=jnp.zeros(()))
 
@@ -62,7 +67,12 @@ class MeanSquares(Loss):
     def measure(
         self, phi: Features, target: Features, square_norms: dict[str, Float[Array, " n"]]
     ) -> Float[Array, " n"]:
-        """Returns Σ over layers of mean(d²)."""
+        """Returns Σ over layers of mean(d²).
+
+        >>> phi, target = ({"conv1_1": jnp.full((1, 2, 2, 1), value)} for value in (3.0, 1.0))
+        >>> MeanSquares().measure(phi, target, {}).tolist()
+        [4.0]
+        """
         squares = _square_distances(phi, target)
         means = (square / phi[name][0].size for name, square in squares.items())
         return sum(means, start=jnp.zeros(()))
@@ -81,7 +91,12 @@ class Relative(Loss):
     def measure(
         self, phi: Features, target: Features, square_norms: dict[str, Float[Array, " n"]]
     ) -> Float[Array, " n"]:
-        """Returns Σ over layers of ½Σd²/‖φ(x)‖²."""
+        """Returns Σ over layers of ½Σd²/‖φ(x)‖².
+
+        >>> phi, target = ({"conv1_1": jnp.full((1, 2, 2, 1), value)} for value in (3.0, 1.0))
+        >>> Relative().measure(phi, target, {"conv1_1": jnp.array([4.0])}).tolist()
+        [2.0]
+        """
         squares = _square_distances(phi, target)
         parts = (square / (2 * square_norms[name]) for name, square in squares.items())
         return sum(parts, start=jnp.zeros(()))
@@ -110,7 +125,12 @@ class TotalVariation(Stage):
     beta: float = 2.0
 
     def measure(self, images: Float[Array, "n h w c"]) -> Float[Array, " n"]:
-        """Returns λ·R(z) for each image."""
+        """Returns λ·R(z) for each image.
+
+        >>> image = jnp.array([[0.0, 1.0], [0.0, 1.0]]).reshape(1, 2, 2, 1)
+        >>> TotalVariation(weight=0.5).measure(image).tolist()
+        [1.0]
+        """
         rows = jnp.square(jnp.diff(images, axis=1, append=images[:, -1:]))
         columns = jnp.square(jnp.diff(images, axis=2, append=images[:, :, -1:]))
         squares = rows + columns
@@ -135,7 +155,12 @@ class ValidPixels(Stage):
     penalty: float = 0.01
 
     def clip(self, images: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
-        """Returns the images with every pixel in [0, 1]."""
+        """Returns the images with every pixel in [0, 1].
+
+        >>> image = jnp.array([-1.0, 0.5, 2.0]).reshape(1, 1, 1, 3)
+        >>> ValidPixels().clip(image).ravel().tolist()
+        [0.0, 0.5, 1.0]
+        """
         return jnp.clip(images, 0, 1)
 
     def measure(
@@ -146,6 +171,10 @@ class ValidPixels(Stage):
         Args:
           images: z, not clipped.
           unit: u, the loss of features that are all zero.
+
+        >>> image = jnp.array([-1.0, 0.5, 2.0]).reshape(1, 1, 1, 3)
+        >>> ValidPixels(penalty=0.5).measure(image, jnp.array([4.0])).tolist()  # ½·4·(1 + 1)
+        [4.0]
         """
         excess = jnp.sum(jnp.square(images - self.clip(images)), axis=(1, 2, 3))
         return self.penalty * unit * excess
@@ -184,6 +213,12 @@ class ObjectiveStage(Stage):
           target: φ(x) + αw.
           square_norms: ‖φ(x)‖² of each layer.
           prepared: z as the network takes it.
+
+        >>> stage = ObjectiveStage(loss=SumSquares(), total_variation=TotalVariation(weight=0.5))
+        >>> phi, target = ({"conv1_1": jnp.full((1, 2, 2, 1), value)} for value in (3.0, 1.0))
+        >>> prepared = jnp.array([[0.0] * 3, [1.0] * 3]).reshape(1, 1, 2, 3)
+        >>> stage.measure(phi, target, {}, prepared).tolist()  # 8 + ½·3
+        [9.5]
         """
         value = self.loss.measure(phi, target, square_norms)
         if self.total_variation is None:
@@ -193,7 +228,12 @@ class ObjectiveStage(Stage):
     def unit(
         self, target: Features, square_norms: dict[str, Float[Array, " n"]]
     ) -> Float[Array, " n"]:
-        """Returns the loss of features that are all zero: the scale of the objective."""
+        """Returns the loss of features that are all zero: the scale of the objective.
+
+        >>> target, norms = {"conv1_1": jnp.ones((1, 2, 2, 1))}, {"conv1_1": jnp.array([4.0])}
+        >>> ObjectiveStage().unit(target, norms).tolist()  # ½·4/4
+        [0.5]
+        """
         return self.loss.measure(jax.tree.map(jnp.zeros_like, target), target, square_norms)
 
 

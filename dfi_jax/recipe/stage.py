@@ -42,13 +42,22 @@ class Stage:
 
         Raises:
           InputError: If there is no such field, or a value doesn't fit it.
+
+        >>> from dfi_jax.recipe import L2
+        >>> L2().replace(scope="concat")
+        L2(scope='concat')
         """
         for name in changes:
             self._check_name(name)
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON can write them, and the stage's kind under `kind`."""
+        """Returns the fields as JSON can write them, and the stage's kind under `kind`.
+
+        >>> from dfi_jax.recipe import L2
+        >>> L2().to_dict()
+        {'kind': 'l2', 'scope': 'layer'}
+        """
         values = {name: _to_json(getattr(self, name)) for name in field_types(type(self))}
         return {"kind": self.kind} | values
 
@@ -60,13 +69,23 @@ class Stage:
 
 
 def field_types(stage: type[Stage]) -> dict[str, Any]:
-    """Returns the annotation of each field of a stage."""
+    """Returns the annotation of each field of a stage.
+
+    >>> from dfi_jax.recipe import TransferDifference
+    >>> field_types(TransferDifference)
+    {'feather': <class 'float'>}
+    """
     hints = get_type_hints(stage)
     return {field.name: hints[field.name] for field in dataclasses.fields(stage)}
 
 
 def choices(annotation: Any) -> dict[str, type[Stage] | None]:
-    """Returns the stages that a field accepts, by kind. None belongs to the kind `none`."""
+    """Returns the stages that a field accepts, by kind. None belongs to the kind `none`.
+
+    >>> from dfi_jax.recipe import L2
+    >>> list(choices(L2 | None))
+    ['l2', 'none']
+    """
     if isinstance(annotation, type) and issubclass(annotation, Stage):
         return {annotation.kind: annotation}
     if get_origin(annotation) in (Union, types.UnionType):
@@ -87,6 +106,10 @@ def set_field(stage: Stage, path: str, text: str) -> Stage:
 
     Raises:
       InputError: If there is no such field, or the text doesn't fit it.
+
+    >>> from dfi_jax.recipe import ObjectiveStage
+    >>> set_field(ObjectiveStage(), "bounds.penalty", "0.5").bounds
+    ValidPixels(penalty=0.5)
     """
     name, _, rest = path.partition(".")
     stage._check_name(name)
@@ -114,6 +137,10 @@ def from_dict(annotation: Any, values: Any, where: str) -> Any:
 
     Raises:
       InputError: If the values don't describe a value of the field.
+
+    >>> from dfi_jax.recipe import L2
+    >>> from_dict(L2 | None, {"kind": "l2", "scope": "concat"}, "features.normalization")
+    L2(scope='concat')
     """
     if get_origin(annotation) is tuple:
         if not isinstance(values, list | tuple):
@@ -128,15 +155,15 @@ def from_dict(annotation: Any, values: Any, where: str) -> Any:
         raise InputError(
             f"the recipe's {where} is {values!r}; give one whose kind is {_listed(stages)}."
         )
-    types_of = field_types(stage)
-    unknown = set(values) - set(types_of) - {"kind"}
+    types = field_types(stage)
+    unknown = set(values) - set(types) - {"kind"}
     if unknown:
         raise InputError(
             f"the recipe's {where} has the unknown fields {', '.join(sorted(unknown))}; "
-            f"its fields are {', '.join(types_of)}."
+            f"its fields are {', '.join(types)}."
         )
     fields = {
-        name: from_dict(types_of[name], value, f"{where}.{name}")
+        name: from_dict(types[name], value, f"{where}.{name}")
         for name, value in values.items()
         if name != "kind"
     }

@@ -37,7 +37,12 @@ class FromImage(StartStage):
     def images(
         self, images: Float[Array, "n h w 3"], mean_rgb: Sequence[float]
     ) -> Float[Array, "n h w 3"]:
-        """Returns the images."""
+        """Returns the images.
+
+        >>> image = jnp.full((1, 1, 1, 3), 0.25)
+        >>> FromImage().images(image, (0.5, 0.5, 0.5)).ravel().tolist()
+        [0.25, 0.25, 0.25]
+        """
         return images
 
 
@@ -59,7 +64,12 @@ class FromNoise(StartStage):
     def images(
         self, images: Float[Array, "n h w 3"], mean_rgb: Sequence[float]
     ) -> Float[Array, "n h w 3"]:
-        """Returns mean + uniform(−amplitude, amplitude)/255."""
+        """Returns mean + uniform(−amplitude, amplitude)/255.
+
+        >>> start = FromNoise(amplitude=51).images(jnp.zeros((1, 8, 8, 3)), (0.5, 0.5, 0.5))
+        >>> bool((abs(start - 0.5) <= 0.2).all())
+        True
+        """
         limit = self.amplitude / 255
         noise = np.random.default_rng(self.seed).uniform(-limit, limit, images.shape[1:])
         start = jnp.asarray(noise + np.asarray(mean_rgb), jnp.float32)
@@ -78,5 +88,10 @@ class FromPrevious(StartStage):
     def images(
         self, images: Float[Array, "n h w 3"], mean_rgb: Sequence[float]
     ) -> Float[Array, "n h w 3"]:
-        """Returns the images, from which the first strength starts."""
+        """Returns the images, from which the first strength starts.
+
+        >>> image = jnp.full((1, 1, 1, 3), 0.25)
+        >>> FromPrevious().images(image, (0.5, 0.5, 0.5)).ravel().tolist()
+        [0.25, 0.25, 0.25]
+        """
         return images

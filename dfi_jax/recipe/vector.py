@@ -46,7 +46,12 @@ class Unscaled(VectorStage):
     kind: ClassVar[str] = "unscaled"
 
     def scale(self, w: Features, phi: Features) -> Features:
-        """Returns w."""
+        """Returns w.
+
+        >>> w, phi = {"conv1_1": jnp.ones((1, 1, 2))}, {"conv1_1": jnp.zeros((3, 1, 1, 2))}
+        >>> Unscaled().scale(w, phi)["conv1_1"][:, 0, 0].tolist()  # one for each image
+        [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
+        """
         return _repeat(w, phi)
 
 
@@ -63,7 +68,12 @@ class Unit(VectorStage):
     scope: Scope = "layer"
 
     def scale(self, w: Features, phi: Features) -> Features:
-        """Returns w/‖w‖."""
+        """Returns w/‖w‖.
+
+        >>> w, phi = {"conv1_1": jnp.ones((2, 2, 1))}, {"conv1_1": jnp.full((1, 2, 2, 1), 3.0)}
+        >>> Unit().scale(w, phi)["conv1_1"].ravel().tolist()
+        [0.5, 0.5, 0.5, 0.5]
+        """
         return L2(scope=self.scope).normalize(_repeat(w, phi))
 
 
@@ -80,7 +90,12 @@ class UnitTimesPhi(VectorStage):
     scope: Scope = "layer"
 
     def scale(self, w: Features, phi: Features) -> Features:
-        """Returns ‖φ(x)‖·w/‖w‖."""
+        """Returns ‖φ(x)‖·w/‖w‖.
+
+        >>> w, phi = {"conv1_1": jnp.ones((2, 2, 1))}, {"conv1_1": jnp.full((1, 2, 2, 1), 3.0)}
+        >>> UnitTimesPhi().scale(w, phi)["conv1_1"].ravel().tolist()
+        [3.0, 3.0, 3.0, 3.0]
+        """
         unit = L2(scope=self.scope).normalize(_repeat(w, phi))
         squares = square_norms(phi, scope=self.scope)
         return scale(unit, {name: jnp.sqrt(square) for name, square in squares.items()})
@@ -99,7 +114,12 @@ class MeanSquare(VectorStage):
     scope: Scope = "layer"
 
     def scale(self, w: Features, phi: Features) -> Features:
-        """Returns w/mean(w²)."""
+        """Returns w/mean(w²).
+
+        >>> w, phi = {"conv1_1": jnp.full((1, 1, 2), 2.0)}, {"conv1_1": jnp.zeros((1, 1, 1, 2))}
+        >>> MeanSquare().scale(w, phi)["conv1_1"].ravel().tolist()
+        [0.5, 0.5]
+        """
         repeated = _repeat(w, phi)
         squares = mean_squares(repeated, scope=self.scope)
         factors = {name: jnp.square(reciprocal_root(square)) for name, square in squares.items()}

@@ -83,6 +83,8 @@ class Cache:
     >>> _ = cache.remember("means", {"images": 3}, lambda: {"mean": np.ones(2)})
     >>> cache.usage()["means"].files
     1
+    >>> cache.clear(["means"]) > 0, cache.usage()["means"].files
+    (True, 0)
     """
 
     folder: Path = field(default_factory=default_folder)

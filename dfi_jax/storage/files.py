@@ -45,7 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files that only their owner can read.
+        # Files that mkstemp makes can only be read by their owner.
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:

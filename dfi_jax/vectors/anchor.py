@@ -44,6 +44,12 @@ def find_anchor(
     Raises:
       InputError: If scores are needed and no probes can be fitted.
       FileError: If an image can't be read, or dlib is needed and isn't installed.
+
+    >>> import dfi_jax
+    >>> vgg, people = dfi_jax.load_vgg("random-vgg16"), dfi_jax.load_dataset("synthetic:5")
+    >>> anchor = find_anchor(vgg, people, people.read(2), people.placement(2), index=2)
+    >>> bool((anchor.scores == people.scores[2]).all())
+    True
     """
     needs = near.needs if near is not None else frozenset({"scores"})
     face = placement.crop(pixels)

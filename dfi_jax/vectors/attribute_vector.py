@@ -36,8 +36,13 @@ class Provenance:
       size: Height and width of the images.
       crop: Box that faces were cropped to, (x0, y0, x1, y1) in pixels, or None if they weren't.
       normalization: Normalisation of each image's features.
+      images: SHA-256 of the images, in their order, or an empty string if it is unknown.
       near: Nearness by which the images were selected, or an empty string if there was no photo.
       note: Anything else worth knowing.
+
+    >>> made = starter("older").provenance
+    >>> made.to_dict()["attributes"], Provenance.from_dict(made.to_dict()) == made
+    (('~Young',), True)
     """
 
     dataset: str
@@ -51,6 +56,7 @@ class Provenance:
     size: int
     crop: tuple[int, int, int, int] | None = None
     normalization: L2 | None = None
+    images: str = ""
     near: str = ""
     note: str = ""
 
@@ -78,7 +84,7 @@ class AttributeVector:
 
     Attributes:
       features: w, (h, w, c) per layer.
-      provenance: How it was made.
+      provenance: Record of how it was made.
     """
 
     features: Features
@@ -147,7 +153,11 @@ class AttributeVector:
         return cls({name: jnp.asarray(layer) for name, layer in layers.items()}, provenance)
 
     def check(self, vgg: VGG, *, recipe: Recipe) -> None:
-        """Raises InputError unless the vector fits a network and a recipe's features."""
+        """Raises InputError unless the vector fits a network and a recipe's features.
+
+        >>> from dfi_jax.network.weights import load_vgg
+        >>> starter("older").check(load_vgg("vgg16"), recipe=Recipe())
+        """
         made, features = self.provenance, recipe.features
         pairs: dict[str, tuple[object, object]] = {
             "the network": (

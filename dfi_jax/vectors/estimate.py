@@ -1,5 +1,6 @@
 """The attribute vector of a selection of images."""
 
+import hashlib
 from collections.abc import Iterator
 
 import jax
@@ -57,10 +58,10 @@ def attribute_vector(
             if on_progress is not None:
                 on_progress(Progress(phase="mean features", done=done, total=total, unit="images"))
 
-    def mean(rows: Int[np.ndarray, " r"]) -> Features:
+    def mean(rows: Int[np.ndarray, " r"], fingerprint: str) -> Features:
         normalization = recipe.features.normalization
         depends = {
-            "images": selection.dataset.fingerprint(rows),
+            "images": fingerprint,
             "network": vgg.identity(),
             "layers": recipe.features.layers,
             "size": recipe.features.size,
@@ -79,7 +80,9 @@ def attribute_vector(
         kept = remember(cache, "means", depends, compute)
         return {name: jnp.asarray(kept[name]) for name in recipe.features.layers}
 
-    target, source = mean(selection.target), mean(selection.source)
+    sets = (selection.target, selection.source)
+    fingerprints = [selection.dataset.fingerprint(rows) for rows in sets]
+    target, source = map(mean, sets, fingerprints)
     wanted = selection.wanted.resolve(selection.dataset.attributes)
     provenance = Provenance(
         dataset=selection.dataset.name,
@@ -93,6 +96,7 @@ def attribute_vector(
         size=recipe.features.size,
         crop=selection.dataset.crop,
         normalization=recipe.features.normalization,
-        near="" if selection.nearness is None else str(selection.nearness),
+        images=hashlib.sha256("".join(fingerprints).encode()).hexdigest(),
+        near="" if selection.near is None else str(selection.near),
     )
     return AttributeVector(jax.tree.map(jnp.subtract, target, source), provenance)

@@ -83,6 +83,8 @@ def fit(
     Raises:
       InputError: If the dataset has no attributes, or images of fewer than five people.
       FileError: If an image can't be read.
+
+    `Editor.scores` has an example.
     """
     if not dataset.attributes:
         raise InputError(
@@ -111,7 +113,7 @@ def fit(
     def compute() -> dict[str, np.ndarray]:
         described: list[np.ndarray] = []
         for batch in dataset.batches(rows, size=SIZE):
-            described.append(describe(vgg, batch))
+            described.append(pool_features(vgg, batch))
             if on_progress is not None:
                 done = sum(map(len, described))
                 on_progress(
@@ -132,17 +134,20 @@ def fit(
 
 
 def estimate(vgg: VGG, probes: Probes, face: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, " a"]:
-    """Returns the scores of a face in the dataset's crop, on the scale of the dataset's scores."""
-    description = describe(vgg, resize(face, (SIZE, SIZE))[None])[0]
+    """Returns the scores of a face in the dataset's crop, on the scale of the dataset's scores.
+
+    `Editor.scores` has an example.
+    """
+    description = pool_features(vgg, resize(face, (SIZE, SIZE))[None])[0]
     standard = (description - probes.mean) / probes.deviation
     return standard @ probes.weights + probes.intercept
 
 
-def describe(vgg: VGG, faces: Float[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d"]:
+def pool_features(vgg: VGG, faces: Float[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d"]:
     """Returns φ(x) of both layers, averaged over 3 × 3 cells, in one row per face.
 
-    >>> import numpy as np, dfi_jax
-    >>> describe(dfi_jax.load_vgg("random-vgg16"), np.zeros((1, 32, 32, 3), np.float32)).shape
+    >>> import dfi_jax
+    >>> pool_features(dfi_jax.load_vgg("random-vgg16"), np.zeros((1, 32, 32, 3), np.float32)).shape
     (1, 9216)
     """
     return np.asarray(_pool(vgg, jnp.asarray(faces)))

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("without_faces")
 
 RANDOM = ["--weights", "random-vgg16", "--face", "whole"]
 OPTIONS = [*RANDOM, "--set", "solver.iterations=2"]
-STRONG = [*OPTIONS, "-a", "30"]  # so that eight bits show it
+STRONG = [*OPTIONS, "-a", "30"]  # Eight bits show so strong an edit.
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +244,8 @@ def test_the_cache_is_shown_and_cleared(lfw_folder, photo):
     options = ["--dataset", f"lfw:{lfw_folder}", *RANDOM]
     succeeds("attributes", photo, *options)
     lines = [line.split()[:2] for line in succeeds("cache", "info").splitlines()]
-    counts = dict(line for line in lines if line[0] != "compiled")  # depends on how long it takes
+    # How many programs are kept depends on how long they take to compile.
+    counts = dict(line for line in lines if line[0] != "compiled")
     assert counts == {"means": "0", "probes": "1", "landmarks": "0", "weights": "0"}
     succeeds("cache", "clear")
     assert "probes          0" in succeeds("cache", "info")
@@ -299,7 +300,7 @@ def test_normalised_weights_work_without_further_settings(photo, tmp_path):
     make_vector(vgg, Recipe()).save(vector, dtype="int8")
     options = ["--weights", weights, "--face", "whole", "--set", "solver.iterations=1"]
     succeeds("edit", photo, vector, *options, "-o", tmp_path / "out")
-    assert record(tmp_path / "out")["recipe"]["features"]["network"] == "normalized"
+    assert record(tmp_path / "out")["network"]["normalized"] is True
     raw = ["--set", "features.network=raw"]
     assert "asks for raw weights" in fails("edit", photo, vector, *options, *raw)
 
@@ -452,7 +453,7 @@ def test_an_interrupted_run_leaves_nothing_half_written(photo, vector_file, tmp_
         env=os.environ | terminal,
     )
     shown = ""
-    while "objective" not in shown:  # the progress bar, once evaluations have begun
+    while "objective" not in shown:  # The bar shows it once evaluations have begun.
         shown += process.stderr.read(1)
         assert process.poll() is None, shown
     process.send_signal(signal.SIGINT)

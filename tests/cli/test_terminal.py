@@ -35,7 +35,7 @@ def test_a_terminal_shows_a_bar_for_each_phase(screen):
     with terminal.progress() as report:
         report(Progress(phase="download", done=3_000_000, total=None, unit="bytes"))
         report(images(10))
-        report(images(1))  # of the next photo
+        report(images(1))  # The next photo begins.
     text = screen.getvalue()
     for part in ("download", "3 MB", "mean features", " 10%", "1 of 10 images"):
         assert part in text

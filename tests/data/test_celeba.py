@@ -86,7 +86,7 @@ def test_with_landmarks_the_points_are_moved_to_the_canonical_ones(folder):
     Image.fromarray(pixels).save(folder / "img_align_celeba" / "000001.jpg", quality=100)
     face = celeba.load(folder).face(0, 200)[..., 0]
     y, x = (np.average(axis, weights=face) for axis in np.mgrid[:200, :200])
-    # the template fits the canonical points to 2 pixels
+    # The template fits the canonical points to 2 pixels.
     np.testing.assert_allclose((x, y), CANONICAL_POINTS[0], atol=2)
 
 
@@ -96,7 +96,7 @@ def test_without_landmarks_the_crop_is_where_the_template_says(folder):
     dataset = celeba.load(folder)
     assert dataset.landmarks is None
     assert dataset.people is None
-    # closed form of the least squares: scale and translation only
+    # This is the closed form of the least squares, with scale and translation only.
     p, q = (points - points.mean(axis=0) for points in (TEMPLATE, CANONICAL_POINTS))
     scale = np.sum(p * q) / np.sum(p * p)
     shift = CANONICAL_POINTS.mean(axis=0) - scale * TEMPLATE.mean(axis=0)
@@ -147,9 +147,8 @@ def test_an_invalid_attributes_file_is_rejected_with_the_line(folder, text, mess
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
 def test_another_encoding_is_rejected(folder, encoding):
-    rows = {f"{i:06d}.jpg": (1,) for i in range(2000)} | {
-        "é.jpg": (1,)
-    }  # longer than the header's buffer
+    # The table is longer than the buffer that the header is read into.
+    rows = {f"{i:06d}.jpg": (1,) for i in range(2000)} | {"é.jpg": (1,)}
     (folder / "list_attr_celeba.txt").write_text(table("Male", rows), encoding=encoding)
     with pytest.raises(FileError, match=r"list_attr_celeba\.txt can't be read as text"):
         celeba.load(folder)

@@ -43,7 +43,7 @@ def test_points_of_an_image_are_stored_for_the_next_time(dataset):
     before = len(read)
     again = landmarks.detect(counting, np.array([1, 0]), cache=Cache())
     np.testing.assert_array_equal(again[1], first[0])
-    assert read[before:].count(0) == 1  # for its fingerprint, because it isn't a file
+    assert read[before:].count(0) == 1  # Its fingerprint needs it, because it isn't a file.
 
 
 def test_without_a_cache_points_are_detected_again(dataset):

@@ -62,7 +62,7 @@ def test_the_nearest_k_are_taken_nearest_first():
     selection = select(data, "Smiling", anchor=Anchor(scores=scores), k=17)
     distances = np.linalg.norm(data.scores - scores, axis=1)
     members = [row for row in range(400) if data.scores[row, 1] >= 0.5]
-    assert selection.nearness == near.scores
+    assert selection.near == near.scores
     assert selection.target.tolist() == sorted(members, key=lambda row: distances[row])[:17]
     assert len(selection.source) == 17
 
@@ -117,7 +117,7 @@ def test_binary_works_without_an_attribute_of_gender():
 def test_pixels_are_compared_face_by_face():
     data = dataset(n=60)
     selection = select(data, "Smiling", anchor=Anchor(face=data.read(11)), k=5)
-    assert selection.nearness == near.pixels
+    assert selection.near == near.pixels
     assert 11 in (selection.target[0], selection.source[0])
 
 
@@ -175,7 +175,7 @@ def test_candidates_are_chosen_by_the_nearness_that_comes_first():
     without_scores = dataclasses.replace(anchor, scores=None)
     for first, used in ((near.pixels, anchor), (None, without_scores)):
         nearness = near.landmarks(first=first, candidates=3)
-        options = {"k": 10, "near": nearness, "landmarks_of": landmarks.__getitem__}
+        options = {"k": 10, "near": nearness, "find_landmarks": landmarks.__getitem__}
         selection = select(data, "Smiling", anchor=used, **options)
         candidates = select(data, "Smiling", anchor=anchor, k=30, near=near.pixels)
         distances = landmark_distance(landmarks.__getitem__, points)(candidates.target)
@@ -189,7 +189,7 @@ def test_landmarks_can_be_looked_up_elsewhere():
     anchor = Anchor(scores=dataset().scores[0], landmarks=landmarks[0])
     options = {"anchor": anchor, "k": 10, "near": near.landmarks()}
     known = select(dataset(landmarks=landmarks), "Smiling", **options)
-    found = select(dataset(), "Smiling", **options, landmarks_of=landmarks.__getitem__)
+    found = select(dataset(), "Smiling", **options, find_landmarks=landmarks.__getitem__)
     assert found.target.tolist() == known.target.tolist()
 
 
@@ -218,8 +218,8 @@ def test_too_few_images_are_counted():
     ("options", "message"),
     [
         ({"k": 0}, "k is 0"),
-        ({"wanted": "Smilling"}, "did you mean Smiling"),
-        ({"wanted": None}, "names no attribute to change"),
+        ({"attribute": "Smilling"}, "did you mean Smiling"),
+        ({"attribute": None}, "names no attribute to change"),
         ({"near": near.scores}, "the scores of the photo are unknown"),
         ({"near": near.binary}, "the scores of the photo are unknown"),
         ({"near": near.landmarks()}, "the landmarks of the photo are unknown"),
@@ -240,20 +240,20 @@ def test_too_few_images_are_counted():
 )
 def test_what_can_not_be_compared_is_rejected(options, message):
     with pytest.raises(InputError, match=message):
-        select(dataset(), **{"wanted": "Smiling", "anchor": Anchor()} | options)
+        select(dataset(), **{"attribute": "Smiling", "anchor": Anchor()} | options)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"k": 0}, "k is 0"),
-        ({"wanted": "Smilling"}, "did you mean Smiling"),
+        ({"attribute": "Smilling"}, "did you mean Smiling"),
         ({"near": near.features("conv5_4")}, "vgg16 has no layer 'conv5_4'"),
     ],
 )
 def test_what_can_not_be_selected_is_known_before_the_photo_is_examined(options, message):
     vgg = load_vgg("random-vgg16")
-    defaults = {"wanted": "Smiling", "anchor": Anchor(index=0), "vgg": vgg}
+    defaults = {"attribute": "Smiling", "anchor": Anchor(index=0), "vgg": vgg}
     with pytest.raises(InputError, match=message):
         check_selection(dataset(), **defaults | options)
 
@@ -297,7 +297,7 @@ def test_a_selection_made_by_hand_has_no_nearness():
         dataset=dataset(),
         wanted=Wanted.parse("Smiling"),
         k=2,
-        nearness=None,
+        near=None,
         source=np.array([1, 2]),
         target=np.array([3]),
     )

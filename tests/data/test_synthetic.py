@@ -9,7 +9,7 @@ from dfi_jax.data.synthetic import ATTRIBUTES, PLAIN, Identity
 from dfi_jax.errors import InputError
 from dfi_jax.photo.placement import CANONICAL_POINTS, Placement
 
-# Boxes (x0, y0, x1, y1) of the canonical crop, outside which nothing changes.
+# Nothing changes outside these boxes (x0, y0, x1, y1) of the canonical crop.
 REGIONS = {
     "Smiling": (45, 98, 156, 188),
     "Mouth Slightly Open": (68, 148, 134, 192),
@@ -135,7 +135,7 @@ def test_eyes_are_dark_at_their_landmarks(seed):
     y, x = np.mgrid[:200, :200]
     for ex, ey in synthetic.landmarks(who, PLAIN)[:2]:
         darkness = np.where(np.hypot(x - ex, y - ey) < 8, np.maximum(0.25 - image, 0) ** 2, 0)
-        # lashes, dark too, draw the mean up
+        # Lashes, which are dark too, draw the mean up.
         assert abs((darkness * x).sum() / darkness.sum() - ex) < 1
         assert -3 < (darkness * y).sum() / darkness.sum() - ey < 1
 
@@ -150,7 +150,7 @@ def test_faces_aligned_by_their_landmarks_are_the_face_without_a_pose(seed):
             )
             for who in (posed, straight)
         )
-        # the light doesn't turn with the head, and grain moves
+        # The light doesn't turn with the head, and grain moves.
         assert np.abs(one - other)[70:180, 60:140].mean() < 0.02
         assert np.corrcoef(one[70:180, 60:140].ravel(), other[70:180, 60:140].ravel())[0, 1] > 0.98
 
@@ -167,7 +167,7 @@ def test_a_face_is_the_same_at_any_size():
 def test_a_margin_shows_more_of_the_same_image():
     who = synthetic.identity(2)
     wide, close = synthetic.render(who, PLAIN, size=240, margin=20), synthetic.render(who, PLAIN)
-    # but for the outermost pixels, whose slope is one-sided
+    # The outermost pixels differ, because their slope is one-sided.
     np.testing.assert_allclose(wide[22:218, 22:218], close[2:198, 2:198], atol=1e-3)
 
 
@@ -209,9 +209,8 @@ def test_scores_are_balanced_bounded_and_related_as_documented():
     expected = np.eye(7)
     for i, j, value in ((smiling, opened, 0.4), (beard, moustache, 0.4), (glasses, young, -0.2)):
         expected[i, j] = expected[j, i] = value
-    np.testing.assert_allclose(
-        related, expected, atol=0.1
-    )  # 1/√1500 is 0.026, and clipping weakens them
+    # The standard error is 1/√1500 = 0.026, and clipping weakens correlations.
+    np.testing.assert_allclose(related, expected, atol=0.1)
     assert blond == 6
 
 
@@ -240,7 +239,7 @@ def test_the_attributes_are_seen_in_people_never_seen():
     )
     right = ((new @ known.T @ ridge > 0) == (scores[150:] > 0)) & (np.abs(scores[150:]) > 0.5)
     share = right.sum(axis=0) / (np.abs(scores[150:]) > 0.5).sum(axis=0)
-    assert share.mean() > 0.8  # a coin's would be over 0.65 once in a hundred
+    assert share.mean() > 0.8  # A coin's would be over 0.65 once in a hundred.
     assert share.min() > 0.65
 
 

@@ -158,7 +158,7 @@ def test_celeb_a_is_read_with_scores_points_and_people(celeb_a):
     )
     assert dataset.crop is None
     for row, name in enumerate(dataset.names):
-        i = int(dataset.people[row]) - 100  # TFDS shuffles within a split
+        i = int(dataset.people[row]) - 100  # TFDS shuffles within a split.
         assert i in splits[name.split("/")[0]]
         np.testing.assert_array_equal(
             dataset.scores[row], [1 if j % 6 == i else -1 for j in range(40)]

@@ -23,6 +23,7 @@ from dfi_jax import (
     reconstruct,
 )
 from dfi_jax.editor import solve
+from dfi_jax.manifest import read_manifest, run_jobs
 from dfi_jax.photo.image import resize
 from dfi_jax.photo.photo import read
 
@@ -123,8 +124,8 @@ def test_a_residual_has_as_many_candidates_as_documented_and_none_is_the_noise(
     )
     kept = []
 
-    def solve_unedited(*arguments):
-        kept.extend(solve.solve_unedited(*arguments))
+    def solve_unedited(*arguments, **options):
+        kept.extend(solve.solve_unedited(*arguments, **options))
         return kept
 
     monkeypatch.setattr("dfi_jax.editor.editor.solve_unedited", solve_unedited)
@@ -133,10 +134,24 @@ def test_a_residual_has_as_many_candidates_as_documented_and_none_is_the_noise(
     assert len(kept) == step.iterations // step.every == 3
     start = FromNoise().images(jnp.asarray(edit.face)[None], random_vgg.preprocess.mean_rgb)[0]
     errors = [float(np.abs(image - edit.face).mean()) for image in kept]
-    assert errors == sorted(errors, reverse=True)  # each is nearer to the face than the last
+    assert errors == sorted(errors, reverse=True)  # Each is nearer to the face than the last.
     for image in kept:
         assert np.abs(image - np.asarray(start)).mean() > 0.01
-    assert max(image.max() for image in kept) > 1  # as the solver left them, not clipped
+    assert max(image.max() for image in kept) > 1  # The solver's images aren't clipped.
+
+
+def test_the_residual_takes_all_its_iterations_whatever_the_tolerance_and_reports_them(
+    random_vgg, vector, pixels
+):
+    recipe = RECIPE.replace(
+        solver=RECIPE.solver.replace(tolerance=0.9),
+        finish=(CancelResidual(iterations=80, every=40),),
+    )
+    reports = []
+    editor = make_editor(random_vgg, recipe)
+    edit = editor.edit(pixels, vector, alphas=[0.3], face="whole", on_progress=reports.append)
+    assert np.isfinite(edit.pixels[0]).all()
+    assert [r.done for r in reports if r.phase == "residual"] == [1, 40, 80]
 
 
 def test_at_strength_0_chainer_dfi_gives_the_face_back(random_vgg, vector, pixels):
@@ -152,7 +167,7 @@ def test_at_strength_0_chainer_dfi_gives_the_face_back(random_vgg, vector, pixel
 
 def test_colour_is_matched_before_pixels_are_clipped(random_vgg, vector, pixels):
     recipe = RECIPE.replace(objective=RECIPE.objective.replace(bounds=None), finish=(MatchColor(),))
-    high = np.clip(3 * pixels - 1, 0, 1)  # strong contrast, so that the solver overshoots
+    high = np.clip(3 * pixels - 1, 0, 1)  # Strong contrast makes the solver overshoot.
     edit = make_editor(random_vgg, recipe).edit(high, vector, alphas=[3.0], face="whole")
     z, x = edit.faces[0], edit.face
     assert ((z < 0) | (z > 1)).mean() > 0.01
@@ -179,28 +194,33 @@ def test_a_later_strength_starts_where_the_previous_one_ended(random_vgg, vector
     assert [(p.done, p.total) for p in seen] == [(1, 8), (4, 8), (5, 8), (8, 8)]
 
 
-def test_alone_in_a_sweep_and_in_a_queue_of_ten_the_bytes_are_the_same(
+def test_alone_in_a_sweep_and_in_a_manifest_of_ten_the_bytes_are_the_same(
     random_vgg, vector, pixels, tmp_path
 ):
-    # 100 iterations each, so that Winograd's convolutions are used and 1,000 are queued.
-    recipe = small_recipe(size=32, iterations=100)
-    editor = make_editor(random_vgg, recipe)
-    alone = editor.edit(pixels, vector, alphas=[0.3], face=BOX)
-    sweep = editor.edit(pixels, vector, alphas=[0.1, 0.2, 0.3, 0.4, 0.5], face=BOX)
-    others = [np.roll(pixels, shift, axis=1).copy() for shift in range(1, 10)]
-    jobs = [
-        Job(photo=photo, attribute=vector, alphas=[0.3], face=BOX, name=f"{i}")
-        for i, photo in enumerate([*others[:6], pixels, *others[6:]])
-    ]
-    queue = {job.name: edit for job, edit in editor.edit_many(jobs)}
-    assert len(queue) == 10
-    folders = {"alone": alone, "sweep": sweep, "queue": queue["6"]}
-    for name, edit in folders.items():
-        edit.save(tmp_path / name)
-        assert edit.record["network"]["convolution"] == "winograd"
-    files = {(tmp_path / name / "alpha-0.3.png").read_bytes() for name in folders}
-    assert len(files) == 1
-    assert queue["5"].pixels[0].tobytes() != alone.pixels[0].tobytes()
+    # With 100 iterations each, Winograd's convolutions are used, and 1,000 iterations are queued.
+    editor = make_editor(random_vgg, small_recipe(size=32, iterations=100))
+    vector.save(tmp_path / "smile.safetensors")
+    lines = []
+    for i in range(10):
+        shifted = np.roll(pixels, i, axis=1)
+        Image.fromarray(np.round(255 * shifted).astype(np.uint8)).save(tmp_path / f"{i}.png")
+        line = {"photo": f"{i}.png", "attribute": "smile.safetensors", "alphas": [0.3]}
+        lines.append(json.dumps(line | {"face": list(BOX), "name": f"{i}"}))
+    manifest = tmp_path / "jobs.jsonl"
+    manifest.write_text("\n".join(lines))
+    outcomes = list(run_jobs(editor, read_manifest(manifest), tmp_path))
+    assert [outcome.failure for outcome in outcomes] == [None] * 10
+
+    photo, smile = tmp_path / "6.png", tmp_path / "smile.safetensors"
+    editor.edit(photo, smile, alphas=[0.3], face=BOX).save(tmp_path / "alone")
+    strengths = [0.1, 0.2, 0.3, 0.4, 0.5]
+    editor.edit(photo, smile, alphas=strengths, face=BOX).save(tmp_path / "sweep")
+    files = {}
+    for name in ("alone", "sweep", "5", "6"):
+        files[name] = (tmp_path / name / "alpha-0.3.png").read_bytes()
+        record = json.loads((tmp_path / name / "result.json").read_text())
+        assert record["network"]["convolution"] == "winograd"
+    assert files["alone"] == files["sweep"] == files["6"] != files["5"]
 
 
 def test_jobs_in_one_queue_are_edited_as_each_alone(random_vgg, photo):

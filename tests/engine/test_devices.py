@@ -45,7 +45,7 @@ def environment(**settings):
     return os.environ | {"PYTHONPATH": str(ROOT)} | settings
 
 
-@pytest.mark.parametrize("batch_size", [4, 6])  # 6 slots on 4 devices leave two slots empty
+@pytest.mark.parametrize("batch_size", [4, 6])  # With 6, two of 8 slots stay empty.
 def test_four_devices_give_the_images_of_one(tmp_path, batch_size):
     found = {}
     for count in (1, 4):

@@ -34,7 +34,7 @@ def test_a_quadratic_is_solved_to_its_closed_form():
     solution = np.linalg.solve(matrix, b)
     a32, b32 = jnp.asarray(matrix, jnp.float32), jnp.asarray(b, jnp.float32)
     _, found = minimise(lambda x: x @ a32 @ x / 2 - b32 @ x, jnp.zeros(12), iterations=60)
-    # float32 doesn't resolve a change of the value below that.
+    # Below that, float32 doesn't resolve a change of the value.
     np.testing.assert_allclose(found, solution, atol=1e-3)
 
 
@@ -45,7 +45,7 @@ def test_accepted_values_never_rise_and_a_curved_valley_is_followed_to_its_end()
 
 
 def test_a_step_into_what_is_not_finite_is_taken_back():
-    def walled(x):  # grows without bound towards 0, and is NaN beyond
+    def walled(x):  # It grows without bound towards 0, and is NaN beyond.
         return jnp.sum(x - 0.01 * jnp.log(x))
 
     accepted, found = minimise(walled, jnp.full(3, 0.2), iterations=60)
@@ -68,7 +68,7 @@ def test_after_three_rejections_the_memory_is_dropped():
     solver = make_solver(LBFGS())
     point = jnp.array([1.0, 2.0])
     state = solver.init(point)
-    for x in (point, point - 0.5):  # of f = ‖x‖²/2
+    for x in (point, point - 0.5):  # The gradient of f = ‖x‖²/2 is x.
         _, state = solver.update(x, state, x, value=jnp.sum(x**2) / 2)
     assert state.held.sum() == 1
     for rejected in (1, 2, 3):

@@ -19,7 +19,7 @@ def problem_of(vgg, image, recipe, alpha=0.4):
 
 
 def test_at_the_photo_the_relative_loss_is_the_strength_squared(random_vgg, image):
-    # ‖φ(x) − (φ(x) + α‖φ(x)‖w/‖w‖)‖² = α²‖φ(x)‖² in each layer
+    # ‖φ(x) − (φ(x) + α‖φ(x)‖w/‖w‖)‖² = α²‖φ(x)‖² in each layer.
     recipe = small_recipe()
     problem = problem_of(random_vgg, image, recipe)
     value = objective(random_vgg, image, problem, recipe=recipe)[0]
@@ -90,5 +90,5 @@ def test_the_gradient_is_that_of_finite_differences(random_vgg, image, normaliza
 
         analytic, h = jax.grad(along)(jnp.float64(0.0)), 1e-7
         numeric = (along(h) - along(-h)) / (2 * h)
-    # float32 in the preprocessing's constants leaves 1e-7; ReLU's kinks within h leave more.
+    # The float32 of the preprocessing's constants leaves 1e-7; ReLU's kinks within h leave more.
     assert float(analytic) == pytest.approx(float(numeric), rel=1e-4)

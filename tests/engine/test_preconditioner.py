@@ -32,7 +32,7 @@ def full_spectrum(size):
 def test_an_image_is_its_start_and_the_scaled_spectrum_of_the_unknown(size):
     unknown, start = picture(size), picture(size, seed=1)
     matrices = full_spectrum(size)
-    half = matrices[:, : size[1] // 2 + 1]  # what a real FFT keeps, whose mean square is 1
+    half = matrices[:, : size[1] // 2 + 1]  # A real FFT keeps this half, whose mean square is 1.
     matrices = matrices / np.sqrt(np.mean(np.sum(half**2, axis=(2, 3)) / 3))
     scaled = np.einsum(
         "hwij,nhwj->nhwi", matrices, np.fft.fft2(np.asarray(unknown, np.float64), axes=(1, 2))
@@ -68,7 +68,7 @@ def test_steps_are_longer_where_there_is_contrast():
     at = np.asarray(contrast_scale(images, SCALING))[0, ..., 0]
     rows, margin = slice(24, 72), int(2 * SCALING.contrast_blur)
     left, right = at[rows, margin : 48 - margin].mean(), at[rows, 48 + margin : 96 - margin].mean()
-    least = max(0.01, 0.1 * (1 + 0.01) / 2)  # the floor is a tenth of the mean
+    least = max(0.01, 0.1 * (1 + 0.01) / 2)  # The floor is a tenth of the mean.
     assert left / right == pytest.approx((1 / least) ** SCALING.contrast_power, rel=0.05)
 
 

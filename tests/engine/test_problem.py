@@ -23,7 +23,7 @@ def test_a_problem_starts_where_the_recipe_says_or_where_it_is_told(random_vgg, 
 
 
 def test_the_norms_of_the_relative_loss_are_those_of_each_layer(random_vgg, waves):
-    # Whatever the scope of the vector's scaling.
+    # The scope of the vector's scaling doesn't change the norms.
     recipe = small_recipe(vector__scope="concat")
     w = make_vector(random_vgg, recipe).features
     problem = make_problem(random_vgg, waves, w, jnp.zeros(3), recipe=recipe)

@@ -56,7 +56,7 @@ def test_the_history_never_rises_and_ends_at_the_objective(random_vgg, waves, ve
 
 @pytest.mark.parametrize("bounds", ["valid", "none"])
 def test_the_reported_objective_is_that_of_the_returned_image(random_vgg, waves, vector, bounds):
-    # From a dark image at a large strength, so that many pixels leave [0, 1] on the way.
+    # A dark image and a large strength make many pixels leave [0, 1] on the way.
     recipe = small_recipe(objective__bounds=bounds)
     dark = waves - 0.35
     problem = make_problem(random_vgg, dark, vector, jnp.full(3, 2.0), recipe=recipe)
@@ -142,7 +142,8 @@ def test_a_queue_flows_through_a_smaller_batch_and_each_is_as_alone(random_vgg, 
     )
     for i, result in results:
         found[i] = result
-        assert len(taken) <= len(found) + 5  # the batch, as many to follow, and the last to end
+        # The batch is taken, as many problems to follow it, and the last problem to end.
+        assert len(taken) <= len(found) + 5
     assert sorted(found) == list(range(5))
     for i, single in enumerate(singles(problem)):
         alone = reconstruct(random_vgg, single, recipe=recipe)
@@ -280,7 +281,7 @@ def test_convolutions_are_chosen_by_the_recipe_alone(random_vgg, monkeypatch):
     prepared = prepare(random_vgg, layers=wide)
     assert prepare_for(prepared, recipe=few) is prepared
     decided = prepare_for(random_vgg, recipe=few)
-    assert prepare_for(decided, recipe=many) is decided  # the first decision stands
+    assert prepare_for(decided, recipe=many) is decided  # The first decision stands.
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert prepare_for(random_vgg, recipe=many).convolution == "direct"
 
@@ -296,7 +297,7 @@ def test_a_problem_never_changes_its_convolutions(random_vgg, waves, vector, mon
         return prepare(network, layers=layers, winograd=winograd)
 
     monkeypatch.setattr(reconstruction, "prepare", prepare_once)
-    many = singles(problem) * 15  # 315 evaluations in all
+    many = singles(problem) * 15  # They take 315 evaluations in all.
     found = dict(reconstruct(random_vgg, many, recipe=recipe, batch_size=1))
     assert made == [False]
     for i in range(3, 45):

@@ -35,7 +35,7 @@ def relative_error(a, b):
     return np.linalg.norm(np.asarray(a) - b) / np.linalg.norm(b)
 
 
-# float32 sums of up to 4608 products in another order differ by about 1e-6
+# Sums of up to 4608 products of float32 differ by about 1e-6 in another order.
 @pytest.mark.parametrize(("network", "size", "layers"), CASES)
 def test_features_equal_stored_features_of_pytorch(network, size, layers):
     found = features(load_vgg(network), wave(*size), layers=layers)
@@ -104,10 +104,11 @@ def test_pooling_drops_an_odd_row_and_column():
 def test_a_network_tells_how_its_convolutions_are_computed(monkeypatch):
     vgg = load_vgg("random-vgg16")
     assert vgg.convolution == "direct"
-    assert prepare(vgg, layers=("conv1_1",)).convolution == "direct"  # too narrow for Winograd
+    assert prepare(vgg, layers=("conv1_1",)).convolution == "direct"  # This layer is too narrow.
     prepared = prepare(vgg, layers=("conv1_2",))
     assert prepared.convolution == "winograd"
-    assert prepared.replace(precision="tf32").convolution == "direct"  # its filters aren't used
+    # Filters of another precision aren't used.
+    assert prepared.replace(precision="tf32").convolution == "direct"
     assert jax.jit(lambda net: net.convolution == "winograd")(prepared)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert prepare(vgg, layers=("conv1_2",)).convolution == "direct"

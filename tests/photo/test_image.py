@@ -6,7 +6,7 @@ from dfi_jax.photo.image import resize, to_bytes
 def test_resizing_a_ramp_keeps_it_a_ramp():
     row = (np.arange(40, dtype=np.float32) + 0.5) / 40
     larger = resize(np.broadcast_to(row[None, :, None], (40, 40, 3)), (40, 80))[0, :, 0]
-    inner = slice(2, -2)  # beyond the outermost centres there is nothing to interpolate
+    inner = slice(2, -2)  # Beyond the outermost centres there is nothing to interpolate.
     np.testing.assert_allclose(larger[inner], ((np.arange(80) + 0.5) / 80)[inner], atol=1e-6)
 
 

@@ -8,7 +8,7 @@ MODULES = ("photo.faces", "photo.finish", "photo.resampling", "report.sheet", "r
 
 SCRIPT = """
 import importlib, sys, types
-package = types.ModuleType("dfi_jax")  # dfi_jax's own __init__ imports jax
+package = types.ModuleType("dfi_jax")  # The package's own __init__ imports jax.
 package.__path__ = [sys.argv[1]]
 sys.modules["dfi_jax"] = package
 for name in sys.argv[2:]:

@@ -41,7 +41,7 @@ def test_a_difference_in_a_box_leaves_the_rest_untouched_and_fades_at_its_border
     outside[:50, 20:70] = False
     assert not difference[outside].any()
     np.testing.assert_allclose(difference[10:40, 30:60], 0.5, atol=1e-6)
-    np.testing.assert_allclose(difference[0, 30:60], 0.5, atol=1e-6)  # the photo ends here
+    np.testing.assert_allclose(difference[0, 30:60], 0.5, atol=1e-6)  # The photo ends here.
     assert np.all(difference[10:40, 20] < 0.1)
     assert np.all(np.diff(difference[25, 20:30, 0]) >= -1e-6)
 
@@ -59,7 +59,7 @@ def test_a_difference_lands_where_the_placement_says(rng, scale, size):
     rows, columns = np.mgrid[:900, :800]
     centre = np.array([np.sum(added * columns), np.sum(added * rows)]) / added.sum()
     np.testing.assert_allclose(centre, placement.map_points(np.array([u, v])), atol=0.1)
-    volume = 0.5 * 2 * np.pi * (width * scale) ** 2  # of a Gaussian hill
+    volume = 0.5 * 2 * np.pi * (width * scale) ** 2  # The blob is a Gaussian hill.
     np.testing.assert_allclose(added.sum(), volume, rtol=0.01)
 
 
@@ -72,7 +72,7 @@ PARTLY_OUTSIDE = [
 
 @pytest.mark.parametrize(
     ("feather", "unfaded"),
-    [(0.08, 17), (0.2, 41)],  # a feather of 0.08 is 16 pixels of the crop
+    [(0.08, 17), (0.2, 41)],  # A feather of 0.08 is 16 pixels of the crop.
 )
 @pytest.mark.parametrize("placement", PARTLY_OUTSIDE)
 def test_no_pixel_outside_the_crop_changes_and_its_border_hardly_does(
@@ -83,12 +83,13 @@ def test_no_pixel_outside_the_crop_changes_and_its_border_hardly_does(
     result = placement.paste(photo, half(200), feather=feather)
     np.testing.assert_array_equal(photo, before)
     u, v = crop_coordinates(placement, 400, 380)
-    depths = np.array([u + 0.5, 199.5 - u, v + 0.5, 199.5 - v])  # from each side of the crop
+    # The four sides of the crop fade by themselves.
+    depths = np.array([u + 0.5, 199.5 - u, v + 0.5, 199.5 - v])
     depth = depths.min(axis=0)
     assert result[depth < 0].tobytes() == photo[depth < 0].tobytes()
     difference = result - photo
     np.testing.assert_allclose(difference[depth > unfaded], 0.5, atol=1e-5)
-    ends = [side for side in depths if side.min() < 0]  # the others have no photo beyond them
+    ends = [side for side in depths if side.min() < 0]  # The others have no photo beyond them.
     assert len(ends) >= 2
     for side in ends:
         assert np.all(difference[(depth > 0) & (side < 1)] < 0.04)

@@ -31,7 +31,7 @@ def test_a_png_comes_back_to_half_a_grey_level(tmp_path):
 @pytest.mark.parametrize("name", ["a.jpg", "a.jpeg", "A.JPG"])
 def test_a_jpeg_is_written_with_full_resolution_of_colours(tmp_path, name):
     stripes = np.zeros((64, 64, 3), np.float32)
-    stripes[:, ::2, 0] = 1  # subsampled colours would mix the red and black columns
+    stripes[:, ::2, 0] = 1  # Subsampled colours would mix the red and black columns.
     write(tmp_path / name, stripes)
     with Image.open(tmp_path / name) as image:
         assert image.format == "JPEG"
@@ -65,7 +65,7 @@ def test_every_mode_becomes_rgb(tmp_path):
     expected = np.asarray(palette.convert("RGB")) / 255
     np.testing.assert_allclose(saved(tmp_path, palette), expected, atol=1e-6)
     cmyk = saved(tmp_path, colour.convert("CMYK"), "a.jpg", quality=95)
-    np.testing.assert_allclose(cmyk, gradient(), atol=0.1)  # JPEG keeps colours to a few levels
+    np.testing.assert_allclose(cmyk, gradient(), atol=0.1)  # JPEG keeps colours to a few levels.
     one_bit = saved(tmp_path, colour.convert("1"))
     assert set(np.unique(one_bit)) == {0.0, 1.0}
 
@@ -186,7 +186,8 @@ def test_a_home_folder_is_found(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
 def test_edits_of_other_files_than_jpeg_are_written_as_png(tmp_path, format):
-    to_pil(gradient()).save(tmp_path / "me.jpg", format=format)  # the contents decide, not the name
+    # The contents decide, not the name.
+    to_pil(gradient()).save(tmp_path / "me.jpg", format=format)
     photo = Photo.open(tmp_path / "me.jpg")
     assert (photo.format, photo.suffix) == ("PNG", ".png")
 
@@ -291,7 +292,7 @@ def test_an_array_that_is_no_photo_is_refused_in_one_sentence(array, message):
 
 @pytest.mark.parametrize("photo", [None, b"me.jpg", [[0.0]]])
 def test_what_is_no_photo_at_all_is_refused(photo):
-    of = inspect.unwrap(Photo.of.__func__)  # without the tests' own check of argument types
+    of = inspect.unwrap(Photo.of.__func__)  # The tests' type checks would come first.
     with pytest.raises(InputError, match="give a path, a Pillow image or a NumPy array"):
         of(Photo, photo)
 

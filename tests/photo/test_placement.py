@@ -191,7 +191,7 @@ def test_an_empty_box_is_refused(box):
 
 
 def test_a_box_of_numpy_s_integers_can_be_written_as_json():
-    from_box = inspect.unwrap(Placement.from_box.__func__)  # beartype admits no such integers
+    from_box = inspect.unwrap(Placement.from_box.__func__)  # Beartype admits no such integers.
     placement = from_box(Placement, tuple(np.array([1, 2, 33, 44])))
     assert json.dumps(placement.to_json()) == "[1, 2, 33, 44]"
 

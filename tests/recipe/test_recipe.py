@@ -34,7 +34,7 @@ def test_a_recipe_survives_json(name):
 
 
 def test_chainer_dfi_weighs_total_variation_as_its_formula():
-    # 100 · Σ d² / elements, with differences d in the network's units, at 200 × 200
+    # It is 100·Σd²/elements, with differences d in the network's units, at 200 × 200.
     weight = RECIPES["chainer-dfi"].objective.total_variation.weight
     assert weight == pytest.approx(100 / 120_000)
 
@@ -72,7 +72,11 @@ def test_every_field_of_every_stage_can_be_set_by_its_path():
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
-        ("features.network", "raww", "features.network is 'raww'; choose from raw, normalized"),
+        (
+            "features.network",
+            "raww",
+            "features.network is 'raww'; choose from any, raw, normalized",
+        ),
         ("features.normalization", "l1", "normalization is 'l1'; choose from l2, none"),
         ("features.layers", "", "features.layers is empty; name at least one layer"),
         ("features.layers", "conv1_1,conv1_1", "features.layers contains the same item twice"),

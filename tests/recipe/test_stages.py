@@ -112,7 +112,8 @@ def test_total_variation_of_a_step_is_known():
     step = jnp.zeros((1, 4, 5, 2)).at[:, :, 3:].set(0.5)
     for beta in (1.0, 2.0, 3.0):
         measured = TotalVariation(weight=10.0, beta=beta).measure(step)[0]
-        assert measured == pytest.approx(10 * 4 * 2 * 0.5**beta, rel=0.02)  # the floor adds a bit
+        # The floor of squared gradients adds a little.
+        assert measured == pytest.approx(10 * 4 * 2 * 0.5**beta, rel=0.02)
 
 
 def test_total_variation_equals_its_sum_in_float64():
@@ -137,6 +138,6 @@ def test_noise_is_the_same_for_all_images_within_its_amplitude():
     assert not np.array_equal(noise, FromNoise(seed=1).images(images, mean))
     off = (noise[0] - np.array(mean)) * 255
     assert np.abs(off).max() <= 10.001
-    assert off.std() == pytest.approx(10 / np.sqrt(3), rel=0.05)  # a uniform distribution's
+    assert off.std() == pytest.approx(10 / np.sqrt(3), rel=0.05)  # The noise is uniform.
     wide = (np.asarray(FromNoise(amplitude=20.0).images(images, mean))[0] - np.array(mean)) * 255
     np.testing.assert_allclose(wide, 2 * off, atol=1e-3)

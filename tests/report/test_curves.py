@@ -17,7 +17,7 @@ def test_loss_curves_are_a_picture_of_every_problem():
     history = np.geomspace(1, 0.01, 40).reshape(2, 20)
     image = decode(draw_loss_curves(history, ["α = 0.1", "α = 0.2"]))
     assert image.shape == (600, 960, 3)
-    for colour in ((31, 119, 180), (255, 127, 14)):  # matplotlib's first two
+    for colour in ((31, 119, 180), (255, 127, 14)):  # They are matplotlib's first two.
         assert (np.abs(image.astype(int) - colour).max(axis=-1) < 3).sum() > 300
 
 

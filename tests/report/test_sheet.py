@@ -17,7 +17,7 @@ def test_a_sheet_shows_every_image_below_its_label():
         assert (np.abs(sheet - colour).max(axis=-1) == 0).sum() == CELL * CELL // 2
     middles = [sheet[200, 80], sheet[200, 240], sheet[540, 80]]
     np.testing.assert_array_equal(middles, colours)
-    for x in (83, 241):  # dark letters on white above the images of the first row
+    for x in (83, 241):  # Labels are dark on white, above the images.
         label = sheet[8:36, x - 30 : x + 30]
         assert label.min() < 0.3
 

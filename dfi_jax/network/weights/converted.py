@@ -86,7 +86,14 @@ def write(
 
 
 def is_converted(path: Path) -> bool:
-    """Returns whether a safetensors file was written by `write`."""
+    """Returns whether a safetensors file was written by `write`.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "ones.safetensors")
+    >>> write_tensors(path, {"ones": np.ones(3, np.float32)})
+    >>> is_converted(path)
+    False
+    """
     with safetensors.safe_open(path, framework="numpy") as file:
         return "dfi_jax" in (file.metadata() or {})
 

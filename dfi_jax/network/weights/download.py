@@ -237,7 +237,7 @@ def _errors_as_sentences(name: str, published: Published, path: Path) -> Iterato
             f"{failed} because the connection failed{after}; "
             f"go online and try again{' to resume' if done else ''}, {alternative}."
         ) from None
-    except ValueError:  # pooch raises this if the checksum is wrong.
+    except ValueError:  # Pooch raises this if the checksum is wrong.
         expected = published.checksum or recorded_sha256(path)
         raise FileError(
             f"the file that {published.address} sent for {name} is not the published file "

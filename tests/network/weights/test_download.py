@@ -244,7 +244,7 @@ def test_an_unpublished_checksum_is_recorded_reported_and_required(
     path, digest = download.fetch("x", unstated)
     assert f"its SHA-256, {digest}, is recorded" in caplog.text
     path.write_bytes(body[:-1] + b"?")
-    assert download.fetch("x", unstated)[1] == digest  # a changed file is downloaded again
+    assert download.fetch("x", unstated)[1] == digest  # A changed file is downloaded again.
     assert path.read_bytes() == body
     path.unlink()
     server.body = body[:-1] + b"!"

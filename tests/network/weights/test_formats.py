@@ -451,7 +451,7 @@ def test_the_error_names_a_package_that_is_not_installed(tmp_path, networks, mon
 
 
 def test_preprocessing_is_what_the_publishers_state():
-    grey = jnp.full((1, 1, 1, 3), 0.5).at[..., 0].set(1.0)  # R 255, G and B 127.5
+    grey = jnp.full((1, 1, 1, 3), 0.5).at[..., 0].set(1.0)  # R is 255, G and B are 127.5.
     np.testing.assert_allclose(
         CAFFE(grey)[0, 0, 0], [127.5 - 103.939, 127.5 - 116.779, 255 - 123.68], rtol=1e-5
     )

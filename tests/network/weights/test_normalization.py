@@ -29,10 +29,13 @@ def test_every_mean_activation_becomes_1_and_nothing_else_changes(images, poolin
         mean = raw.mean(axis=(0, 1, 2))
         alive = mean > 0
         assert dead[name] == np.sum(~alive)
-        np.testing.assert_allclose(new.mean(axis=(0, 1, 2))[alive], 1, rtol=1e-3)
         # Activations change by one positive factor per channel, and zeros stay zeros, up to the
-        # rounding of float32 beside the largest activation.
+        # rounding of float32 beside the largest activation. A filter that is hardly ever active
+        # has a mean that is itself near that rounding.
         back, rounding = new * np.where(alive, mean, 1), 1e-5 * raw.max()
+        np.testing.assert_allclose(
+            back.mean(axis=(0, 1, 2))[alive], mean[alive], rtol=1e-3, atol=0.1 * rounding
+        )
         np.testing.assert_allclose(back, raw, atol=rounding)
         np.testing.assert_array_equal(back[raw > rounding] > 0, True)
         np.testing.assert_array_equal(raw[back > rounding] > 0, True)

@@ -20,7 +20,8 @@ from dfi_jax.network.weights.parameters import random_params
 def test_vgg16_is_the_published_file_bit_for_bit():
     path = CATALOG["vgg16"].locate()
     with path.open("rb") as file:
-        published = pickle.load(file)["VGG16_0"]  # verified by its SHA-256 when load_vgg reads it
+        # The pickle can be trusted: load_vgg verifies its SHA-256, which is compared below.
+        published = pickle.load(file)["VGG16_0"]
     vgg = load_vgg("vgg16")
     assert len(vgg.params) == 13
     assert vgg.sha256 == CATALOG["vgg16"].sha256
@@ -61,7 +62,7 @@ def test_an_unknown_network_is_rejected_with_a_list_of_known_ones():
 
 
 def test_an_unknown_option_is_rejected_before_anything_is_loaded():
-    load = getattr(load_vgg, "__wrapped__", load_vgg)  # without the tests' own type checks
+    load = getattr(load_vgg, "__wrapped__", load_vgg)  # The tests' type checks would come first.
     with pytest.raises(InputError, match="no precision 'float8'; choose from highest, tf32"):
         load("vgg19", precision="float8")
     with pytest.raises(InputError, match="no pooling 'median'; choose from max, average"):

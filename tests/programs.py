@@ -1,0 +1,17 @@
+"""The experiments and the benchmarks."""
+
+NEEDS = {
+    "benchmarks/editing": [],
+    "benchmarks/scaling": ["dlib", "skimage"],
+    "benchmarks/selection_speed": [],
+    "benchmarks/throughput": [],
+    "benchmarks/weights_cost": ["h5py", "scipy", "torch"],
+    "experiments/alignment": ["dlib", "skimage"],
+    "experiments/demo": ["skimage"],
+    "experiments/precision": [],
+    "experiments/preconditioner": [],
+    "experiments/smile_sweep": [],
+    "experiments/solver": ["skimage"],
+    "experiments/starter_vectors": ["scipy"],
+}
+"""The packages of extras that each program needs."""
