@@ -26,7 +26,7 @@ from timing import print_head
 
 from dfi_jax import Anchor, Dataset, Recipe, load_dataset, load_vgg, select
 from dfi_jax.data.dataset import BATCH
-from dfi_jax.network.means import mean_features
+from dfi_jax.network.means import feature_moments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +105,11 @@ def time_means(dataset: Dataset, *, config: Config) -> dict[str, list[float]]:
             np.stack([dataset.face(row, config.size) for row in rows[i : i + BATCH]])
 
     def compute() -> None:
-        jax.block_until_ready(mean_features(vgg, decoded, layers=config.layers))
+        jax.block_until_ready(feature_moments(vgg, decoded, layers=config.layers))
 
     def do_both() -> None:
         batches = dataset.batches(rows, size=config.size)
-        jax.block_until_ready(mean_features(vgg, batches, layers=config.layers))
+        jax.block_until_ready(feature_moments(vgg, batches, layers=config.layers))
 
     parts: dict[str, Callable[[], None]] = {
         "decoding alone": decode,

@@ -57,8 +57,10 @@ from dfi_jax.recipe import (
     Unit,
     UnitTimesPhi,
     Unscaled,
+    Unshrunk,
     ValidPixels,
     VGGSpectrum,
+    Wiener,
 )
 from dfi_jax.storage.cache import Cache
 from dfi_jax.vectors.attribute_vector import (
@@ -114,9 +116,11 @@ __all__ = [
     "Unit",
     "UnitTimesPhi",
     "Unscaled",
+    "Unshrunk",
     "VGGSpectrum",
     "ValidPixels",
     "Wanted",
+    "Wiener",
     "combine",
     "edit",
     "features",

@@ -8,6 +8,7 @@ NEEDS = {
     "benchmarks/weights_cost": ["h5py", "scipy", "torch"],
     "experiments/alignment": ["dlib", "skimage"],
     "experiments/demo": ["skimage"],
+    "experiments/fitted_vectors": [],
     "experiments/precision": [],
     "experiments/preconditioner": [],
     "experiments/smile_sweep": [],

@@ -43,16 +43,6 @@ Out = Annotated[
     ),
 ]
 
-Distributed = Annotated[
-    bool,
-    typer.Option(
-        "--distributed",
-        help="Share the edits with other processes that run the same command. The environment "
-        "variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or Slurm, say "
-        "which process this is.",
-    ),
-]
-
 
 @sentence_for_errors
 def batch(
@@ -67,7 +57,7 @@ def batch(
     weights: options.Weights = options.DEFAULT_WEIGHTS,
     precision: options.Precision = options.DEFAULT_PRECISION,
     batch_size: options.BatchSize = None,
-    distributed: Distributed = False,
+    distributed: options.Distributed = False,
     json_: options.Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -105,7 +95,10 @@ def batch(
             if record is None:
                 failures[job.label] = str(failure)
                 report_failure(job.label, str(failure))
-            elif json_:
+                continue
+            for warning in record["warnings"]:
+                print_note(f"{job.label}: {warning}")
+            if json_:
                 options.print_json(out / job.label, record)
             else:
                 print_result(out / job.label)

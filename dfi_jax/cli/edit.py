@@ -11,6 +11,7 @@ from dfi_jax.cli.terminal import (
     Debug,
     Quiet,
     exit_with_failures,
+    print_note,
     print_result,
     progress,
     report_failure,
@@ -141,6 +142,8 @@ def edit(
             except DfiError as error:
                 fail(job, error)
                 continue
+            for warning in made.record["warnings"]:
+                print_note(f"{jobs[job]}: {warning}")
             if json_:
                 options.print_json(jobs[job], made.record)
             elif several:

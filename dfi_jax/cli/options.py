@@ -146,6 +146,16 @@ BatchSize = Annotated[
     ),
 ]
 
+Distributed = Annotated[
+    bool,
+    typer.Option(
+        "--distributed",
+        help="Share the work with other processes that run the same command. The environment "
+        "variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or Slurm, say "
+        "which process this is.",
+    ),
+]
+
 Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace files of the same names in the output folder."),

@@ -12,14 +12,34 @@ from dfi_jax.cli.terminal import Command, Debug, Json, Quiet, progress, sentence
 from dfi_jax.data import load_dataset
 from dfi_jax.editor.job import is_vector_file
 from dfi_jax.editor.record import vector_record
+from dfi_jax.engine import devices
 from dfi_jax.errors import InputError
 from dfi_jax.photo.choice import parse_face
 from dfi_jax.photo.photo import Photo
 from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance, starter, starter_names
+from dfi_jax.vectors.fit import fit
+from dfi_jax.vectors.fitted import PENALTY, FittedDataset
 
 app = typer.Typer(
     no_args_is_help=True, help="Show and compute attribute vectors, which edits add to features."
 )
+
+
+VectorFile = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="File to write. Its name must end in .safetensors.",
+        show_default=False,
+    ),
+]
+
+Dtype = Annotated[
+    Literal["float32", "int8"],
+    typer.Option(help="Type of the numbers in the file; int8 takes a quarter of the space."),
+]
 
 
 @app.command("list", cls=Command)
@@ -54,17 +74,21 @@ def show_vector(
     debug: Debug = False,
 ) -> None:
     """Show how an attribute vector was made, and its shape and length in each layer."""
-    is_file = is_vector_file(vector) or Path(vector).is_file()
-    found = AttributeVector.load(vector) if is_file else starter(vector)
+    found = load_vector(vector)
     if json_:
         typer.echo(json.dumps(vector_record(found)))
         return
-    for name, value in _rows(found.provenance).items():
+    made = found.provenance
+    for name, value in _rows(made).items():
         typer.echo(f"{name:15} {value}")
     for layer, values in found.features.items():
         array = np.asarray(values)
         shape = " × ".join(map(str, array.shape))
-        typer.echo(f"{layer:15} {shape}, length {np.linalg.norm(array):.4g}")
+        estimated = ""
+        if made.length:
+            i = made.layers.index(layer)
+            estimated = f"; estimate: signal {made.signal[i]:.4g}, noise {made.noise[i]:.4g}"
+        typer.echo(f"{layer:15} {shape}, length {np.linalg.norm(array):.4g}{estimated}")
 
 
 @app.command("make", cls=Command)
@@ -79,16 +103,7 @@ def make_vector(
         ),
     ],
     dataset: options.DatasetSpec,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FILE",
-            help="File to write. Its name must end in .safetensors.",
-            show_default=False,
-        ),
-    ],
+    out: VectorFile,
     photo: Annotated[
         Path | None,
         typer.Option(
@@ -105,10 +120,7 @@ def make_vector(
     settings: options.Settings = options.NO_SETTINGS,
     weights: options.Weights = options.DEFAULT_WEIGHTS,
     precision: options.Precision = options.DEFAULT_PRECISION,
-    dtype: Annotated[
-        Literal["float32", "int8"],
-        typer.Option(help="Type of the numbers in the file; int8 takes a quarter of the space."),
-    ] = "float32",
+    dtype: Dtype = "float32",
     overwrite: options.Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -118,9 +130,7 @@ def make_vector(
     `dfi edit` accepts the file in place of an attribute's name. Two folders of pictures, without
     and with the attribute, make a dataset: `--dataset pair:WITHOUT:WITH`. Its attribute is Target.
     """
-    if not is_vector_file(str(out)):
-        raise InputError(f"--out is {out}; give a file whose name ends in .safetensors.")
-    options.check_out_file(out, overwrite=overwrite)
+    check_vector_file(out, overwrite=overwrite)
     if is_vector_file(attribute):
         raise InputError(f"the attribute {attribute} is a file; name an attribute of the dataset.")
     if photo is None and (near or face != options.DEFAULT_FACE):
@@ -154,12 +164,181 @@ def make_vector(
     typer.echo(out)
 
 
+@app.command("fit", cls=Command)
+@sentence_for_errors
+def fit_dataset(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET",
+            help="Dataset with attribute scores, such as lfw:DIR, as for `dfi edit --dataset`.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="FOLDER", help="Folder for the sums.", show_default=False
+        ),
+    ],
+    where: Annotated[
+        str,
+        typer.Option(
+            metavar="ATTRIBUTES",
+            help="Attributes that all images have (+Male) or lack (-Male), separated by commas.",
+        ),
+    ] = "",
+    recipe: options.RecipeName = options.DEFAULT_RECIPE,
+    settings: options.Settings = options.NO_SETTINGS,
+    weights: options.Weights = options.DEFAULT_WEIGHTS,
+    precision: options.Precision = options.DEFAULT_PRECISION,
+    distributed: options.Distributed = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Add up the features and scores of a whole dataset, for all its attribute vectors.
+
+    `dfi vectors regress` then computes the vector of any attribute at once. The sums are written
+    every few minutes, so rerunning the command resumes it.
+    """
+    options.check_out(out, overwrite=True)
+    chosen_recipe = options.make_recipe(recipe, settings)
+    if distributed:
+        devices.join_processes()
+    images = load_dataset(dataset)
+    with progress(quiet=quiet) as on_progress:
+        editor = options.load_editor(
+            chosen_recipe, weights=weights, precision=precision, on_progress=on_progress
+        )
+        fit(
+            editor.vgg,
+            images,
+            recipe=chosen_recipe,
+            where=where,
+            folder=out,
+            on_progress=on_progress,
+        )
+    typer.echo(out)
+
+
+@app.command("regress", cls=Command)
+@sentence_for_errors
+def regress_vector(
+    attribute: Annotated[
+        str,
+        typer.Argument(
+            metavar="ATTRIBUTE",
+            help="Attribute of the fitted dataset, or several separated by commas. ~Young is the "
+            "opposite of Young.",
+            show_default=False,
+        ),
+    ],
+    fitted: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Folder that `dfi vectors fit` wrote.", show_default=False
+        ),
+    ],
+    out: VectorFile,
+    hold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ATTRIBUTES",
+            help="Attributes that are held constant, separated by commas; an empty text holds "
+            "none. By default, all others are held.",
+            show_default=False,
+        ),
+    ] = None,
+    penalty: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Ridge penalty of each attribute that is held. 0 holds it entirely; a larger one "
+            "lets it move a little, and gives less noise.",
+        ),
+    ] = PENALTY,
+    dtype: Dtype = "float32",
+    overwrite: options.Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Compute an attribute vector from a fitted dataset, and write it to a file.
+
+    It is the difference between typical images with and without the attribute that are alike in the
+    attributes that are held. `dfi edit` accepts the file in place of an attribute's name.
+    """
+    check_vector_file(out, overwrite=overwrite)
+    held = None if hold is None else tuple(filter(None, map(str.strip, hold.split(","))))
+    vector = FittedDataset.load(fitted).vector(attribute, hold=held, penalty=penalty)
+    vector.save(out, dtype=dtype)
+    typer.echo(out)
+
+
+@app.command("compare", cls=Command)
+@sentence_for_errors
+def compare_vectors(
+    fitted: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Folder that `dfi vectors fit` wrote.", show_default=False
+        ),
+    ],
+    vectors: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME_OR_FILE...",
+            help="Attribute vectors: names that `dfi vectors list` prints, or files.",
+            show_default=False,
+        ),
+    ],
+    json_: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Print how far each vector moves a photo in every attribute of a fitted dataset.
+
+    The unit is the distance between typical images with and without the attribute. The attributes
+    that move most come first.
+    """
+    sums = FittedDataset.load(fitted)
+    moved = {vector: sums.movements(load_vector(vector)) for vector in vectors}
+    if json_:
+        typer.echo(json.dumps(moved))
+        return
+    for vector, movements in moved.items():
+        typer.echo(vector)
+        for name, distance in sorted(movements.items(), key=lambda item: -abs(item[1])):
+            typer.echo(f"  {distance:+6.2f}  {name}")
+
+
+def load_vector(name: str) -> AttributeVector:
+    """Returns the vector in a file, or the starter vector with a name.
+
+    >>> load_vector("older").provenance.attributes
+    ('~Young',)
+    """
+    is_file = is_vector_file(name) or Path(name).is_file()
+    return AttributeVector.load(name) if is_file else starter(name)
+
+
+def check_vector_file(out: Path, *, overwrite: bool) -> None:
+    """Raises an error unless a vector can be written into the file.
+
+    >>> check_vector_file(Path("no-such-file.safetensors"), overwrite=False)
+    """
+    if not is_vector_file(str(out)):
+        raise InputError(f"--out is {out}; give a file whose name ends in .safetensors.")
+    options.check_out_file(out, overwrite=overwrite)
+
+
 def _rows(made: Provenance) -> dict[str, str]:
     values = {
         "attributes": ",".join(made.attributes),
         "dataset": made.dataset,
-        "images": f"{made.n_target} with the attribute, {made.n_source} without (k = {made.k})",
-        "near": made.near or "no photo",
+        "images": f"{made.n_target} with the attribute, {made.n_source} without",
+        "at most": "" if made.k is None else f"{made.k} of each",
+        "near": made.near or ("" if made.k is None else "no photo"),
+        "where": made.where,
+        "held": ", ".join(made.held),
+        "penalty": "" if made.penalty is None else f"{made.penalty:g}",
         "network": f"{made.network}, SHA-256 {made.weights_sha256}",
         "layers": ", ".join(made.layers),
         "image size": f"{made.size} × {made.size}",
@@ -167,6 +346,7 @@ def _rows(made: Provenance) -> dict[str, str]:
         "normalization": ""
         if made.normalization is None
         else f"l2 over {made.normalization.scope}",
+        "shrinkage": json.dumps(made.shrinkage.to_dict()),
         "note": made.note,
     }
     return {name: value for name, value in values.items() if value}

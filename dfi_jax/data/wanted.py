@@ -175,6 +175,30 @@ class Wanted:
         return _key(attribute) in (_key(term.name) for term in self.terms)
 
 
+def parse_shared(text: str, attributes: Sequence[str]) -> tuple[Term, ...]:
+    """Reads attributes that all images have or lack, such as `+Young,-Male`.
+
+    >>> [str(term) for term in parse_shared("+young, -male", ["Male", "Young"])]
+    ['+Young', '-Male']
+
+    Args:
+      text: Attributes separated by commas, each with the sign `+` or `-`; an empty text has none.
+      attributes: Attributes of the dataset.
+
+    Raises:
+      InputError: If the dataset lacks one of the attributes, or a sign is missing.
+    """
+    terms = [_read_term(part.strip()) for part in text.split(",") if part.strip()]
+    if unsigned := [term.name for term in terms if not term.shared]:
+        raise InputError(
+            f"{unsigned[0]} has no sign; give +{unsigned[0]} for images that have it, or "
+            f"-{unsigned[0]} for images that lack it."
+        )
+    return tuple(
+        replace(term, name=attributes[find_attribute(term.name, attributes)]) for term in terms
+    )
+
+
 def find_attribute(name: str, attributes: Sequence[str]) -> int:
     """Returns the column of an attribute. Case, spaces and underscores don't matter.
 

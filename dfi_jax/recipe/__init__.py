@@ -17,6 +17,7 @@ from dfi_jax.recipe.objective import (
     ValidPixels,
 )
 from dfi_jax.recipe.recipe import Recipe
+from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
 from dfi_jax.recipe.solver import LBFGS, Adam, VGGSpectrum
 from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious
 from dfi_jax.recipe.vector import MeanSquare, Unit, UnitTimesPhi, Unscaled
@@ -44,7 +45,9 @@ __all__ = [
     "Unit",
     "UnitTimesPhi",
     "Unscaled",
+    "Unshrunk",
     "VGGSpectrum",
     "ValidPixels",
+    "Wiener",
     "named_recipe",
 ]

@@ -8,6 +8,7 @@ from dfi_jax.errors import InputError
 from dfi_jax.recipe.features import FeatureStage
 from dfi_jax.recipe.finish import CancelResidual, Mask, MatchColor, TransferDifference
 from dfi_jax.recipe.objective import ObjectiveStage
+from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
 from dfi_jax.recipe.solver import LBFGS, Adam
 from dfi_jax.recipe.stage import Stage, from_dict, set_field
 from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious
@@ -22,6 +23,7 @@ class Recipe(Stage):
 
     Attributes:
       features: Features that are moved, with their normalisation.
+      shrinkage: Removal of noise from the attribute vector, where a vector is computed.
       vector: Scaling of the attribute vector.
       objective: Function of the image that is minimised.
       start: Image that the minimisation starts from.
@@ -40,6 +42,7 @@ class Recipe(Stage):
     kind: ClassVar[str] = "recipe"
 
     features: FeatureStage = field(default_factory=FeatureStage)
+    shrinkage: Unshrunk | Wiener = field(default_factory=Unshrunk)
     vector: Unscaled | Unit | UnitTimesPhi | MeanSquare = field(default_factory=UnitTimesPhi)
     objective: ObjectiveStage = field(default_factory=ObjectiveStage)
     start: FromImage | FromNoise | FromPrevious = field(default_factory=FromImage)

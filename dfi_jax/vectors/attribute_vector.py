@@ -2,8 +2,9 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +16,10 @@ from flax import struct
 
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.network.vgg import VGG, feature_shapes
-from dfi_jax.recipe import L2, Recipe
+from dfi_jax.recipe import L2, Recipe, Unshrunk, Wiener
 from dfi_jax.recipe.features import Features
+from dfi_jax.recipe.stage import Stage
+from dfi_jax.recipe.stage import from_dict as read_stage
 from dfi_jax.storage.files import write_tensors
 
 
@@ -27,7 +30,7 @@ class Provenance:
     Attributes:
       dataset: Name of the dataset.
       attributes: Attributes that the target images have, with the signs of `data.wanted.Wanted`.
-      k: Maximum number of images per set.
+      k: Maximum number of images per set, or None if there was none.
       n_source: Number of images without the attributes.
       n_target: Number of images with the attributes.
       network: Name of the network.
@@ -38,6 +41,12 @@ class Provenance:
       normalization: Normalisation of each image's features.
       images: SHA-256 of the images, in their order, or an empty string if it is unknown.
       near: Nearness by which the images were selected, or an empty string if there was no photo.
+      where: Attributes that all images of a fitted dataset have or lack.
+      held: Attributes that least squares held constant.
+      penalty: Ridge penalty of the held attributes, or None without least squares.
+      length: ‖w‖ of each layer before shrinkage, or an empty tuple if it is unknown.
+      noise: √Σs² of each layer, with s the standard error of an activation of w, or an empty tuple.
+      shrinkage: Shrinkage that took noise out of w.
       note: Anything else worth knowing.
 
     >>> made = starter("older").provenance
@@ -47,7 +56,7 @@ class Provenance:
 
     dataset: str
     attributes: tuple[str, ...]
-    k: int
+    k: int | None
     n_source: int
     n_target: int
     network: str
@@ -58,13 +67,34 @@ class Provenance:
     normalization: L2 | None = None
     images: str = ""
     near: str = ""
+    where: str = ""
+    held: tuple[str, ...] = ()
+    penalty: float | None = None
+    length: tuple[float, ...] = ()
+    noise: tuple[float, ...] = ()
+    shrinkage: Unshrunk | Wiener = field(default_factory=Unshrunk)
     note: str = ""
+
+    @property
+    def signal(self) -> tuple[float, ...]:
+        """√max(0, ‖w‖² − Σs²) of each layer: the estimated length of w without its noise."""
+        pairs = zip(self.length, self.noise, strict=True)
+        return tuple(math.sqrt(max(0.0, length**2 - noise**2)) for length, noise in pairs)
+
+    @property
+    def noise_share(self) -> float | None:
+        """Σs²/‖w‖², the share of noise in the energy of w, as a mean over layers."""
+        pairs = zip(self.length, self.noise, strict=True)
+        shares = [noise**2 / length**2 for length, noise in pairs if length > 0]
+        return sum(shares) / len(shares) if shares else None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON can write them."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        normalization = None if self.normalization is None else self.normalization.to_dict()
-        return values | {"normalization": normalization}
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        return {
+            name: value.to_dict() if isinstance(value, Stage) else value
+            for name, value in values.items()
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Provenance":
@@ -73,8 +103,11 @@ class Provenance:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
         }
-        if fields.get("normalization") is not None:
-            fields["normalization"] = L2(scope=fields["normalization"]["scope"])
+        for name in ("normalization", "shrinkage"):
+            if fields.get(name) is not None:
+                fields[name] = read_stage(
+                    {"normalization": L2, "shrinkage": Unshrunk | Wiener}[name], fields[name], name
+                )
         return cls(**fields)
 
 
@@ -184,6 +217,37 @@ class AttributeVector:
                 )
 
 
+def from_estimate(
+    w: Features, variance: Features, provenance: Provenance, *, shrinkage: Unshrunk | Wiener
+) -> AttributeVector:
+    """Returns an estimated vector, shrunk, whose provenance knows its length and its noise.
+
+    Args:
+      w: The estimate, (h, w, c) per layer.
+      variance: s², the squared standard error of each activation of w.
+      provenance: How w was estimated.
+      shrinkage: How noise is taken out of it.
+
+    >>> w, variance = {"conv1_1": jnp.full((1, 1, 1), 5.0)}, {"conv1_1": jnp.full((1, 1, 1), 9.0)}
+    >>> made = dataclasses.replace(starter("older").provenance, layers=("conv1_1",))
+    >>> found = from_estimate(w, variance, made, shrinkage=Unshrunk())
+    >>> found.provenance.noise, found.provenance.signal
+    ((3.0,), (4.0,))
+    """
+    length = {name: float(jnp.linalg.norm(layer)) for name, layer in w.items()}
+    noise = {name: float(jnp.sqrt(jnp.sum(layer))) for name, layer in variance.items()}
+    features = shrinkage.shrink({name: jnp.asarray(layer) for name, layer in w.items()}, variance)
+    return AttributeVector(
+        {name: features[name] for name in provenance.layers},
+        dataclasses.replace(
+            provenance,
+            length=tuple(length[name] for name in provenance.layers),
+            noise=tuple(noise[name] for name in provenance.layers),
+            shrinkage=shrinkage,
+        ),
+    )
+
+
 def combine(vectors: Sequence[tuple[AttributeVector, float]]) -> AttributeVector:
     """Returns Σ sᵢ·wᵢ/‖wᵢ‖, layer by layer: several attributes as one direction.
 
@@ -223,9 +287,11 @@ def combine(vectors: Sequence[tuple[AttributeVector, float]]) -> AttributeVector
         first,
         dataset=", ".join(dict.fromkeys(made.dataset for made in made_from)),
         attributes=tuple(f"{strength:g} × {_listed(v.provenance)}" for v, strength in vectors),
-        k=max(made.k for made in made_from),
+        k=max((made.k for made in made_from if made.k is not None), default=None),
         n_source=sum(made.n_source for made in made_from),
         n_target=sum(made.n_target for made in made_from),
+        length=(),
+        noise=(),
         note="sum of vectors, each of which has length 1 in every layer",
     )
     return AttributeVector(total, provenance)

@@ -9,13 +9,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from dfi_jax.data.selection import Selection
-from dfi_jax.network.means import mean_features
+from dfi_jax.network.means import Moments, feature_moments
 from dfi_jax.network.vgg import VGG
 from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.recipe import Recipe
-from dfi_jax.recipe.features import Features
 from dfi_jax.storage.cache import Cache, remember
-from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
+from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance, from_estimate
 
 
 def attribute_vector(
@@ -26,13 +25,18 @@ def attribute_vector(
     cache: Cache | None = None,
     on_progress: OnProgress | None = None,
 ) -> AttributeVector:
-    """Returns w = mean φ(target) − mean φ(source) over a selection of images.
+    """Returns w = mean φ(target) − mean φ(source) over a selection of images, shrunk by the recipe.
+
+    With n images and the variance σ² between them in each set, the squared standard error of an
+    activation is s² = σ²/n of the target plus σ²/n of the source. The provenance knows √Σs² of each
+    layer as `noise`.
 
     Args:
       vgg: The network.
       selection: The images without and with the attributes.
-      recipe: The layers, the size of the images, and the normalisation of their features.
-      cache: Cache in which both means are stored, or None.
+      recipe: The layers, the size of the images, the normalisation of their features, and the
+        shrinkage.
+      cache: Cache in which the moments of both sets are stored, or None.
       on_progress: Function that is called with the number of images done.
 
     Raises:
@@ -58,31 +62,37 @@ def attribute_vector(
             if on_progress is not None:
                 on_progress(Progress(phase="mean features", done=done, total=total, unit="images"))
 
-    def mean(rows: Int[np.ndarray, " r"], fingerprint: str) -> Features:
-        normalization = recipe.features.normalization
+    def moments(rows: Int[np.ndarray, " r"], fingerprint: str) -> Moments:
+        stage = recipe.features
         depends = {
             "images": fingerprint,
             "network": vgg.identity(),
-            "layers": recipe.features.layers,
-            "size": recipe.features.size,
-            "normalization": None if normalization is None else normalization.to_dict(),
+            "layers": stage.layers,
+            "size": stage.size,
+            "normalization": None if stage.normalization is None else stage.normalization.to_dict(),
+            "statistics": ["mean", "variance"],
         }
 
         def compute() -> dict[str, np.ndarray]:
-            found = mean_features(
-                vgg,
-                batches(rows),
-                layers=recipe.features.layers,
-                normalization=normalization,
+            found = feature_moments(
+                vgg, batches(rows), layers=stage.layers, normalization=stage.normalization
             )
-            return {name: np.asarray(layer) for name, layer in found.items()}
+            return {
+                f"{name}.{part}": np.asarray(layers[name])
+                for part, layers in (("mean", found.mean), ("variance", found.variance))
+                for name in stage.layers
+            }
 
         kept = remember(cache, "means", depends, compute)
-        return {name: jnp.asarray(kept[name]) for name in recipe.features.layers}
+        mean, variance = (
+            {name: jnp.asarray(kept[f"{name}.{part}"]) for name in stage.layers}
+            for part in ("mean", "variance")
+        )
+        return Moments(mean, variance, len(rows))
 
     sets = (selection.target, selection.source)
     fingerprints = [selection.dataset.fingerprint(rows) for rows in sets]
-    target, source = map(mean, sets, fingerprints)
+    target, source = map(moments, sets, fingerprints)
     wanted = selection.wanted.resolve(selection.dataset.attributes)
     provenance = Provenance(
         dataset=selection.dataset.name,
@@ -99,4 +109,11 @@ def attribute_vector(
         images=hashlib.sha256("".join(fingerprints).encode()).hexdigest(),
         near="" if selection.near is None else str(selection.near),
     )
-    return AttributeVector(jax.tree.map(jnp.subtract, target, source), provenance)
+    return from_estimate(
+        jax.tree.map(jnp.subtract, target.mean, source.mean),
+        jax.tree.map(
+            lambda a, b: a / target.images + b / source.images, target.variance, source.variance
+        ),
+        provenance,
+        shrinkage=recipe.shrinkage,
+    )

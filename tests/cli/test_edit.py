@@ -167,8 +167,12 @@ def test_a_photo_in_a_dataset_gets_its_annotation_and_its_scores(lfw_folder, tmp
     photo = lfw_folder / "lfw-deepfunneled" / "Person_Number0" / "Person_Number0_0001.jpg"
     options = ["--dataset", f"lfw:{lfw_folder}", "--k", "3", "-o", tmp_path / "out"]
     options += ["--weights", "random-vgg16", "--set", "solver.iterations=2"]
-    succeeds("edit", photo, "smiling", *options)
+    result = dfi("edit", photo, "smiling", *options)
+    assert result.exit_code == 0, result.output
     saved = record(tmp_path / "out")
+    (warning,) = saved["warnings"]  # Three images per set leave little but noise.
+    assert "is the noise of 3 images without and 3 with the attribute" in warning
+    assert warning in result.stderr
     assert saved["placement"] == [40, 20, 210, 190]
     assert saved["vector"]["n_source"] == saved["vector"]["n_target"] == saved["k"] == 3
     assert saved["vector"]["attributes"] == ["Smiling"]

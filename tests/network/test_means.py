@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfi_jax.errors import InputError
-from dfi_jax.network.means import mean_features
+from dfi_jax.network.means import feature_moments
 from dfi_jax.network.vgg import features
 from dfi_jax.network.weights import load_vgg
 from dfi_jax.recipe.features import L2
@@ -31,21 +31,28 @@ def normalized(phi, normalization):
     sizes=st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(any),
     normalization=st.sampled_from([None, L2(scope="layer"), L2(scope="concat")]),
 )
-def test_a_streamed_mean_does_not_depend_on_the_batches(sizes, normalization):
+def test_streamed_moments_do_not_depend_on_the_batches(sizes, normalization):
     vgg = load_vgg("random-vgg16")
     images = np.random.default_rng(0).random((sum(sizes), 8, 8, 3), np.float32)
     edges = np.cumsum([0, *sizes])
     batches = (images[a:b] for a, b in itertools.pairwise(edges))
-    mean = mean_features(vgg, batches, layers=LAYERS, normalization=normalization)
+    found = feature_moments(vgg, batches, layers=LAYERS, normalization=normalization)
+    assert found.images == sum(sizes)
     phi = {
         name: np.asarray(layer, np.float64)
         for name, layer in features(vgg, images, layers=LAYERS).items()
     }
     expected = normalized(phi, normalization)
     for name in LAYERS:
-        np.testing.assert_allclose(mean[name], expected[name].mean(axis=0), rtol=1e-5, atol=1e-6)
+        mean, variance = found.mean[name], found.variance[name]
+        np.testing.assert_allclose(mean, expected[name].mean(axis=0), rtol=1e-5, atol=1e-6)
+        if found.images == 1:
+            assert not variance.any()
+        else:
+            truth = expected[name].var(axis=0, ddof=1)
+            np.testing.assert_allclose(variance, truth, rtol=1e-3, atol=1e-5 * truth.max())
 
 
 def test_a_mean_of_no_images_is_rejected():
     with pytest.raises(InputError, match="no images"):
-        mean_features(load_vgg("random-vgg16"), [], layers=LAYERS)
+        feature_moments(load_vgg("random-vgg16"), [], layers=LAYERS)

@@ -103,7 +103,11 @@ def test_every_field_of_every_stage_can_be_set_by_its_path():
         ("finish", "transfer_difference,mask", "give transfer_difference as the last step"),
         ("finish.mask.width", "3", "can't be set at 'finish.mask.width'"),
         ("finish.transfer_difference", "3", "can't be set at 'finish.transfer_difference'"),
-        ("tv", "1", "the recipe's recipe has no field 'tv'; its fields are features, vector"),
+        (
+            "tv",
+            "1",
+            "the recipe's recipe has no field 'tv'; its fields are features, shrinkage, vector",
+        ),
         ("features.size.x", "1", "the recipe's size is 200 and has no fields; set size itself"),
     ],
 )

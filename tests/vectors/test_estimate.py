@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 from builders import small_recipe
 
-from dfi_jax import Cache, features, load_vgg
-from dfi_jax.data import lfw
-from dfi_jax.data.selection import Anchor, select
+from dfi_jax import Cache, Wanted, Wiener, features, load_vgg
+from dfi_jax.data import lfw, synthetic
+from dfi_jax.data.admission import thresholded
+from dfi_jax.data.selection import Anchor, Selection, select, spread
 from dfi_jax.vectors.estimate import attribute_vector
 
 RECIPE = small_recipe(size=32, layers=("conv1_1",))
@@ -34,6 +35,41 @@ def test_the_vector_is_the_difference_of_the_means(random_vgg, dataset):
     source = [i for i in range(48) if not i // 2 % 2]
     expected = mean(random_vgg, dataset, target) - mean(random_vgg, dataset, source)
     np.testing.assert_allclose(vector.features["conv1_1"], expected, atol=1e-4)
+
+
+def test_the_noise_is_what_vectors_of_halves_differ_by(random_vgg):
+    # Two independent vectors differ by noise of twice the squared standard error each has.
+    people = synthetic.load(240, size=16)
+    recipe = small_recipe(size=16, layers=("conv2_1",))
+    members = Wanted.parse("Smiling").members(thresholded(people.scores), people.attributes)
+    first_photos = np.arange(0, len(people), 2)  # one of each person
+    halves = []
+    for half in (0, 1):
+        source, target = (first_photos[half::2][rows[first_photos[half::2]]] for rows in members)
+        selection = Selection(
+            dataset=people,
+            wanted=Wanted.parse("Smiling"),
+            k=100,
+            near=None,
+            source=source,
+            target=target,
+        )
+        halves.append(attribute_vector(random_vgg, selection, recipe=recipe))
+    difference = halves[0].features["conv2_1"] - halves[1].features["conv2_1"]
+    expected = np.hypot(*(half.provenance.noise[0] for half in halves))
+    # Light and colour of the drawn photos move many activations together, so lengths vary a lot.
+    np.testing.assert_allclose(np.linalg.norm(difference), expected, rtol=0.3)
+
+
+def test_a_recipe_shrinks_the_vector(random_vgg, dataset):
+    selection = spread(dataset, "Smiling", k=20)
+    whole = attribute_vector(random_vgg, selection, recipe=RECIPE)
+    shrunk = attribute_vector(random_vgg, selection, recipe=RECIPE.set({"shrinkage": "wiener"}))
+    assert shrunk.provenance.length == whole.provenance.length
+    assert shrunk.provenance.shrinkage == Wiener()
+    (noise,), (length,) = shrunk.provenance.noise, shrunk.provenance.length
+    assert noise > 0
+    assert np.linalg.norm(shrunk.features["conv1_1"]) < length
 
 
 def test_means_are_computed_once_for_everything_they_depend_on(random_vgg, dataset):

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dfi_jax.errors import InputError
-from dfi_jax.network.means import mean_features
+from dfi_jax.network.means import feature_moments
 from dfi_jax.network.vgg import VGG
 
 NORM_CORRELATION = -0.35
@@ -68,7 +68,7 @@ def normalize(vgg: VGG, batches: Iterable[Float[np.ndarray, "_ h w 3"]]) -> Norm
     """
     if vgg.normalized:
         raise InputError(f"{vgg.name} is normalised already; give raw weights.")
-    means = mean_features(vgg, batches, layers=tuple(vgg.params))
+    means = feature_moments(vgg, batches, layers=tuple(vgg.params)).mean
     params, dead = {}, {}
     before: Float[Array, " c"] = jnp.ones(3)
     for name, layer in vgg.params.items():

@@ -1,0 +1,322 @@
+"""A dataset's features and scores, added up: all that its attribute vectors are computed from."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+from jaxtyping import Float
+
+from dfi_jax.data.selection import SMALLEST_SET
+from dfi_jax.data.wanted import Wanted, find_attribute
+from dfi_jax.errors import FileError, InputError
+from dfi_jax.recipe.features import L2
+from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
+from dfi_jax.storage.files import write_tensors
+from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance, from_estimate
+from dfi_jax.vectors.regression import decompose, regress
+
+PENALTY = 0.1
+"""The ridge penalty of each attribute that is held constant, in n times the variance of its scores.
+
+docs/vectors.md has the measurement that it rests on."""
+
+DEFAULT_SHRINKAGE = Wiener()
+"""The shrinkage of a fitted vector, chosen by the same measurement."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What is added up in a fitted dataset.
+
+    Attributes:
+      dataset: Name of the dataset.
+      attributes: Names of the attributes.
+      network: Name of the network.
+      weights_sha256: SHA-256 of the network's weights.
+      layers: Names of the layers.
+      size: Height and width of the images.
+      crop: Box that faces were cropped to, (x0, y0, x1, y1) in pixels, or None if they weren't.
+      normalization: Normalisation of each image's features.
+      where: Attributes that all images have or lack, as `data.wanted` writes them, or an empty
+        text for all images.
+      images: SHA-256 of everything that the images depend on.
+      total: Number of images.
+    """
+
+    dataset: str
+    attributes: tuple[str, ...]
+    network: str
+    weights_sha256: str
+    layers: tuple[str, ...]
+    size: int
+    crop: tuple[int, int, int, int] | None
+    normalization: L2 | None
+    where: str
+    images: str
+    total: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON can write them."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        normalization = None if self.normalization is None else self.normalization.to_dict()
+        return values | {"normalization": normalization}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Origin":
+        """Returns the origin that `to_dict` wrote, perhaps by way of JSON."""
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        if fields["normalization"] is not None:
+            fields["normalization"] = L2(scope=fields["normalization"]["scope"])
+        return cls(**fields)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FittedDataset:
+    """A dataset's features and scores, added up.
+
+    `fit` makes it, in one pass over the images.
+
+    Attributes:
+      origin: What was added up.
+      scores: Score of each image (rows) for each attribute (columns), clipped as `fit` says.
+      products: Xᵀφ, (1 + a, h, w, c) per layer.
+      squares: Σφ², (h, w, c) per layer.
+    """
+
+    origin: Origin
+    scores: Float[np.ndarray, "n a"]
+    products: dict[str, Float[np.ndarray, "_ _ _ _"]]
+    squares: dict[str, Float[np.ndarray, "_ _ _"]]
+
+    def vector(
+        self,
+        attribute: Wanted | str | None,
+        *,
+        hold: Sequence[str] | None = None,
+        penalty: float = PENALTY,
+        shrinkage: Unshrunk | Wiener = DEFAULT_SHRINKAGE,
+    ) -> AttributeVector:
+        """Returns the attribute's vector w, with its standard error, in a second at most.
+
+        Args:
+          attribute: The attribute, as for a selection, or several that change together. `~Young` is
+            the opposite of `Young`. None stands for the attribute of a dataset that has only one.
+          hold: Names of the attributes that are held constant; None holds all others.
+          penalty: Ridge penalty of each attribute that is held, in n times the variance of its
+            scores. 0 holds attributes entirely, at the cost of noise.
+          shrinkage: How noise is taken out of the vector.
+
+        Raises:
+          InputError: If the dataset lacks one of the attributes, or has too few images with or
+            without it.
+        """
+        wanted = Wanted.of(attribute, self.origin.attributes)
+        for term in wanted.terms:
+            if term.shared:
+                raise InputError(
+                    f"{term} restricts the images, which a fitted dataset no longer knows one by "
+                    f"one; fit the dataset with where={str(term)!r} instead."
+                )
+        columns = [find_attribute(term.name, self.origin.attributes) for term in wanted.terms]
+        if hold is None:
+            held = [a for a in range(len(self.origin.attributes)) if a not in columns]
+        else:
+            held = [find_attribute(name, self.origin.attributes) for name in hold]
+            held = [a for a in held if a not in columns]
+        pairs = list(zip(columns, wanted.terms, strict=True))
+        slopes = np.array([self._gap(a) * (1 if term.on else -1) for a, term in pairs])
+        w, variance = regress(
+            self.scores, self.products, self.squares, columns, held, slopes, penalty=penalty
+        )
+        on = (self.scores[:, columns] > 0) == [term.on for term in wanted.terms]
+        origin = self.origin
+        provenance = Provenance(
+            dataset=origin.dataset,
+            attributes=tuple(map(str, wanted.terms)),
+            k=None,
+            n_source=int((~on).all(axis=1).sum()),
+            n_target=int(on.all(axis=1).sum()),
+            network=origin.network,
+            weights_sha256=origin.weights_sha256,
+            layers=origin.layers,
+            size=origin.size,
+            crop=origin.crop,
+            normalization=origin.normalization,
+            images=origin.images,
+            where=origin.where,
+            held=tuple(origin.attributes[a] for a in held),
+            penalty=penalty,
+        )
+        return from_estimate(w, variance, provenance, shrinkage=shrinkage)
+
+    def movements(self, vector: AttributeVector) -> dict[str, float]:
+        """Returns how far a vector moves a photo in each attribute.
+
+        The unit is the distance between typical images with and without the attribute, so that a
+        vector that moves 1 in Smiling and 0.2 in Male makes a fifth of a man of a smiling woman.
+        Attributes that hardly any image has, or hardly any lacks, are left out.
+
+        Args:
+          vector: An attribute vector of the same network, layers and size.
+
+        Raises:
+          InputError: If the vector is of something else.
+        """
+        made, origin = vector.provenance, self.origin
+        for name in ("weights_sha256", "layers", "size", "normalization"):
+            if getattr(made, name) != getattr(origin, name):
+                raise InputError(
+                    f"the vector was made with {name} {getattr(made, name)} and the fitted dataset "
+                    f"with {getattr(origin, name)}; compare what was made alike."
+                )
+        columns = [a for a in range(len(origin.attributes)) if self._counts(a) >= SMALLEST_SET]
+        w = {name: np.asarray(layer) for name, layer in vector.features.items()}
+        moved = decompose(self.scores, self.products, self.squares, columns, w)
+        gaps = [self._gap(a) for a in columns]
+        return {
+            origin.attributes[a]: float(score / gap)
+            for a, score, gap in zip(columns, moved, gaps, strict=True)
+        }
+
+    def save(self, folder: Path, *, part: tuple[int, int] = (1, 1)) -> None:
+        """Writes the sums as a safetensors file in a folder, whole or not at all.
+
+        Args:
+          folder: The folder, which is created if it doesn't exist.
+          part: Number of this part of the dataset, from 1, and number of parts.
+
+        Raises:
+          FileError: If the file can't be written.
+        """
+        tensors = {"scores": self.scores}
+        tensors |= {f"{name}.products": layer for name, layer in self.products.items()}
+        tensors |= {f"{name}.squares": layer for name, layer in self.squares.items()}
+        metadata = {name: json.dumps(value) for name, value in self.origin.to_dict().items()}
+        write_tensors(part_path(folder, part), tensors, metadata=metadata)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "FittedDataset":
+        """Reads what `fit` wrote to a folder, and adds the parts of several processes up.
+
+        Raises:
+          FileError: If the folder has no sums, a part is missing or unfinished, or a file is
+            damaged.
+          InputError: If the parts don't belong together.
+        """
+        paths = sorted(Path(folder).glob("part-*-of-*.safetensors"))
+        if not paths:
+            raise FileError(
+                f"{folder} has no fitted dataset; give a folder that `dfi vectors fit` wrote."
+            )
+        counts = {path.stem.split("-")[-1] for path in paths}
+        if counts != {str(len(paths))}:
+            raise FileError(
+                f"{folder} has {len(paths)} parts of {' or '.join(sorted(counts))}; run `dfi "
+                f"vectors fit` again with as many processes as before."
+            )
+        parts = [cls.load_part(path) for path in paths]
+        for path, part in zip(paths, parts, strict=True):
+            if len(part.scores) < part.origin.total:
+                raise FileError(
+                    f"{path} has {len(part.scores)} of {part.origin.total} images; run the same "
+                    f"`dfi vectors fit` again to finish it."
+                )
+        return parts[0] if len(parts) == 1 else cls.merge(parts)
+
+    @classmethod
+    def load_part(cls, path: Path) -> "FittedDataset":
+        """Reads one file that `save` wrote.
+
+        Raises:
+          FileError: If the file is missing or damaged.
+        """
+        try:
+            with safetensors.safe_open(path, framework="numpy") as file:
+                metadata = {k: json.loads(v) for k, v in (file.metadata() or {}).items()}
+                names = file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
+            origin = Origin.from_dict(metadata)
+            return cls(
+                origin=origin,
+                scores=tensors["scores"],
+                products={name: tensors[f"{name}.products"] for name in origin.layers},
+                squares={name: tensors[f"{name}.squares"] for name in origin.layers},
+            )
+        except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise FileError(
+                f"{path} can't be read as a fitted dataset ({error}); delete it and fit the "
+                f"dataset again."
+            ) from None
+
+    @classmethod
+    def merge(cls, parts: Sequence["FittedDataset"]) -> "FittedDataset":
+        """Returns the sums over the images of all parts, such as men and women.
+
+        Raises:
+          InputError: If the parts differ in more than their images.
+        """
+        first = parts[0].origin
+        for part in parts[1:]:
+            for field in dataclasses.fields(Origin):
+                if field.name in ("where", "images", "total"):
+                    continue
+                here, there = getattr(first, field.name), getattr(part.origin, field.name)
+                if here != there:
+                    raise InputError(
+                        f"parts with the {field.name} {here} and {there} can't be added up; fit "
+                        f"them alike."
+                    )
+        origins = [part.origin for part in parts]
+        images = "".join(origin.images for origin in origins)
+        origin = dataclasses.replace(
+            first,
+            where=" or ".join(dict.fromkeys(origin.where for origin in origins)),
+            images=hashlib.sha256(images.encode()).hexdigest(),
+            total=sum(origin.total for origin in origins),
+        )
+        return cls(
+            origin=origin,
+            scores=np.concatenate([part.scores for part in parts]),
+            products=_add_layers([part.products for part in parts]),
+            squares=_add_layers([part.squares for part in parts]),
+        )
+
+    def _counts(self, column: int) -> int:
+        """Returns how many images have an attribute, or lack it if fewer do."""
+        present = int((self.scores[:, column] > 0).sum())
+        return min(present, len(self.scores) - present)
+
+    def _gap(self, column: int) -> float:
+        """Returns the difference of the mean scores of images with and without an attribute."""
+        scores = self.scores[:, column]
+        present, absent = scores[scores > 0], scores[scores <= 0]
+        if self._counts(column) < SMALLEST_SET:
+            raise InputError(
+                f"{self.origin.attributes[column]} is present in {len(present)} of {len(scores)} "
+                f"images; fit a dataset in which at least {SMALLEST_SET} images have it and "
+                f"{SMALLEST_SET} lack it."
+            )
+        return float(present.mean(dtype=np.float64) - absent.mean(dtype=np.float64))
+
+
+def part_path(folder: Path, part: tuple[int, int]) -> Path:
+    """Returns the file of one part of a fitted dataset.
+
+    >>> part_path(Path("lfw"), (1, 4)).name
+    'part-1-of-4.safetensors'
+    """
+    return folder / f"part-{part[0]}-of-{part[1]}.safetensors"
+
+
+def _add_layers(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    first, *others = parts
+    return {name: sum((part[name] for part in others), start=first[name]) for name in first}

@@ -1,0 +1,70 @@
+"""`dfi vectors fit`, `regress` and `compare`; the other commands are in test_edit.py."""
+
+import json
+
+import pytest
+from commands import fails, succeeds
+
+from dfi_jax import AttributeVector
+from dfi_jax.vectors.fitted import FittedDataset
+
+SMALL = [
+    *("--weights", "random-vgg16"),
+    *("--set", "features.layers=conv1_1,conv2_1"),
+    *("--set", "features.size=16"),
+]
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A folder that `dfi vectors fit` wrote."""
+    folder = tmp_path_factory.mktemp("fitted") / "sums"
+    assert succeeds("vectors", "fit", "synthetic:40", "-o", folder, *SMALL) == f"{folder}\n"
+    return folder
+
+
+def test_a_fitted_dataset_gives_any_vector_and_says_what_it_moves(fitted, tmp_path):
+    file = tmp_path / "smile.safetensors"
+    held = ["--hold", "Eyeglasses, beard", "--penalty", "0"]
+    assert succeeds("vectors", "regress", "smiling", fitted, "-o", file, *held) == f"{file}\n"
+    made = AttributeVector.load(file).provenance
+    assert made.attributes == ("Smiling",)
+    assert made.held == ("Eyeglasses", "Beard")
+    assert made.n_source + made.n_target == 40
+    shown = succeeds("vectors", "show", file)
+    for words in ("held            Eyeglasses, Beard", "penalty         0", "signal", "noise"):
+        assert words in shown
+    moved = json.loads(succeeds("vectors", "compare", fitted, file, "--json"))[str(file)]
+    assert moved["Smiling"] > 0.3
+    printed = succeeds("vectors", "compare", fitted, file).splitlines()
+    assert printed[0] == str(file)
+    assert {line.split(maxsplit=1)[1] for line in printed[1:]} == set(moved)
+
+
+def test_all_others_are_held_unless_some_are_named(fitted, tmp_path):
+    for options, count in (([], 6), (["--hold", ""], 0)):
+        file = tmp_path / f"{count}.safetensors"
+        succeeds("vectors", "regress", "Smiling", fitted, "-o", file, *options)
+        assert len(AttributeVector.load(file).provenance.held) == count
+
+
+def test_a_group_can_be_fitted_alone(tmp_path):
+    folder = tmp_path / "serious"
+    succeeds("vectors", "fit", "synthetic:40", "-o", folder, "--where", "-Smiling", *SMALL)
+    found = FittedDataset.load(folder)
+    assert found.origin.where == "-Smiling"
+    assert 0 < len(found.scores) < 40
+
+
+def test_what_cannot_be_done_is_said_in_a_sentence(fitted, tmp_path):
+    file = tmp_path / "smile.safetensors"
+    assert "has no fitted dataset" in fails("vectors", "regress", "Smiling", tmp_path, "-o", file)
+    assert "did you mean Smiling" in fails("vectors", "regress", "Smilin", fitted, "-o", file)
+    assert "ends in .safetensors" in fails("vectors", "regress", "Smiling", fitted, "-o", "x.bin")
+    other = ["-o", fitted, *SMALL, "--set", "features.size=24"]
+    assert "another size" in fails("vectors", "fit", "synthetic:40", *other)
+    assert "has no sign" in fails(
+        "vectors", "fit", "synthetic:40", "-o", tmp_path / "x", "--where", "Smiling", *SMALL
+    )
+    assert "was made with" in fails("vectors", "compare", fitted, "older")
+    assert not file.exists()

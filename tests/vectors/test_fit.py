@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+from builders import small_recipe
+
+from dfi_jax import FileError, InputError, Wiener, features, load_vgg
+from dfi_jax.data import synthetic
+from dfi_jax.data.admission import thresholded
+from dfi_jax.vectors import fit as fitting
+from dfi_jax.vectors.fit import fit
+from dfi_jax.vectors.fitted import FittedDataset
+
+RECIPE = small_recipe(size=16, layers=("conv1_2", "conv2_1"))
+
+
+@pytest.fixture(scope="module")
+def people():
+    return synthetic.load(53, size=16)
+
+
+@pytest.fixture(scope="module")
+def phi(random_vgg, people):
+    faces = np.stack([people.face(i, 16) for i in range(len(people))])
+    found = features(random_vgg, faces, layers=RECIPE.features.layers)
+    return {name: np.asarray(layer, np.float64) for name, layer in found.items()}
+
+
+def test_the_sums_are_those_of_all_images(random_vgg, people, phi):
+    seen = []
+    fitted = fit(random_vgg, people, recipe=RECIPE, on_progress=seen.append)
+    design = np.column_stack([np.ones(53), np.clip(people.scores, -3, 3)])
+    for name, layer in phi.items():
+        expected = np.tensordot(design.T, layer, 1)
+        np.testing.assert_allclose(fitted.products[name], expected, rtol=1e-4, atol=1e-2)
+        np.testing.assert_allclose(fitted.squares[name], np.sum(layer**2, axis=0), rtol=1e-4)
+    np.testing.assert_allclose(fitted.scores, design[:, 1:])
+    assert [p.done for p in seen] == [10, 20, 30, 40, 50, 53]
+
+
+def test_a_vector_is_the_difference_of_means_if_nothing_is_held_and_scores_are_signs(
+    random_vgg, people, phi
+):
+    signs = people.scores[:, :1] > 0
+    dataset = synthetic.load(53, size=16)
+    scores = np.where(signs, 1.0, -1.0).astype(np.float32)
+    object.__setattr__(dataset, "scores", scores)
+    object.__setattr__(dataset, "attributes", people.attributes[:1])
+    vector = fit(random_vgg, dataset, recipe=RECIPE).vector(None)
+    made = vector.provenance
+    assert (made.n_source, made.n_target) == (int((~signs).sum()), int(signs.sum()))
+    for name, layer in phi.items():
+        difference = layer[signs[:, 0]].mean(axis=0) - layer[~signs[:, 0]].mean(axis=0)
+        i = made.layers.index(name)
+        np.testing.assert_allclose(made.length[i], np.linalg.norm(difference), rtol=1e-3)
+        assert made.noise[i] > 0
+
+
+def test_a_run_that_ended_is_resumed(random_vgg, people, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "CHECKPOINT", 20)
+    whole = fit(random_vgg, people, recipe=RECIPE)
+
+    def stop(progress):
+        if progress.done > 40:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(random_vgg, people, recipe=RECIPE, folder=tmp_path, on_progress=stop)
+    with pytest.raises(FileError, match="has 40 of 53 images"):
+        FittedDataset.load(tmp_path)
+    seen = []
+    resumed = fit(random_vgg, people, recipe=RECIPE, folder=tmp_path, on_progress=seen.append)
+    assert [p.done for p in seen] == [50, 53]
+    for found in (resumed, FittedDataset.load(tmp_path)):
+        assert found.origin == whole.origin
+        for name in whole.products:
+            np.testing.assert_allclose(found.products[name], whole.products[name], rtol=1e-5)
+    seen.clear()
+    fit(random_vgg, people, recipe=RECIPE, folder=tmp_path, on_progress=seen.append)
+    assert seen == []
+    with pytest.raises(FileError, match="has sums with another weights_sha256"):
+        fit(load_vgg("random-vgg16", seed=1), people, recipe=RECIPE, folder=tmp_path)
+
+
+def test_parts_of_several_processes_add_up(random_vgg, people, tmp_path, monkeypatch):
+    whole = fit(random_vgg, people, recipe=RECIPE)
+    monkeypatch.setattr("jax.process_count", lambda: 2)
+    for index in (0, 1):
+        monkeypatch.setattr("jax.process_index", lambda index=index: index)
+        fit(random_vgg, people, recipe=RECIPE, folder=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    found = FittedDataset.load(tmp_path)
+    assert found.origin.total == 53
+    expected = whole.vector("Smiling").features
+    for name, layer in found.vector("Smiling").features.items():
+        np.testing.assert_allclose(layer, expected[name], atol=1e-3)
+    (tmp_path / "part-2-of-2.safetensors").unlink()
+    with pytest.raises(FileError, match="has 1 parts of 2"):
+        FittedDataset.load(tmp_path)
+
+
+def test_a_group_has_only_its_images(random_vgg, people, tmp_path):
+    on, off = thresholded(people.scores)
+    column = people.attributes.index("Smiling")
+    smiling = fit(random_vgg, people, recipe=RECIPE, where="+smiling")
+    serious = fit(random_vgg, people, recipe=RECIPE, where="-Smiling")
+    assert len(smiling.scores) == on[:, column].sum()
+    assert len(serious.scores) == off[:, column].sum()
+    both = FittedDataset.merge([smiling, serious])
+    assert len(both.scores) == len(smiling.scores) + len(serious.scores)
+    assert both.origin.where == "+smiling or -Smiling"
+    for where, message in (
+        ("Smiling", r"has no sign; give \+Smiling"),
+        ("+Smiling,-Smiling", "no image of synthetic"),
+    ):
+        with pytest.raises(InputError, match=message):
+            fit(random_vgg, people, recipe=RECIPE, where=where)
+
+
+def test_what_a_fitted_dataset_cannot_answer_is_rejected(random_vgg, people, tmp_path):
+    fitted = fit(random_vgg, people, recipe=RECIPE)
+    with pytest.raises(InputError, match="did you mean Smiling"):
+        fitted.vector("Smilling")
+    with pytest.raises(InputError, match=r"fit the dataset with where='\+Smiling'"):
+        fitted.vector("Eyeglasses,+Smiling")
+    with pytest.raises(FileError, match="has no fitted dataset"):
+        FittedDataset.load(tmp_path)
+    (tmp_path / "part-1-of-1.safetensors").write_text("nothing")
+    with pytest.raises(FileError, match="can't be read as a fitted dataset"):
+        FittedDataset.load(tmp_path)
+    no_scores = synthetic.load(12, size=16)
+    object.__setattr__(no_scores, "attributes", ())
+    with pytest.raises(InputError, match="no attribute scores"):
+        fit(random_vgg, no_scores, recipe=RECIPE)
+    few = fit(random_vgg, synthetic.load(12, size=16), recipe=RECIPE)
+    with pytest.raises(InputError, match="at least 10 images have it"):
+        few.vector("Smiling")
+
+
+def test_a_vector_moves_its_own_attribute_by_one_and_held_ones_hardly(random_vgg, people):
+    fitted = fit(random_vgg, people, recipe=RECIPE)
+    vector = fitted.vector("Smiling", penalty=0.0, shrinkage=Wiener(strength=0.0))
+    moved = fitted.movements(vector)
+    assert moved.pop("Smiling") == pytest.approx(1, abs=1e-3)
+    assert max(map(abs, moved.values())) < 1e-3
+    other = small_recipe(size=24, layers=("conv1_2", "conv2_1"))
+    with pytest.raises(InputError, match="was made with size 16"):
+        fit(random_vgg, people, recipe=other).movements(vector)

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from dfi_jax.vectors.regression import decompose, regress
+
+N, SHAPE = 60, (2, 3, 4)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Scores of 60 images for four attributes, two of which go together, and random features."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(N, 4))
+    scores[:, 1] += 0.8 * scores[:, 0]
+    slopes = rng.normal(size=(4, *SHAPE))
+    phi = 3 + np.tensordot(scores, slopes, 1) + rng.normal(size=(N, *SHAPE))
+    return scores, phi, slopes
+
+
+def add_up(scores, phi):
+    design = np.column_stack([np.ones(len(scores)), scores])
+    return {"layer": np.tensordot(design.T, phi, 1)}, {"layer": np.sum(phi**2, axis=0)}
+
+
+def ordinary(scores, phi, columns):
+    """Coefficients and their standard errors by NumPy's least squares on the images themselves."""
+    design = np.column_stack([np.ones(len(scores)), scores[:, columns]])
+    flat = phi.reshape(len(phi), -1)
+    found, _, _, _ = np.linalg.lstsq(design, flat, rcond=None)
+    variance = np.sum((flat - design @ found) ** 2, axis=0) / (len(design) - design.shape[1])
+    covariance = np.linalg.inv(design.T @ design)
+    return found[1:], np.sqrt(np.diag(covariance)[1:, None] * variance)
+
+
+@pytest.mark.parametrize("held", [[], [1], [1, 2, 3]])
+def test_coefficients_and_standard_errors_are_those_of_least_squares_on_the_images(data, held):
+    scores, phi, _ = data
+    w, variance = regress(scores, *add_up(scores, phi), [0], held, np.array([2.0]), penalty=0.0)
+    slopes, errors = ordinary(scores, phi, [0, *held])
+    np.testing.assert_allclose(w["layer"].reshape(-1), 2 * slopes[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        np.sqrt(variance["layer"]).reshape(-1), 2 * errors[0], rtol=1e-4, atol=1e-6
+    )
+
+
+def test_several_attributes_add_up(data):
+    scores, phi, _ = data
+    sums = add_up(scores, phi)
+    both, _ = regress(scores, *sums, [0, 2], [1, 3], np.array([1.5, -2.0]), penalty=0.0)
+    slopes, _ = ordinary(scores, phi, [0, 2, 1, 3])
+    expected = 1.5 * slopes[0] - 2 * slopes[1]
+    np.testing.assert_allclose(both["layer"].reshape(-1), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_penalty_leads_from_all_held_to_none_held(data):
+    scores, phi, _ = data
+    sums = add_up(scores, phi)
+    found = [
+        np.asarray(regress(scores, *sums, [0], [1], np.array([1.0]), penalty=p)[0]["layer"])
+        for p in (0.0, 0.3, 1e9)
+    ]
+    all_held, _ = ordinary(scores, phi, [0, 1])
+    none_held, _ = ordinary(scores, phi, [0])
+    np.testing.assert_allclose(found[0].reshape(-1), all_held[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[2].reshape(-1), none_held[0], rtol=1e-4, atol=1e-5)
+    assert np.linalg.norm(found[1] - found[0]) < np.linalg.norm(found[2] - found[0])
+
+
+def test_standard_errors_cover_the_truth_as_often_as_they_should():
+    # Of 600 activations without the attribute, about 5 % are beyond 1.96 standard errors.
+    rng = np.random.default_rng(1)
+    scores, phi = rng.normal(size=(40, 2)), rng.normal(size=(40, 10, 10, 6))
+    w, variance = regress(scores, *add_up(scores, phi), [0], [1], np.array([1.0]), penalty=0.1)
+    beyond = np.abs(w["layer"]) > 1.96 * np.sqrt(variance["layer"])
+    assert 0.03 < beyond.mean() < 0.08
+
+
+def test_a_vector_is_decomposed_into_the_attributes_that_it_is_made_of(data):
+    scores, phi, _ = data
+    sums = add_up(scores, phi)
+    slopes, _ = ordinary(scores, phi, [0, 1, 2, 3])
+    made_of = np.array([0.5, 0.0, -1.0, 0.25])
+    w = {"layer": (made_of @ slopes).reshape(SHAPE)}
+    np.testing.assert_allclose(decompose(scores, *sums, [0, 1, 2, 3], w), made_of, atol=1e-4)
+
+
+def test_a_decomposition_is_that_of_generalised_least_squares(data):
+    scores, phi, _ = data
+    w = np.random.default_rng(2).normal(size=SHAPE)
+    slopes, errors = ordinary(scores, phi, [0, 1, 2, 3])
+    scale = errors[0]  # It is proportional to the deviation of each activation's residuals.
+    expected, _, _, _ = np.linalg.lstsq((slopes / scale).T, w.reshape(-1) / scale, rcond=None)
+    found = decompose(scores, *add_up(scores, phi), [0, 1, 2, 3], {"layer": w})
+    np.testing.assert_allclose(found, expected, atol=1e-4)
