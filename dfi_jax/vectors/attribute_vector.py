@@ -226,7 +226,7 @@ def from_estimate(
       w: The estimate, (h, w, c) per layer.
       variance: s², the squared standard error of each activation of w.
       provenance: How w was estimated.
-      shrinkage: How noise is taken out of it.
+      shrinkage: Shrinkage that takes noise out of w.
 
     >>> w, variance = {"conv1_1": jnp.full((1, 1, 1), 5.0)}, {"conv1_1": jnp.full((1, 1, 1), 9.0)}
     >>> made = dataclasses.replace(starter("older").provenance, layers=("conv1_1",))

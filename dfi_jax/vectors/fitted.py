@@ -32,7 +32,7 @@ DEFAULT_SHRINKAGE = Wiener()
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What is added up in a fitted dataset.
+    """The origin of the sums in a fitted dataset.
 
     Attributes:
       dataset: Name of the dataset.
@@ -86,7 +86,7 @@ class FittedDataset:
     `fit` makes it, in one pass over the images.
 
     Attributes:
-      origin: What was added up.
+      origin: Origin of the sums.
       scores: Score of each image (rows) for each attribute (columns), clipped as `fit` says.
       products: Xᵀφ, (1 + a, h, w, c) per layer.
       squares: Σφ², (h, w, c) per layer.
@@ -113,7 +113,7 @@ class FittedDataset:
           hold: Names of the attributes that are held constant; None holds all others.
           penalty: Ridge penalty of each attribute that is held, in n times the variance of its
             scores. 0 holds attributes entirely, at the cost of noise.
-          shrinkage: How noise is taken out of the vector.
+          shrinkage: Shrinkage that takes noise out of the vector.
 
         Raises:
           InputError: If the dataset lacks one of the attributes, or has too few images with or
@@ -161,9 +161,9 @@ class FittedDataset:
     def movements(self, vector: AttributeVector) -> dict[str, float]:
         """Returns how far a vector moves a photo in each attribute.
 
-        The unit is the distance between typical images with and without the attribute, so that a
-        vector that moves 1 in Smiling and 0.2 in Male makes a fifth of a man of a smiling woman.
-        Attributes that hardly any image has, or hardly any lacks, are left out.
+        The unit is the distance between typical images with and without the attribute: 0.2 is a
+        fifth of it. Attributes that fewer than ten images have, or fewer than ten lack, are left
+        out.
 
         Args:
           vector: An attribute vector of the same network, layers and size.
@@ -205,7 +205,7 @@ class FittedDataset:
 
     @classmethod
     def load(cls, folder: str | Path) -> "FittedDataset":
-        """Reads what `fit` wrote to a folder, and adds the parts of several processes up.
+        """Reads what `fit` wrote to a folder, and adds up the parts of several processes.
 
         Raises:
           FileError: If the folder has no sums, a part is missing or unfinished, or a file is
