@@ -11,8 +11,9 @@ Edits that already have a `result.json` are skipped, so running a manifest again
 import dataclasses
 import json
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -130,13 +131,15 @@ def select_unfinished(jobs: Sequence[Job], folder: Path, *, editor: Editor) -> l
     1
     """
     unfinished = []
+    # Thousands of jobs may share a vector, which takes milliseconds to read.
+    vector_sha256 = cache(lambda path: vector_record(AttributeVector.load(path))["sha256"])
     for job in jobs:
         try:
             made = json.loads((folder / job.label / "result.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             unfinished.append(job)
             continue
-        differing = _differences(made, job, editor)
+        differing = _differences(made, job, editor, vector_sha256)
         if differing:
             raise FileError(
                 f"{folder / job.label} has results with a different value of {differing[0]}; "
@@ -145,7 +148,9 @@ def select_unfinished(jobs: Sequence[Job], folder: Path, *, editor: Editor) -> l
     return unfinished
 
 
-def _differences(made: dict[str, Any], job: Job, editor: Editor) -> list[str]:
+def _differences(
+    made: dict[str, Any], job: Job, editor: Editor, vector_sha256: Callable[[Path], str]
+) -> list[str]:
     """Returns the names of what was asked for differently when a record was made."""
     wanted = job.request() | {
         "recipe": work_recipe(editor.resolved_recipe, masked=job.mask is not None).to_dict(),
@@ -160,7 +165,7 @@ def _differences(made: dict[str, Any], job: Job, editor: Editor) -> list[str]:
         if isinstance(path, Path) and path.is_file():
             wanted[name], found[name] = file_sha256(path), _recorded_sha256(made, name)
     if isinstance(job.attribute, Path) and job.attribute.is_file():
-        wanted["vector"] = vector_record(AttributeVector.load(job.attribute))["sha256"]
+        wanted["vector"] = vector_sha256(job.attribute)
         found["vector"] = _recorded_sha256(made, "vector")
     return [name for name, value in wanted.items() if found[name] != json.loads(json.dumps(value))]
 

@@ -36,6 +36,13 @@ VectorFile = Annotated[
     ),
 ]
 
+FittedFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER", help="Folder that `dfi vectors fit` wrote.", show_default=False
+    ),
+]
+
 Dtype = Annotated[
     Literal["float32", "int8"],
     typer.Option(help="Type of the numbers in the file; int8 takes a quarter of the space."),
@@ -233,12 +240,7 @@ def regress_vector(
             show_default=False,
         ),
     ],
-    fitted: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FOLDER", help="Folder that `dfi vectors fit` wrote.", show_default=False
-        ),
-    ],
+    fitted: FittedFolder,
     out: VectorFile,
     hold: Annotated[
         str | None,
@@ -276,12 +278,7 @@ def regress_vector(
 @app.command("compare", cls=Command)
 @sentence_for_errors
 def compare_vectors(
-    fitted: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FOLDER", help="Folder that `dfi vectors fit` wrote.", show_default=False
-        ),
-    ],
+    fitted: FittedFolder,
     vectors: Annotated[
         list[str],
         typer.Argument(

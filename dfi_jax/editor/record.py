@@ -16,7 +16,8 @@ from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
 NOISY = 0.8
 """Share of noise in the energy of an attribute vector above which an edit has a warning.
 
-On LFW, 100 + 100 images have 0.6, and 40 + 40 images reach the limit (docs/vectors.md)."""
+On LFW, two sets of 100 images have about 0.5, and two sets of 25 nearly reach the limit
+(docs/vectors.md)."""
 
 PACKAGES = ("dfi-jax", "jax", "jaxlib", "flax", "optax", "numpy", "pillow")
 """The packages whose versions are in every record."""

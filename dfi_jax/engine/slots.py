@@ -22,8 +22,7 @@ class Reconstruction(NamedTuple):
         possibly outside.
       objective: The objective at z.
       history: The objective of the best image so far after each evaluation. Once a problem has
-        ended, it stays constant in a batch and stops in a queue. Inside jit or vmap, only the first
-        `iterations` values count.
+        ended, it stays constant in a batch and stops in a queue.
       iterations: Number of evaluations of each problem.
     """
 

@@ -103,11 +103,9 @@ class Provenance:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
         }
-        for name in ("normalization", "shrinkage"):
+        for name, kinds in (("normalization", L2), ("shrinkage", Unshrunk | Wiener)):
             if fields.get(name) is not None:
-                fields[name] = read_stage(
-                    {"normalization": L2, "shrinkage": Unshrunk | Wiener}[name], fields[name], name
-                )
+                fields[name] = read_stage(kinds, fields[name], name)
         return cls(**fields)
 
 

@@ -84,6 +84,9 @@ def test_a_problem_that_ends_stops_alone(random_vgg, waves):
     assert result.iterations[1] == alone.iterations[0] > 20
     np.testing.assert_allclose(result.images[1], alone.images[0], atol=1e-3)
     np.testing.assert_array_equal(result.history[0, 20:], result.objective[0])
+    traced = jax.jit(lambda problem: reconstruct(random_vgg, problem, recipe=recipe))(problem)
+    assert traced.iterations[0] == 20
+    np.testing.assert_array_equal(traced.history[0, 20:], traced.objective[0])
 
 
 def test_a_bound_on_pixels_costs_something(random_vgg, waves, vector):
