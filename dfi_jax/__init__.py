@@ -44,6 +44,7 @@ from dfi_jax.recipe import (
     FromImage,
     FromNoise,
     FromPrevious,
+    Gain,
     Mask,
     MatchColor,
     MeanSquare,
@@ -56,7 +57,6 @@ from dfi_jax.recipe import (
     TransferDifference,
     Unit,
     UnitTimesPhi,
-    Unscaled,
     Unshrunk,
     ValidPixels,
     VGGSpectrum,
@@ -70,6 +70,7 @@ from dfi_jax.vectors.attribute_vector import (
     starter,
     starter_names,
 )
+from dfi_jax.vectors.fitted import FittedDataset
 
 __version__ = _version("dfi-jax")
 
@@ -89,9 +90,11 @@ __all__ = [
     "Editor",
     "FeatureStage",
     "FileError",
+    "FittedDataset",
     "FromImage",
     "FromNoise",
     "FromPrevious",
+    "Gain",
     "InFlight",
     "InputError",
     "Job",
@@ -115,7 +118,6 @@ __all__ = [
     "TransferDifference",
     "Unit",
     "UnitTimesPhi",
-    "Unscaled",
     "Unshrunk",
     "VGGSpectrum",
     "ValidPixels",

@@ -29,6 +29,7 @@ from dfi_jax.photo.choice import FaceLike, parse_face
 from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.storage.files import file_sha256
 from dfi_jax.vectors.attribute_vector import AttributeVector
+from dfi_jax.vectors.fitted import FittedDataset
 
 WRITE_BACKLOG = 16
 """Maximum number of edits that wait to be written, because each holds its photos in memory."""
@@ -61,7 +62,7 @@ class Outcome(NamedTuple):
 def read_manifest(
     path: Path,
     *,
-    dataset: Dataset | None = None,
+    dataset: Dataset | FittedDataset | None = None,
     near: Nearness | None = None,
     k: int = DEFAULT_K,
     points: Literal[5, 68] = 5,
@@ -152,8 +153,9 @@ def _differences(
     made: dict[str, Any], job: Job, editor: Editor, vector_sha256: Callable[[Path], str]
 ) -> list[str]:
     """Returns the names of what was asked for differently when a record was made."""
-    wanted = job.request() | {
-        "recipe": work_recipe(editor.resolved_recipe, masked=job.mask is not None).to_dict(),
+    recipe = work_recipe(editor.resolved_recipe, masked=job.mask is not None)
+    wanted = job.request(recipe) | {
+        "recipe": recipe.to_dict(),
         "network": network_record(editor.vgg),
     }
     found = {name: made.get(name) for name in wanted}

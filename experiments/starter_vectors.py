@@ -1,40 +1,99 @@
-"""How are the starter vectors made? Eyeglasses and age, over hundreds of faces of LFW.
+"""How are the starter vectors made, and what are they worth?
 
     python experiments/starter_vectors.py lfw:DIR [--out DIR] [--json]
     python experiments/starter_vectors.py --quick
 
-For each gender, takes the 150 images with the attribute that have the highest scores, or all images
-with it if there are fewer. Each is paired with a different image without the attribute, so that the
-sum of the pairs' distances in all other attributes is smallest. The vector therefore holds the
-attribute and little else. The vectors of both genders are averaged with equal weight.
+Each vector is fitted to all images of the dataset at once (`dfi_jax.vectors.fit`), with the other
+attributes held constant, except those that belong to the attribute itself: grey hair and baldness
+may come with age.
 
-Writes the vectors as int8 with a scale per channel, and prints how near they are to the vectors in
-float32. The vectors in `dfi_jax/assets/vectors` are made from all of LFW. Needs SciPy, which the
-extra `convert` installs. `--quick` pairs a few drawn faces, by hair colour instead of gender.
+The vectors are calibrated on people whom neither a vector nor the judge has seen. For that, each
+vector is fitted to half of the people, and faces of other people are edited with it at several
+strengths (`judged_edits`). The vector is then scaled so that strength 1 moves these faces by the
+distance between typical faces without and with the attribute, as a mean. A second set of faces,
+edited at strength 1, shows what the calibrated vector is worth.
+
+Writes the vectors as int8 with a scale per channel, each with its calibration, and one picture of
+the second set per vector. The vectors in `dfi_jax/assets/vectors` are made from the 3000 images of
+LFW. `--quick` makes one vector from drawn faces.
 """
 
 import argparse
 import dataclasses
 import json
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import judged_edits
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+from fitted_vectors import halve
 
-from dfi_jax import VGG, AttributeVector, Dataset, Recipe, Selection, Wanted, load_dataset, load_vgg
-from dfi_jax.data.admission import thresholded
+from dfi_jax import AttributeVector, Dataset, Editor, Placement, Recipe, load_dataset, load_vgg
 from dfi_jax.data.wanted import find_attribute
-from dfi_jax.recipe.features import DEFAULT_LAYERS
-from dfi_jax.vectors.estimate import attribute_vector
+from dfi_jax.metrics.judge import Judge, fit_judge
+from dfi_jax.vectors.fit import fit
+from dfi_jax.vectors.fitted import FittedDataset
 
-NOTE = (
-    "mean of the vectors of men and of women; source images paired with the target's by other "
-    "attributes"
-)
+
+@dataclass(frozen=True, kw_only=True)
+class Starter:
+    """A vector to make.
+
+    Attributes:
+      attribute: Attribute of the dataset.
+      belongs: Attributes that belong to it, so that they aren't held constant.
+    """
+
+    attribute: str
+    belongs: tuple[str, ...] = ()
+
+
+STARTERS = {
+    "smiling": Starter(attribute="Smiling", belongs=("High Cheekbones",)),
+    "mouth-open": Starter(attribute="Mouth Slightly Open"),
+    "eyeglasses": Starter(attribute="Eyeglasses"),
+    "older": Starter(
+        attribute="~Young",
+        belongs=(
+            "Gray Hair",
+            "Bald",
+            "Receding Hairline",
+            "Bags Under Eyes",
+            "Double Chin",
+            "Attractive",
+        ),
+    ),
+    "moustache": Starter(
+        attribute="Mustache", belongs=("Goatee", "No Beard", "5 o' Clock Shadow", "Sideburns")
+    ),
+    "beard": Starter(
+        attribute="~No Beard", belongs=("Goatee", "Mustache", "5 o' Clock Shadow", "Sideburns")
+    ),
+    "bangs": Starter(attribute="Bangs", belongs=("Receding Hairline", "Bald")),
+    "blond": Starter(attribute="Blond Hair", belongs=("Black Hair", "Brown Hair", "Gray Hair")),
+    "gray-hair": Starter(attribute="Gray Hair", belongs=("Black Hair", "Brown Hair", "Blond Hair")),
+    "bald": Starter(
+        attribute="Bald",
+        belongs=(
+            "Receding Hairline",
+            "Bangs",
+            "Black Hair",
+            "Brown Hair",
+            "Blond Hair",
+            "Gray Hair",
+            "Straight Hair",
+            "Wavy Hair",
+        ),
+    ),
+    "lipstick": Starter(attribute="Wearing Lipstick", belongs=("Heavy Makeup", "Attractive")),
+}
+"""The vectors that come with the package, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,103 +102,130 @@ class Config:
 
     Attributes:
       dataset: Dataset of the faces.
-      starters: Names of the vectors, each with what is wanted of the dataset.
-      grouping: Attribute that divides the faces into two groups of equal weight.
-      pairs: Maximum number of pairs of images in each group.
+      starters: Names of the vectors.
+      alphas: Strengths of the calibration, before the vectors are scaled.
+      calibrating: Number of photos per vector that are edited to calibrate it.
+      testing: Number of photos per vector that are edited with the calibrated vector.
+      changes: Changes to the default recipe.
       weights: Name of the network.
-      layers: Names of layers.
-      size: Height and width of the faces.
-      note: Note in the provenance of the vectors.
-      out: Folder for the vectors.
+      out: Folder for sums, edits, pictures and vectors.
     """
 
     dataset: str
-    starters: tuple[tuple[str, str], ...] = (("eyeglasses", "Eyeglasses"), ("older", "~Young"))
-    grouping: str = "Male"
-    pairs: int = 150
+    starters: tuple[str, ...] = tuple(STARTERS)
+    alphas: tuple[float, ...] = (1.0, 2.0)
+    calibrating: int = 4
+    testing: int = 8
+    changes: Mapping[str, str] = field(default_factory=dict)
     weights: str = "vgg16"
-    layers: tuple[str, ...] = DEFAULT_LAYERS
-    size: int = 200
-    note: str = NOTE
     out: str = "out/starter_vectors"
 
 
 QUICK = Config(
-    dataset="synthetic:60",
-    grouping="Blond Hair",
-    pairs=2,
+    dataset="synthetic:160",
+    starters=("smiling",),
+    calibrating=2,
+    testing=1,
+    changes={
+        "features.layers": "conv1_2,conv2_1",
+        "features.size": "64",
+        "solver.iterations": "5",
+    },
     weights="random-vgg16",
-    layers=("conv1_2", "conv2_1"),
-    size=32,
-    note="a trial on drawn faces",
 )
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Computes and writes the vectors, and returns how near int8 is to float32."""
-    vgg, dataset = load_vgg(config.weights), load_dataset(config.dataset)
-    recipe = Recipe().set(
-        {"features.layers": ",".join(config.layers), "features.size": str(config.size)}
-    )
+    """Makes every vector, and returns what it is worth."""
+    dataset, vgg = load_dataset(config.dataset), load_vgg(config.weights)
+    editor = Editor(recipe=Recipe().set(config.changes), weights=vgg)
+    groups, recipe = judged_edits.divide(dataset), editor.resolved_recipe
+    sums = Path(config.out, f"{len(dataset)}-images-{recipe.features.size}-pixels")
+    halves = [
+        fit(vgg, dataset, recipe=recipe, rows=rows, folder=sums / f"half-{i}")
+        for i, rows in enumerate(halve(dataset))
+    ]
+    whole = FittedDataset.merge(halves)
+    judge = fit_judge(dataset, groups.judge)
     rows = []
-    for name, attribute in config.starters:
-        vector = average_groups(vgg, dataset, attribute, config, recipe=recipe)
-        path = Path(config.out, f"{name}.safetensors")
-        # The package holds these files, and int8 takes a quarter of the space.
-        vector.save(path, dtype="int8")
-        stored = AttributeVector.load(path).features
+    for name in config.starters:
+        print(name, file=sys.stderr, flush=True)
+        attribute = STARTERS[name].attribute
+        photos = judged_edits.choose_photos(
+            dataset, groups.photos, attribute, config.calibrating + config.testing
+        )
+        items = list(photos.items())
+        calibrating, testing = items[: config.calibrating], items[config.calibrating :]
+        edit = partial(edit_photos, editor, dataset, judge=judge, attribute=attribute)
+        vector, folder = regress(halves[0], STARTERS[name]), Path(config.out, "edits", name)
+        curve = edit(dict(calibrating), vector, config.alphas, folder / "calibrating")
+        # A vector that doesn't reach the attribute keeps the largest strength.
+        at = judged_edits.matched(curve) or {"alpha": curve[-1][0]}
+        ((_, tested),) = edit(dict(testing), vector.scaled(at["alpha"]), (1.0,), folder / "testing")
+        made = regress(whole, STARTERS[name]).scaled(at["alpha"])
+        calibration = tuple((alpha / at["alpha"], means["gain"]) for alpha, means in curve)
+        provenance = dataclasses.replace(made.provenance, calibration=calibration)
+        path = Path(config.out, "vectors", f"{name}.safetensors")
         rows.append(
             {
                 "starter": name,
-                "pairs": vector.provenance.n_target,
-                "cosines": [cosine(vector.features[layer], stored[layer]) for layer in stored],
-                "bytes": path.stat().st_size,
+                "attribute": attribute,
+                "auc": auc_of(judge, attribute),
+                "factor": at["alpha"],
+                "curve": curve,
+                "strength 1": tested,
+                **save(AttributeVector(made.features, provenance), path),
             }
         )
     return {"config": dataclasses.asdict(config), "rows": rows}
 
 
-def average_groups(
-    vgg: VGG, dataset: Dataset, attribute: str, config: Config, *, recipe: Recipe
-) -> AttributeVector:
-    """Returns the mean of both groups' vectors."""
-    vectors = []
-    for sign in "+-":
-        wanted = Wanted.of(f"{attribute},{sign}{config.grouping}", dataset.attributes)
-        selection = pair_images(dataset, wanted, config)
-        vectors.append(attribute_vector(vgg, selection, recipe=recipe))
-    mean = jax.tree.map(lambda a, b: (a + b) / 2, *(vector.features for vector in vectors))
-    counts = sum(vector.provenance.n_target for vector in vectors)
-    provenance = dataclasses.replace(
-        vectors[0].provenance,
-        attributes=(attribute,),
-        k=2 * config.pairs,
-        n_source=counts,
-        n_target=counts,
-        note=config.note,
-    )
-    return AttributeVector(mean, provenance)
+def regress(fitted: FittedDataset, starter: Starter) -> AttributeVector:
+    """Returns a starter's vector before it is calibrated."""
+    free = (starter.attribute.removeprefix("~"), *starter.belongs)
+    names = fitted.origin.attributes
+    return fitted.vector(starter.attribute, hold=[name for name in names if name not in free])
 
 
-def pair_images(dataset: Dataset, wanted: Wanted, config: Config) -> Selection:
-    """Selects the images with the highest scores, and for each a similar image that lacks it."""
-    in_source, in_target = wanted.members(thresholded(dataset.scores), dataset.attributes)
-    term = wanted.terms[0]
-    column = find_attribute(term.name, dataset.attributes)
-    scores = dataset.scores[:, column] * (1 if term.on else -1)
-    target, candidates = np.flatnonzero(in_target), np.flatnonzero(in_source)
-    target = target[np.argsort(-scores[target], kind="stable")][: config.pairs]
-    others = np.delete(dataset.scores, column, axis=1)
-    distances = np.linalg.norm(others[target][:, None] - others[candidates][None], axis=2)
-    _, nearest = linear_sum_assignment(distances)
-    return Selection(
-        dataset=dataset,
-        wanted=wanted,
-        k=config.pairs,
-        near=None,
-        source=candidates[nearest],
-        target=target,
-    )
+def auc_of(judge: Judge, attribute: str) -> float:
+    """Returns how well the judge tells faces with an attribute from faces without it."""
+    return float(judge.auc[find_attribute(attribute.removeprefix("~"), judge.attributes)])
+
+
+def edit_photos(
+    editor: Editor,
+    dataset: Dataset,
+    photos: Mapping[int, Placement],
+    vector: AttributeVector,
+    alphas: Sequence[float],
+    folder: Path,
+    *,
+    judge: Judge,
+    attribute: str,
+) -> list[tuple[float, dict[str, float]]]:
+    """Returns the mean measures of edits at every strength, and writes a picture of them."""
+    edits = list(judged_edits.edit_all(editor, dataset, photos, vector, alphas, folder))
+    measured = [judged_edits.measure(judge, edit, attribute) for edit in edits]
+    rows = [
+        [edits[i].face, *(edit.edited for edit in edits[i : i + len(alphas)])]
+        for i in range(0, len(edits), len(alphas))
+    ]
+    judged_edits.tile(rows, folder.with_suffix(".png"))
+    return [(a, judged_edits.average(measured[i :: len(alphas)])) for i, a in enumerate(alphas)]
+
+
+def save(vector: AttributeVector, path: Path) -> dict[str, Any]:
+    """Writes a vector as int8, and returns how near it is to float32."""
+    # The package holds these files, and int8 takes a quarter of the space.
+    vector.save(path, dtype="int8")
+    stored = AttributeVector.load(path).features
+    return {
+        "images": [vector.provenance.n_target, vector.provenance.n_source],
+        "signal": list(vector.provenance.signal),
+        "noise": list(vector.provenance.noise),
+        "cosines": [cosine(vector.features[layer], stored[layer]) for layer in stored],
+        "bytes": path.stat().st_size,
+    }
 
 
 def cosine(a: jax.Array, b: jax.Array) -> float:
@@ -147,25 +233,34 @@ def cosine(a: jax.Array, b: jax.Array) -> float:
     return float(jnp.vdot(a, b) / jnp.linalg.norm(a) / jnp.linalg.norm(b))
 
 
-def print_table(record: dict[str, Any]) -> None:
-    """Prints one row per starter vector."""
-    layers = record["config"]["layers"]
-    cosines = " | ".join(f"cosine of int8 to float32, {layer}" for layer in layers)
-    print(f"| starter | images per set | {cosines} | bytes |")
-    print("| --- " * (3 + len(layers)) + "|")
+def print_tables(record: dict[str, Any]) -> None:
+    """Prints one row per vector: its data, and what it is worth at strength 1."""
+    print("| vector | images with, without | AUC | noise | factor | int8 cosine |")
+    print("| --- " * 6 + "|")
     for row in record["rows"]:
-        cosines = " | ".join(f"{value:.6f}" for value in row["cosines"])
-        print(f"| {row['starter']} | {row['pairs']} | {cosines} | {row['bytes']} |")
-    print(f"\nThe vectors are in {record['config']['out']}.")
+        present, absent = row["images"]
+        lengths = [(n**2, n**2 + s**2) for s, n in zip(row["signal"], row["noise"], strict=True)]
+        share = np.mean([noise / total for noise, total in lengths])
+        print(
+            f"| {row['starter']} | {present}, {absent} | {row['auc']:.3f} | {share:.0%} | "
+            f"{row['factor']:.2f} | {min(row['cosines']):.4f} |"
+        )
+    columns = ("gain", "spread", "reached", "others", "identity", "same_person", "mean", "border")
+    print(f"\n| vector, at strength 1 | {' | '.join(columns)} |")
+    print("| --- " * (1 + len(columns)) + "|")
+    for row in record["rows"]:
+        values = " | ".join(f"{row['strength 1'][name]:.2f}" for name in columns)
+        print(f"| {row['starter']} | {values} |")
+    print(f"\nThe vectors are in {record['config']['out']}/vectors.")
 
 
 def main() -> None:
-    """Prints the table, or the record as JSON."""
+    """Prints the tables, or the record as JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
-    parser.add_argument("--out", default=Config.out, help="folder for the vectors")
+    parser.add_argument("--out", default=Config.out, help="folder for everything it writes")
     parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
     arguments = parser.parse_args()
@@ -176,7 +271,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(record, indent=2))
     else:
-        print_table(record)
+        print_tables(record)
 
 
 if __name__ == "__main__":

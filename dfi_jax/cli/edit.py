@@ -61,7 +61,7 @@ MaskImage = Annotated[
 def edit(
     photos: Photos = None,
     attribute: Attribute = "",
-    alphas: options.Alphas = options.DEFAULT_ALPHAS,
+    alphas: options.Alphas = None,
     face: options.Face = options.DEFAULT_FACE,
     points: options.Points = options.DEFAULT_POINTS,
     mask: MaskImage = None,

@@ -25,7 +25,9 @@ from dfi_jax.errors import FileError, InputError
 from dfi_jax.network.conv import Precision as PrecisionName
 from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import RECIPES, Recipe, named_recipe
+from dfi_jax.storage.files import user_path
 from dfi_jax.vectors.attribute_vector import AttributeVector, starter, starter_names
+from dfi_jax.vectors.fitted import FittedDataset
 
 
 def default(kind: type, name: str) -> Any:
@@ -48,16 +50,16 @@ ATTRIBUTE_HELP = (
 Photo = Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo.", show_default=False)]
 
 Alphas = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--alpha",
         "-a",
         metavar="ALPHA,...",
         help="Strengths of the edit, separated by commas or given in several options. A negative "
-        "strength removes the attribute.",
+        "strength removes the attribute. By default, the usual strength of the recipe: 1 for "
+        "`default`, 0.4 for `chainer-dfi`.",
     ),
 ]
-DEFAULT_ALPHAS = [",".join(f"{alpha:g}" for alpha in default(Job, "alphas"))]
 
 Face = Annotated[
     str,
@@ -82,7 +84,9 @@ DEFAULT_POINTS: Literal[5, 68] = default(Job, "points")
 DatasetSpec = Annotated[
     str,
     typer.Option(
-        metavar="SPEC", help=f"Dataset of images with and without the attribute: {SPECS}."
+        metavar="SPEC",
+        help=f"Dataset of images with and without the attribute: {SPECS}, or fitted:FOLDER with "
+        "what `dfi vectors fit` wrote.",
     ),
 ]
 
@@ -167,12 +171,14 @@ Json = Annotated[
 ]
 
 
-def parse_alphas(texts: Sequence[str]) -> tuple[float, ...]:
-    """Returns the strengths that the `--alpha` options list.
+def parse_alphas(texts: Sequence[str] | None) -> tuple[float, ...] | None:
+    """Returns the strengths that the `--alpha` options list, or None without such options.
 
     >>> parse_alphas(["0.2,0.4", "1"])
     (0.2, 0.4, 1.0)
     """
+    if not texts:
+        return None
     text = ",".join(texts)
     try:
         alphas = tuple(float(part) for part in text.split(","))
@@ -193,12 +199,14 @@ def parse_near(text: str) -> Nearness | None:
     return parse_nearness(text) if text else None
 
 
-def load_optional_dataset(spec: str) -> Dataset | None:
-    """Returns the dataset that a text names, or None for an empty text.
+def load_optional_dataset(spec: str) -> Dataset | FittedDataset | None:
+    """Returns the dataset that a text names, fitted or not, or None for an empty text.
 
     >>> load_optional_dataset("synthetic:3").name, load_optional_dataset("")
     ('synthetic', None)
     """
+    if spec.startswith("fitted:"):
+        return FittedDataset.load(user_path(spec.removeprefix("fitted:")))
     return load_dataset(spec) if spec else None
 
 
@@ -244,7 +252,11 @@ def load_editor(
 
 
 def check_attribute(
-    attribute: str, *, dataset: Dataset | None, near: Nearness | None = None, k: int = DEFAULT_K
+    attribute: str,
+    *,
+    dataset: Dataset | FittedDataset | None,
+    near: Nearness | None = None,
+    k: int = DEFAULT_K,
 ) -> None:
     """Checks an attribute as far as that is possible without the photo.
 
@@ -259,6 +271,8 @@ def check_attribute(
     elif dataset is None:
         for name in parse_strengths(attribute):
             starter(name)
+    elif isinstance(dataset, FittedDataset):
+        dataset.check(attribute)
     else:
         check_selection(dataset, attribute, anchor=Anchor(), k=k, near=near)
 

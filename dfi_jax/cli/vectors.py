@@ -17,7 +17,6 @@ from dfi_jax.errors import InputError
 from dfi_jax.photo.choice import parse_face
 from dfi_jax.photo.photo import Photo
 from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance, starter, starter_names
-from dfi_jax.vectors.fit import fit
 from dfi_jax.vectors.fitted import PENALTY, FittedDataset
 
 app = typer.Typer(
@@ -217,14 +216,7 @@ def fit_dataset(
         editor = options.load_editor(
             chosen_recipe, weights=weights, precision=precision, on_progress=on_progress
         )
-        fit(
-            editor.vgg,
-            images,
-            recipe=chosen_recipe,
-            where=where,
-            folder=out,
-            on_progress=on_progress,
-        )
+        editor.fit(images, where=where, folder=out, on_progress=on_progress)
     typer.echo(out)
 
 

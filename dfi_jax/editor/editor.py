@@ -15,7 +15,7 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.near import Nearness
 from dfi_jax.data.selection import Selection
 from dfi_jax.data.wanted import Wanted
-from dfi_jax.editor.job import DEFAULT_ALPHAS, DEFAULT_K, AttributeLike, Job
+from dfi_jax.editor.job import DEFAULT_K, AttributeLike, Job
 from dfi_jax.editor.query import (
     LocatedPhoto,
     Query,
@@ -41,6 +41,8 @@ from dfi_jax.recipe import CancelResidual, FromPrevious, Recipe, named_recipe
 from dfi_jax.storage.cache import Cache
 from dfi_jax.vectors import probes
 from dfi_jax.vectors.attribute_vector import AttributeVector
+from dfi_jax.vectors.fit import fit as fit_dataset
+from dfi_jax.vectors.fitted import FittedDataset
 
 OnFailure = Callable[[Job, DfiError], None]
 """A function that is called with a job that failed, and with the error."""
@@ -108,8 +110,8 @@ class Editor:
         photo: PhotoLike,
         attribute: AttributeLike,
         *,
-        alphas: Sequence[float] = DEFAULT_ALPHAS,
-        dataset: Dataset | None = None,
+        alphas: Sequence[float] | None = None,
+        dataset: Dataset | FittedDataset | None = None,
         near: Nearness | None = None,
         k: int = DEFAULT_K,
         face: FaceLike = "auto",
@@ -182,7 +184,9 @@ class Editor:
         # Any other iterable is read one job at a time, so its total is unknown.
         total = None
         if isinstance(jobs, Sequence):
-            total = sum(len(job.alphas) for job in jobs) * self.resolved_recipe.solver.iterations
+            recipe = self.resolved_recipe
+            problems = sum(len(job.strengths(recipe)) for job in jobs)
+            total = problems * recipe.solver.iterations
         watch = None if on_progress is None else _with_total(on_progress, total)
         prepared = self._prepare_all(jobs, on_progress=on_progress, on_failure=on_failure)
         vgg = self._prepared_vgg
@@ -203,7 +207,7 @@ class Editor:
         self,
         attribute: AttributeLike,
         *,
-        dataset: Dataset | None = None,
+        dataset: Dataset | FittedDataset | None = None,
         photo: PhotoLike | None = None,
         near: Nearness | None = None,
         k: int = DEFAULT_K,
@@ -229,6 +233,45 @@ class Editor:
         query = self._query(dataset, located, near=near, k=k, on_progress=on_progress)
         found, _ = find_vector(self.vgg, attribute, query, recipe=self.resolved_recipe)
         return found
+
+    def fit(
+        self,
+        dataset: Dataset,
+        *,
+        where: str = "",
+        folder: str | Path | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> FittedDataset:
+        """Returns a fitted dataset, from which every attribute vector follows at once.
+
+        It takes one pass over the images; `vectors.fit.fit` describes it. Give the result as the
+        dataset of any number of edits.
+
+        Args:
+          dataset: A dataset with scores.
+          where: Attributes that all images have or lack, such as `+Male`.
+          folder: Folder that the result is written to, and from which an interrupted pass resumes.
+          on_progress: Function that is called with the number of images done.
+
+        Raises:
+          InputError: If the dataset has no scores, or no image has the attributes.
+          FileError: If an image can't be read, or the folder has a fit of something else.
+
+        >>> import dfi_jax
+        >>> recipe = Recipe().set({"features.layers": "conv1_1", "features.size": "32"})
+        >>> editor = Editor(recipe=recipe, weights="random-vgg16", cache=None)
+        >>> people = editor.fit(dfi_jax.load_dataset("synthetic:40"))
+        >>> editor.vector("~Smiling", dataset=people).provenance.attributes
+        ('~Smiling',)
+        """
+        return fit_dataset(
+            self.vgg,
+            dataset,
+            recipe=self.resolved_recipe,
+            where=where,
+            folder=None if folder is None else Path(folder),
+            on_progress=on_progress,
+        )
 
     def select(
         self,
@@ -341,7 +384,7 @@ class Editor:
 
     def _query(
         self,
-        dataset: Dataset | None,
+        dataset: Dataset | FittedDataset | None,
         located: LocatedPhoto | None,
         *,
         near: Nearness | None,
@@ -373,7 +416,7 @@ class Editor:
             face=work.face,
             faces=result.images,
             pixels=pixels,
-            alphas=tuple(float(alpha) for alpha in work.job.alphas),
+            alphas=work.alphas,
             objective=result.objective,
             history=result.history,
             iterations=result.iterations,

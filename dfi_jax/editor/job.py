@@ -14,7 +14,9 @@ from dfi_jax.errors import InputError
 from dfi_jax.photo.choice import FaceLike
 from dfi_jax.photo.photo import PhotoLike
 from dfi_jax.photo.placement import Placement
+from dfi_jax.recipe import Recipe
 from dfi_jax.vectors.attribute_vector import AttributeVector
+from dfi_jax.vectors.fitted import FittedDataset
 
 AttributeLike = str | Path | Wanted | AttributeVector | Selection | Mapping[str, float]
 """Everything that is accepted as an attribute.
@@ -24,9 +26,6 @@ with an optional strength, as in `eyeglasses,older=0.5`. With a dataset, it is a
 text of one. In both cases, it can also be an `AttributeVector`, the path of a vector's file, a
 `Selection` to compute a vector from, or a mapping from names to strengths.
 """
-
-DEFAULT_ALPHAS = (0.4,)
-"""The strength of the DFI authors' demonstration on faces."""
 
 DEFAULT_K = 100
 """Maximum number of images per set, as in the DFI paper."""
@@ -40,10 +39,11 @@ class Job:
       photo: The photo: a path, a PIL image or an array.
       attribute: The attribute to add; see `AttributeLike`.
       alphas: The strengths α, each of which gives one edited photo. A negative strength removes the
-        attribute.
+        attribute. None stands for the usual strength of the recipe, which is 1 for `default`.
       dataset: The dataset that the attribute vector is computed from, or None if the attribute is
-        an existing vector.
-      near: Nearness by which images of the dataset are selected. None stands for scores if the
+        an existing vector. The vector of a dataset is made from images near the photo; the vector
+        of a fitted dataset is the same for all photos, and needs no images.
+      near: Nearness by which images of a dataset are selected. None stands for scores if the
         dataset has several attributes, otherwise for pixels.
       k: Maximum number of images per set.
       face: The face in the photo: `auto` (the dataset's annotation if the photo is in it, otherwise
@@ -54,7 +54,8 @@ class Job:
       name: Name of the job, by default made from the names of the photo and the attribute.
 
     Raises:
-      InputError: If there is no strength, or one isn't finite or is given twice.
+      InputError: If there is no strength, or one isn't finite or is given twice, or if a nearness
+        is given for a fitted dataset.
 
     >>> Job(photo="me.jpg", attribute="eyeglasses").label
     'me-eyeglasses'
@@ -62,8 +63,8 @@ class Job:
 
     photo: PhotoLike
     attribute: AttributeLike
-    alphas: Sequence[float] = DEFAULT_ALPHAS
-    dataset: Dataset | None = None
+    alphas: Sequence[float] | None = None
+    dataset: Dataset | FittedDataset | None = None
     near: Nearness | None = None
     k: int = DEFAULT_K
     face: FaceLike = "auto"
@@ -72,7 +73,13 @@ class Job:
     name: str = ""
 
     def __post_init__(self) -> None:
-        check_alphas(self.alphas)
+        if self.alphas is not None:
+            check_alphas(self.alphas)
+        if self.near is not None and isinstance(self.dataset, FittedDataset):
+            raise InputError(
+                f"near is {self.near} and the dataset is fitted; omit it, because a fitted dataset "
+                f"has one vector for all photos."
+            )
 
     @property
     def label(self) -> str:
@@ -83,17 +90,27 @@ class Job:
         )
         return self.name or f"{file_name(stem)}-{file_name(attribute_name(self.attribute))}"
 
-    def request(self) -> dict[str, Any]:
+    def strengths(self, recipe: Recipe) -> tuple[float, ...]:
+        """Returns the strengths, or the usual strength of a recipe if none are given.
+
+        >>> Job(photo="me.jpg", attribute="older").strengths(Recipe())
+        (1.0,)
+        """
+        alphas = (recipe.vector.usual_alpha,) if self.alphas is None else self.alphas
+        return tuple(float(alpha) for alpha in alphas)
+
+    def request(self, recipe: Recipe) -> dict[str, Any]:
         """Returns all that was asked for, except the photo and the mask, as JSON can write it.
 
-        >>> request = Job(photo="me.jpg", attribute="older", face=(40, 20, 210, 190)).request()
+        >>> job = Job(photo="me.jpg", attribute="older", face=(40, 20, 210, 190))
+        >>> request = job.request(Recipe())
         >>> request["attribute"], request["face"]
         ('older', [40, 20, 210, 190])
         """
         face = self.face.to_json() if isinstance(self.face, Placement) else self.face
         return {
             "attribute": attribute_name(self.attribute),
-            "alphas": [float(alpha) for alpha in self.alphas],
+            "alphas": list(self.strengths(recipe)),
             "dataset": None if self.dataset is None else self.dataset.name,
             "near": None if self.near is None else str(self.near),
             "k": self.k,
@@ -108,11 +125,11 @@ def check_alphas(alphas: Sequence[float]) -> None:
     >>> check_alphas([0.2, 0.4])
     """
     if not len(alphas):
-        raise InputError("alphas is empty; give at least one strength, such as 0.4.")
+        raise InputError("alphas is empty; give at least one strength, such as 1.")
     names = []
     for alpha in alphas:
         if not math.isfinite(alpha):
-            raise InputError(f"alpha is {alpha}; give a finite number, such as 0.4.")
+            raise InputError(f"alpha is {alpha}; give a finite number, such as 1.")
         if f"{alpha:g}" in names:
             raise InputError(f"alpha {alpha:g} is given twice; give each strength once.")
         names.append(f"{alpha:g}")

@@ -24,6 +24,7 @@ from dfi_jax.storage.cache import Cache
 from dfi_jax.vectors import estimate
 from dfi_jax.vectors.anchor import find_anchor
 from dfi_jax.vectors.attribute_vector import AttributeVector, combine, starter
+from dfi_jax.vectors.fitted import FittedDataset
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +47,7 @@ class Query:
     """The source of an attribute vector.
 
     Attributes:
-      dataset: The dataset, or None if the attribute is an existing vector.
+      dataset: The dataset, fitted or not, or None if the attribute is an existing vector.
       located: The photo that the images should be near, or None for images spread evenly.
       near: Nearness by which images are selected, as for `Job`.
       k: Maximum number of images per set.
@@ -54,7 +55,7 @@ class Query:
       on_progress: Function that is called with the progress of every phase.
     """
 
-    dataset: Dataset | None
+    dataset: Dataset | FittedDataset | None
     located: LocatedPhoto | None = None
     near: Nearness | None = None
     k: int = DEFAULT_K
@@ -63,7 +64,11 @@ class Query:
 
 
 def locate_photo(
-    photo: PhotoLike, *, dataset: Dataset | None, face: FaceLike, points: Literal[5, 68]
+    photo: PhotoLike,
+    *,
+    dataset: Dataset | FittedDataset | None,
+    face: FaceLike,
+    points: Literal[5, 68],
 ) -> LocatedPhoto:
     """Opens a photo and finds the face in it.
 
@@ -83,11 +88,10 @@ def locate_photo(
     (0, 0, 60, 40)
     """
     opened = Photo.of(photo)
-    index = None
-    if dataset is not None and opened.path is not None:
+    index, annotated = None, None
+    if isinstance(dataset, Dataset) and opened.path is not None:
         index = dataset.index(opened.path)
-    annotated = None
-    if dataset is not None and index is not None:
+    if isinstance(dataset, Dataset) and index is not None:
         annotated = dataset.placement(index, pixels=opened.pixels)
     placement = locate(opened, face, points=points, annotated=annotated)
     return LocatedPhoto(photo=opened, placement=placement, index=index)
@@ -126,7 +130,7 @@ def find_vector(
         case str() if query.dataset is None:
             attribute = parse_strengths(attribute)
     if isinstance(attribute, Mapping):
-        # `combine` would scale a single vector to length 1 and describe it as a sum.
+        # `combine` would describe a single vector as a sum.
         if query.dataset is None and list(attribute.values()) == [1.0]:
             return starter(next(iter(attribute))), []
         found = [
@@ -140,6 +144,8 @@ def find_vector(
         return vector, [used for _, selections in found for used in selections]
     if query.dataset is None:
         raise InputError(f"the attribute is {attribute!r} and no dataset is given; give a dataset.")
+    if isinstance(query.dataset, FittedDataset):
+        return query.dataset.vector(attribute, shrinkage=recipe.shrinkage), []
     chosen = find_selection(vgg, attribute, query, size=recipe.features.size)
     return _estimate(vgg, chosen, query, recipe=recipe), [chosen]
 
@@ -171,7 +177,7 @@ def find_selection(
     10
     """
     dataset, located = query.dataset, query.located
-    assert dataset is not None
+    assert isinstance(dataset, Dataset)
     if located is None:
         return selection.spread(dataset, wanted, k=query.k)
     # Probes and landmarks take long, so what would fail after them fails here.

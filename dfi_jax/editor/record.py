@@ -35,7 +35,7 @@ def make_record(
       batch_size: Maximum number of problems at a time, or None for what the devices take.
     """
     photo, placement = work.located.photo, work.located.placement
-    request = work.job.request()
+    request = work.job.request(work.recipe)
     return {
         "photo": {"name": photo.name, "sha256": photo.sha256, "size": list(photo.size)},
         "mask": work.mask_record,

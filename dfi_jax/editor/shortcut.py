@@ -7,13 +7,14 @@ from typing import Literal
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.near import Nearness
 from dfi_jax.editor.editor import Editor
-from dfi_jax.editor.job import DEFAULT_ALPHAS, DEFAULT_K, AttributeLike
+from dfi_jax.editor.job import DEFAULT_K, AttributeLike
 from dfi_jax.editor.result import Edit
 from dfi_jax.network.vgg import VGG
 from dfi_jax.photo.choice import FaceLike
 from dfi_jax.photo.photo import PhotoLike
 from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import Recipe
+from dfi_jax.vectors.fitted import FittedDataset
 
 
 def edit(
@@ -22,8 +23,8 @@ def edit(
     *,
     recipe: Recipe | str = "default",
     weights: str | Path | VGG = "vgg16",
-    alphas: Sequence[float] = DEFAULT_ALPHAS,
-    dataset: Dataset | None = None,
+    alphas: Sequence[float] | None = None,
+    dataset: Dataset | FittedDataset | None = None,
     near: Nearness | None = None,
     k: int = DEFAULT_K,
     face: FaceLike = "auto",

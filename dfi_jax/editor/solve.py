@@ -43,7 +43,7 @@ def solve_queue(
     def problems() -> Iterator[Problem]:
         for work in works:
             work.begin()
-            for i, alpha in enumerate(work.job.alphas):
+            for i, alpha in enumerate(work.alphas):
                 origins.append((work, i))
                 yield _make_problem(vgg, work, alpha, recipe=recipe)
 
@@ -73,7 +73,7 @@ def solve_in_turn(
     for work in works:
         work.begin()
         start = None
-        for i, alpha in enumerate(work.job.alphas):
+        for i, alpha in enumerate(work.alphas):
             problem = _make_problem(vgg, work, alpha, recipe=recipe, start=start)
             work.results[i] = reconstruct(vgg, problem, recipe=recipe, on_progress=report)
             ended += int(work.results[i].iterations[0])

@@ -54,14 +54,19 @@ class Work:
         self.seconds["reconstruction"] = -time.perf_counter()
 
     @property
+    def alphas(self) -> tuple[float, ...]:
+        """The strengths."""
+        return self.job.strengths(self.recipe)
+
+    @property
     def solved(self) -> bool:
         """Whether all strengths are reconstructed."""
-        return len(self.results) == len(self.job.alphas)
+        return len(self.results) == len(self.alphas)
 
     def end(self) -> Reconstruction:
         """Stops the clock, and returns the reconstructions in the order of the strengths."""
         self.seconds["reconstruction"] += time.perf_counter()
-        return concatenate([self.results[i] for i in range(len(self.job.alphas))])
+        return concatenate([self.results[i] for i in range(len(self.alphas))])
 
     def finish(
         self, z: Float[np.ndarray, "s s 3"], *, unedited: list[Float[np.ndarray, "s s 3"]]

@@ -54,9 +54,11 @@ a radius, divided by its largest element.
 
 @cache
 def spectrum(size: tuple[int, int], scaling: VGGSpectrum) -> Float[np.ndarray, "h f 3 3"]:
-    """Returns S(f) = (H(f) + `fine_penalty`·f²)^−½, a symmetric matrix between colours.
+    """Returns S(f) = (H(f) + `base_penalty`·I + `fine_penalty`·f²·C)^−½, a matrix of colours.
 
-    S has mean square 1. If the colours are scaled alike, H is the mean of its diagonal.
+    C = G + `chroma_penalty`·(I − G), where all elements of G are ⅓: G projects a colour onto grey.
+    S is symmetric and has mean square 1. If the colours are scaled alike, H is the mean of its
+    diagonal.
 
     Args:
       size: Height and width of the images, whose real 2-D FFT has the frequencies f. The lowest
@@ -79,8 +81,10 @@ def spectrum(size: tuple[int, int], scaling: VGGSpectrum) -> Float[np.ndarray, "
     matrices = np.moveaxis(upper[[0, 1, 2, 1, 3, 4, 2, 4, 5]], 0, -1).reshape(
         *frequency.shape, 3, 3
     )
-    fine = scaling.fine_penalty * frequency[..., None, None] ** 2 * np.eye(3)
-    values, vectors = np.linalg.eigh(matrices + fine)
+    grey = np.full((3, 3), 1 / 3)
+    colors = grey + scaling.chroma_penalty * (np.eye(3) - grey)
+    fine = scaling.fine_penalty * frequency[..., None, None] ** 2 * colors
+    values, vectors = np.linalg.eigh(matrices + scaling.base_penalty * np.eye(3) + fine)
     scale = np.einsum("...ik,...k,...jk->...ij", vectors, values**-0.5, vectors)
     return (scale / np.sqrt(np.mean(1 / values))).astype(np.float32)
 

@@ -19,7 +19,7 @@ from dfi_jax.network.vgg import VGG, prepare
 from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.recipe import Recipe
 
-WINOGRAD_FROM = 100
+WINOGRAD_FROM = 30
 """Number of iterations of a problem from which Winograd's convolutions pay on a CPU.
 
 They take 14 seconds longer to compile, and an evaluation takes 0.13 seconds less (VGG-16,

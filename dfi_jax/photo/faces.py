@@ -98,7 +98,7 @@ def detect(pixels: Float[np.ndarray, "H W 3"], *, points: Literal[5, 68] = 5) ->
             "detecting a face needs the packages dlib and face_recognition_models, which aren't "
             f"both installed; {_INSTALL}"
         )
-    predict = _load_predictor(_locate_model(f"shape_predictor_{points}_face_landmarks.dat"))
+    predict = _load_predictor(locate_model(f"shape_predictor_{points}_face_landmarks.dat"))
     boxes = _detect_boxes(pixels)
     boxes.sort(key=lambda box: (box[2] - box[0]) * (box[3] - box[1]), reverse=True)
     return [Face(box, _detect_points(pixels, box, predict)) for box in boxes]
@@ -116,7 +116,12 @@ def five_points(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "5 2"]:
     return np.stack([left_eye, right_eye, *points[[30, 48, 54]]])
 
 
-def _import_dlib() -> Any:
+def import_dlib() -> Any:
+    """Returns the module dlib.
+
+    Raises:
+      FileError: If it can't be imported.
+    """
     try:
         import dlib
     except ImportError as error:
@@ -127,10 +132,14 @@ def _import_dlib() -> Any:
     return dlib
 
 
-def _locate_model(name: str) -> Path:
-    """Returns the path of a model without importing the package that holds it.
+def locate_model(name: str) -> Path:
+    """Returns the path of one of dlib's models.
 
-    The package imports pkg_resources, which setuptools no longer has.
+    The package that holds it isn't imported, because it imports pkg_resources, which setuptools no
+    longer has.
+
+    Raises:
+      FileError: If the package lacks the model.
     """
     spec = importlib.util.find_spec("face_recognition_models")
     folders = spec.submodule_search_locations if spec else None
@@ -145,12 +154,12 @@ def _locate_model(name: str) -> Path:
 
 @functools.cache
 def _load_detector() -> Any:
-    return _import_dlib().get_frontal_face_detector()
+    return import_dlib().get_frontal_face_detector()
 
 
 @functools.cache
 def _load_predictor(file: Path) -> Any:
-    return _import_dlib().shape_predictor(str(file))
+    return import_dlib().shape_predictor(str(file))
 
 
 def _detect_boxes(pixels: Float[np.ndarray, "H W 3"]) -> list[Box]:
@@ -186,7 +195,7 @@ def _detect_points(
     zoom = size / side
     starts = (left, top, left, top)
     x0, y0, x1, y1 = (round((edge - start) * zoom) for edge, start in zip(box, starts, strict=True))
-    inside = _import_dlib().rectangle(x0, y0, x1 - 1, y1 - 1)
+    inside = import_dlib().rectangle(x0, y0, x1 - 1, y1 - 1)
     parts = predict(to_bytes(around), inside).parts()
     points = np.array([(point.x, point.y) for point in parts], float)
     return (points + 0.5) / zoom - 0.5 + (left, top)

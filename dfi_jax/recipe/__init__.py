@@ -20,7 +20,7 @@ from dfi_jax.recipe.recipe import Recipe
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
 from dfi_jax.recipe.solver import LBFGS, Adam, VGGSpectrum
 from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious
-from dfi_jax.recipe.vector import MeanSquare, Unit, UnitTimesPhi, Unscaled
+from dfi_jax.recipe.vector import Gain, MeanSquare, Unit, UnitTimesPhi
 
 __all__ = [
     "L2",
@@ -32,6 +32,7 @@ __all__ = [
     "FromImage",
     "FromNoise",
     "FromPrevious",
+    "Gain",
     "Mask",
     "MatchColor",
     "MeanSquare",
@@ -44,7 +45,6 @@ __all__ = [
     "TransferDifference",
     "Unit",
     "UnitTimesPhi",
-    "Unscaled",
     "Unshrunk",
     "VGGSpectrum",
     "ValidPixels",

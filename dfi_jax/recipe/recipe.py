@@ -12,7 +12,7 @@ from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
 from dfi_jax.recipe.solver import LBFGS, Adam
 from dfi_jax.recipe.stage import Stage, from_dict, set_field
 from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious
-from dfi_jax.recipe.vector import MeanSquare, Unit, UnitTimesPhi, Unscaled
+from dfi_jax.recipe.vector import Gain, MeanSquare, Unit, UnitTimesPhi
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +42,8 @@ class Recipe(Stage):
     kind: ClassVar[str] = "recipe"
 
     features: FeatureStage = field(default_factory=FeatureStage)
-    shrinkage: Unshrunk | Wiener = field(default_factory=Unshrunk)
-    vector: Unscaled | Unit | UnitTimesPhi | MeanSquare = field(default_factory=UnitTimesPhi)
+    shrinkage: Unshrunk | Wiener = field(default_factory=Wiener)
+    vector: Gain | Unit | UnitTimesPhi | MeanSquare = field(default_factory=Gain)
     objective: ObjectiveStage = field(default_factory=ObjectiveStage)
     start: FromImage | FromNoise | FromPrevious = field(default_factory=FromImage)
     solver: LBFGS | Adam = field(default_factory=LBFGS)

@@ -14,10 +14,13 @@ class VGGSpectrum(Stage):
     `dfi_jax.engine.preconditioner` has the formulas in which these numbers occur.
 
     Attributes:
-      fine_penalty: Weight of the squared frequency that is added to the measured power spectrum.
-        Features hardly see the finest patterns, above all coloured ones, so these would become
-        noise. With a tenth of the default, the amplitude beyond 0.3 cycles per pixel is nearly
-        twice as large, and the objective after 100 iterations is no lower (docs/solver.md).
+      base_penalty: What is added to the measured power spectrum at every frequency. Features
+        hardly see the broadest patterns, so the tone of the skin and of the background would
+        drift.
+      fine_penalty: Weight of the squared frequency, which is added too. Features hardly see the
+        finest patterns either, so these would become noise.
+      chroma_penalty: Factor of `fine_penalty` for colour, relative to grey. docs/solver.md has
+        measurements of all three penalties.
       color: Whether colours are scaled differently from each other.
       contrast_power: Exponent of the blurred squared gradient; 0 scales all places alike.
       contrast_blur: Standard deviation, in pixels, of the Gaussian that blurs the squared gradient.
@@ -26,13 +29,17 @@ class VGGSpectrum(Stage):
 
     kind: ClassVar[str] = "vgg"
     least: ClassVar = {
+        "base_penalty": 0,
         "fine_penalty": 0,
+        "chroma_penalty": 0,
         "contrast_power": 0,
         "contrast_blur": 0,
         "contrast_floor": 0,
     }
 
-    fine_penalty: float = 3.0
+    base_penalty: float = 1.0
+    fine_penalty: float = 100.0
+    chroma_penalty: float = 20.0
     color: bool = True
     contrast_power: float = 0.2
     contrast_blur: float = 6.0
@@ -71,6 +78,7 @@ class LBFGS(SolverStage):
     kind: ClassVar[str] = "lbfgs"
     least: ClassVar = {**SolverStage.least, "memory": 1}
 
+    iterations: int = 30
     memory: int = 20
     relaxation: float = 1.3
     preconditioner: VGGSpectrum | None = field(default_factory=VGGSpectrum)

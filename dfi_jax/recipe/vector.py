@@ -26,6 +26,9 @@ from dfi_jax.recipe.stage import Stage
 class VectorStage(Stage):
     """The scaling of an attribute vector."""
 
+    usual_alpha: ClassVar[float] = 0.4
+    """The strength of the DFI authors' demonstration on faces."""
+
     @abstractmethod
     def scale(self, w: Features, phi: Features) -> Features:
         """Returns the scaled vector for each image.
@@ -40,19 +43,31 @@ class VectorStage(Stage):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unscaled(VectorStage):
-    """w as it is."""
+class Gain(VectorStage):
+    """g·w.
 
-    kind: ClassVar[str] = "unscaled"
+    w is the distance between typical images with and without the attribute. It is blurred, because
+    no two faces have their features in the same positions, and a reconstruction reaches only part
+    of its target. Asked for w, it moves a face by about 1/g of w's effect; asked for g·w, by all of
+    it, so that α = 1 gives a face the attribute as a typical face has it.
+
+    Attributes:
+      factor: g.
+    """
+
+    kind: ClassVar[str] = "gain"
+    usual_alpha: ClassVar[float] = 1.0
+
+    factor: float = 4.0
 
     def scale(self, w: Features, phi: Features) -> Features:
-        """Returns w.
+        """Returns g·w.
 
-        >>> w, phi = {"conv1_1": jnp.ones((1, 1, 2))}, {"conv1_1": jnp.zeros((3, 1, 1, 2))}
-        >>> Unscaled().scale(w, phi)["conv1_1"][:, 0, 0].tolist()  # one for each image
-        [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
+        >>> w, phi = {"conv1_1": jnp.ones((1, 1, 2))}, {"conv1_1": jnp.zeros((1, 1, 1, 2))}
+        >>> Gain(factor=3.0).scale(w, phi)["conv1_1"].ravel().tolist()
+        [3.0, 3.0]
         """
-        return _repeat(w, phi)
+        return _repeat({name: self.factor * layer for name, layer in w.items()}, phi)
 
 
 @dataclass(frozen=True, kw_only=True)

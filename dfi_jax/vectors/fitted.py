@@ -15,6 +15,7 @@ from jaxtyping import Float
 from dfi_jax.data.selection import SMALLEST_SET
 from dfi_jax.data.wanted import Wanted, find_attribute
 from dfi_jax.errors import FileError, InputError
+from dfi_jax.recipe import Recipe
 from dfi_jax.recipe.features import L2
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
 from dfi_jax.storage.files import write_tensors
@@ -26,8 +27,8 @@ PENALTY = 0.1
 
 docs/vectors.md has the measurement that it rests on."""
 
-DEFAULT_SHRINKAGE = Wiener()
-"""The shrinkage of a fitted vector, chosen by the same measurement."""
+DEFAULT_SHRINKAGE = Recipe().shrinkage
+"""The shrinkage of the recipe `default`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,11 @@ class FittedDataset:
     products: dict[str, Float[np.ndarray, "_ _ _ _"]]
     squares: dict[str, Float[np.ndarray, "_ _ _"]]
 
+    @property
+    def name(self) -> str:
+        """Name of the dataset, for records."""
+        return self.origin.dataset
+
     def vector(
         self,
         attribute: Wanted | str | None,
@@ -119,13 +125,7 @@ class FittedDataset:
           InputError: If the dataset lacks one of the attributes, or has too few images with or
             without it.
         """
-        wanted = Wanted.of(attribute, self.origin.attributes)
-        for term in wanted.terms:
-            if term.shared:
-                raise InputError(
-                    f"{term} restricts the images, which a fitted dataset no longer knows one by "
-                    f"one; fit the dataset with where={str(term)!r} instead."
-                )
+        wanted = self.check(attribute)
         columns = [find_attribute(term.name, self.origin.attributes) for term in wanted.terms]
         if hold is None:
             held = [a for a in range(len(self.origin.attributes)) if a not in columns]
@@ -157,6 +157,22 @@ class FittedDataset:
             penalty=penalty,
         )
         return from_estimate(w, variance, provenance, shrinkage=shrinkage)
+
+    def check(self, attribute: Wanted | str | None) -> Wanted:
+        """Returns an attribute as `vector` understands it.
+
+        Raises:
+          InputError: As `vector`.
+        """
+        wanted = Wanted.of(attribute, self.origin.attributes)
+        for term in wanted.terms:
+            if term.shared:
+                raise InputError(
+                    f"{term} restricts the images, which a fitted dataset no longer knows one by "
+                    f"one; fit the dataset with where={str(term)!r} instead."
+                )
+            self._gap(find_attribute(term.name, self.origin.attributes))
+        return wanted
 
     def movements(self, vector: AttributeVector) -> dict[str, float]:
         """Returns how far a vector moves a photo in each attribute.

@@ -1,0 +1,1 @@
+"""Measures of an edit: what it reached, and what else it changed."""

@@ -1,0 +1,227 @@
+"""Edits of people whom neither the vectors nor the judge have seen, and what they are worth.
+
+The experiments on vectors share this module. It divides the people of a dataset into three groups:
+one for the vectors, one for the judge, and one for the photos that are edited.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from fitted_vectors import halve
+from jaxtyping import Float
+from PIL import Image
+from safetensors.numpy import load_file
+
+from dfi_jax import AttributeVector, Dataset, Editor, Job
+from dfi_jax.data.wanted import Wanted, find_attribute
+from dfi_jax.metrics.change import measure_change
+from dfi_jax.metrics.identity import SAME_PERSON, identity_distance
+from dfi_jax.metrics.judge import Judge
+from dfi_jax.photo import faces
+from dfi_jax.photo.image import to_bytes
+from dfi_jax.photo.placement import Placement
+from dfi_jax.storage.files import write_tensors
+
+JUDGE_SHARE = 0.6
+"""Share of the people who aren't in the vectors whose images teach the judge."""
+
+
+class Groups(NamedTuple):
+    """Images of three groups of people, by their numbers in the dataset.
+
+    Attributes:
+      vectors: Images that vectors are computed from.
+      judge: Images that the judge learns from.
+      photos: Images that may be edited.
+    """
+
+    vectors: list[int]
+    judge: list[int]
+    photos: list[int]
+
+
+def divide(dataset: Dataset) -> Groups:
+    """Returns the images of three groups of people, drawn at random."""
+    vectors, others = halve(dataset)
+    people = np.array(others) if dataset.people is None else dataset.people[others]
+    _, numbers = np.unique(people, return_inverse=True)
+    judging = np.random.default_rng(1).random(numbers.max() + 1)[numbers] < JUDGE_SHARE
+    pairs = list(zip(others, judging, strict=True))
+    return Groups(vectors, [r for r, on in pairs if on], [r for r, on in pairs if not on])
+
+
+def choose_photos(
+    dataset: Dataset, rows: Sequence[int], attribute: str, count: int
+) -> dict[int, Placement]:
+    """Returns images of different people who lack an attribute, drawn at random, with their faces.
+
+    Faces are placed as in anybody's photo: by the landmarks that dlib detects. Images without a
+    detected face are skipped. Without dlib, the dataset's own placement is used.
+
+    Args:
+      dataset: The dataset.
+      rows: Images to choose from.
+      attribute: The attribute, such as `Smiling` or `~Young`.
+      count: Maximum number of images.
+    """
+    (term,) = Wanted.of(attribute, dataset.attributes).terms
+    scores = dataset.scores[:, find_attribute(term.name, dataset.attributes)]
+    seen: set[Any] = set()
+    chosen: dict[int, Placement] = {}
+    for row in np.random.default_rng(2).permutation(rows).tolist():
+        person = row if dataset.people is None else dataset.people[row]
+        if len(chosen) == count or (scores[row] > 0) == term.on or person in seen:
+            continue
+        placement = place(dataset, row)
+        if placement is not None:
+            seen.add(person)
+            chosen[row] = placement
+    return chosen
+
+
+def place(dataset: Dataset, row: int) -> Placement | None:
+    """Returns the placement of the largest face in an image, or None if none is detected."""
+    if not faces.installed() or dataset.folder is None:
+        return dataset.placement(row)
+    found = faces.detect(dataset.read(row))
+    return found[0].placement if found else None
+
+
+class Edited(NamedTuple):
+    """An edited face.
+
+    Attributes:
+      row: Number of the image.
+      alpha: Strength.
+      face: The face before.
+      edited: The face after, in [0, 1].
+    """
+
+    row: int
+    alpha: float
+    face: Float[np.ndarray, "s s 3"]
+    edited: Float[np.ndarray, "s s 3"]
+
+
+def edit_all(
+    editor: Editor,
+    dataset: Dataset,
+    photos: Mapping[int, Placement],
+    attribute: str | AttributeVector,
+    alphas: Sequence[float],
+    folder: Path,
+) -> Iterator[Edited]:
+    """Yields edits of a dataset's faces, and keeps the crops in a folder to resume from.
+
+    Args:
+      editor: The editor.
+      dataset: The dataset of the faces. An attribute's name is edited with images of the dataset
+        that are near the face.
+      photos: Placement of the face in each image, by the image's number.
+      attribute: An attribute of the dataset, or a vector.
+      alphas: Strengths.
+      folder: Folder for the crops, which belongs to this attribute and this editor's recipe.
+    """
+    size = editor.resolved_recipe.features.size
+    source = dataset if isinstance(attribute, str) else None
+    names = ",".join(f"{alpha:g}" for alpha in alphas)
+    paths = {row: folder / f"{row}-{names}.safetensors" for row in photos}
+    jobs = [
+        Job(
+            photo=dataset.read(row) if dataset.folder is None else file_of(dataset, row),
+            attribute=attribute,
+            alphas=alphas,
+            dataset=source,
+            face=placement,
+            name=str(row),
+        )
+        for row, placement in photos.items()
+        if not paths[row].exists()
+    ]
+    for job, edit in editor.edit_many(jobs):
+        crops = np.clip(edit.faces, 0, 1).astype(np.float32)
+        write_tensors(paths[int(job.name)], {"faces": crops})
+    for row, placement in photos.items():
+        face = placement.crop(dataset.read(row), size=size)
+        for alpha, crop in zip(alphas, read_faces(paths[row]), strict=True):
+            yield Edited(row, alpha, face, crop)
+
+
+def file_of(dataset: Dataset, row: int) -> Path:
+    """Returns the file of a dataset's image."""
+    assert dataset.folder is not None
+    return dataset.folder / dataset.names[row]
+
+
+def read_faces(path: Path) -> Float[np.ndarray, "a s s 3"]:
+    """Returns the crops that `edit_all` wrote."""
+    return load_file(path)["faces"]
+
+
+def measure(judge: Judge, edit: Edited, attribute: str) -> dict[str, float]:
+    """Returns what an edit reached, and what else it changed.
+
+    - `gain`: movement in its own attribute, in distances between typical faces
+    - `reached`: 1 if the face passes the midpoint between typical faces, otherwise 0
+    - `others`: mean absolute movement in all other attributes, in the same unit
+    - `mean`, `border`, `luma`, `chroma`: `metrics.change`
+    - `identity`: `metrics.identity`, and `same_person`: 1 if it is below dlib's threshold; both are
+      NaN without dlib
+    """
+    name, sign = attribute.removeprefix("~"), -1 if attribute.startswith("~") else 1
+    column = find_attribute(name, judge.attributes)
+    before, after = judge.positions(np.stack([edit.face, edit.edited]))
+    moved = after - before
+    position = after[column] if sign > 0 else 1 - after[column]
+    distance = identity_distance(edit.face, edit.edited) if faces.installed() else float("nan")
+    return {
+        "gain": float(sign * moved[column]),
+        "reached": float(position > 0.5),
+        "others": float(np.abs(np.delete(moved, column)).mean()),
+        **measure_change(edit.face, edit.edited)._asdict(),
+        "identity": distance,
+        "same_person": float(distance < SAME_PERSON) if faces.installed() else float("nan"),
+    }
+
+
+def average(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Returns the mean of each measure, and the standard deviation of the gain between photos."""
+    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return means | {"spread": float(np.std([row["gain"] for row in rows]))}
+
+
+def matched(
+    curve: Sequence[tuple[float, Mapping[str, float]]], gain: float = 1.0
+) -> dict[str, float] | None:
+    """Returns the strength at which the mean gain has a value, and the measures there.
+
+    The measures are interpolated between the strengths, and 0 at strength 0.
+
+    Args:
+      curve: Pairs of a strength and the means at that strength, by increasing strength.
+      gain: The mean gain.
+
+    Returns:
+      None if no strength reaches the gain.
+    """
+    alphas = np.array([0.0, *(alpha for alpha, _ in curve)])
+    gains = np.array([0.0, *(row["gain"] for _, row in curve)])
+    above = np.flatnonzero(gains >= gain)
+    if not len(above):
+        return None
+    i = int(above[0])
+    share = (gain - gains[i - 1]) / (gains[i] - gains[i - 1])
+    found = {"alpha": float(alphas[i - 1] + share * (alphas[i] - alphas[i - 1]))}
+    for name in curve[0][1]:
+        values = [0.0, *(row[name] for _, row in curve)]
+        found[name] = float(values[i - 1] + share * (values[i] - values[i - 1]))
+    return found
+
+
+def tile(rows: Sequence[Sequence[Float[np.ndarray, "s s 3"]]], path: Path) -> None:
+    """Writes faces in rows as one PNG, to look at."""
+    picture = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(to_bytes(picture)).save(path)

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dfi_jax.vectors import ridge
+
+
+def test_ridge_solves_the_normal_equations():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(3, 2, (40, 70)), rng.normal(size=(40, 3))
+    weights, mean, deviation, intercept, _ = ridge._solver(x, y)(7.0)
+    standard = (x - x.mean(axis=0)) / x.std(axis=0)
+    normal = standard.T @ standard + 7.0 * np.eye(70)
+    expected = np.linalg.solve(normal, standard.T @ (y - y.mean(axis=0)))
+    np.testing.assert_allclose(weights, expected, atol=1e-6)
+    np.testing.assert_allclose((x - mean) / deviation, standard)
+    np.testing.assert_allclose(intercept, y.mean(axis=0))
+
+
+@given(seed=st.integers(0, 1000), n=st.integers(2, 30))
+def test_auc_is_the_share_of_pairs_in_the_right_order(seed, n):
+    rng = np.random.default_rng(seed)
+    predicted, truth = rng.integers(0, 6, n).astype(float), rng.random(n) < 0.5
+    pairs = [(a > b) + (a == b) / 2 for a in predicted[truth] for b in predicted[~truth]]
+    found = ridge.auc(predicted, truth)
+    assert np.isnan(found) if not pairs else found == pytest.approx(np.mean(pairs))
+
+
+def test_predictions_for_people_left_out_dont_see_their_own_scores():
+    rng = np.random.default_rng(1)
+    x, people = rng.normal(size=(60, 5)), np.repeat(np.arange(20), 3)
+    y = x[:, :1] + 0.1 * rng.normal(size=(60, 1))
+    _, before = ridge.fit_ridge(x, y, people)
+    changed = y.copy()
+    changed[people == 7] += 100
+    _, after = ridge.fit_ridge(x, changed, people)
+    np.testing.assert_array_equal(after[people == 7], before[people == 7])
