@@ -1,13 +1,14 @@
 """How long do an edit, a sweep and a queue take, compared with another checkout of dfi_jax?
 
-    python benchmarks/editing.py --against CHECKOUT [--photos 3] [--rounds 3] [--iterations 100]
+    python benchmarks/editing.py --against CHECKOUT [--photos 3] [--rounds 3] [--iterations N]
 
 Edits drawn faces with the starter vector for eyeglasses: one photo at one strength, one photo at
 five, and a queue of photos at one. The checkouts run in turns. Each has its own processes and its
 own cache, and both use this checkout's Python and packages. A first round isn't counted: it
 compiles the programs, which later rounds find in the cache. Seconds count the edits alone, not
 imports and loading the network. The other checkout may have the current API or the first version's.
-Without `--against`, only this checkout is measured. `--quick` edits one photo, and stops after two
+Each takes the iterations of its own default recipe, unless `--iterations` is given. Without
+`--against`, only this checkout is measured. `--quick` edits one photo, and stops after two
 iterations.
 """
 
@@ -41,14 +42,14 @@ class Config:
       modes: Names of the modes, keys of `TITLES`.
       photos: Number of photos in the queue.
       rounds: Number of rounds.
-      iterations: Number of iterations of each strength.
+      iterations: Number of iterations of each strength, or None for the default recipe's.
     """
 
     against: str = ""
     modes: tuple[str, ...] = tuple(TITLES)
     photos: int = 3
     rounds: int = 3
-    iterations: int = 100
+    iterations: int | None = None
 
 
 CONFIG = Config()
@@ -80,7 +81,9 @@ def run(config: Config) -> dict[str, Any]:
 def time_worker(checkout: str, mode: str, cache: Path, *, config: Config) -> float:
     """Returns the seconds of the edits of one process."""
     worker = Path(__file__).with_name("editing_worker.py")
-    command = [sys.executable, str(worker), mode, str(config.photos), str(config.iterations)]
+    command = [sys.executable, str(worker), mode, str(config.photos)]
+    if config.iterations is not None:
+        command.append(str(config.iterations))
     environment = os.environ | {"PYTHONPATH": checkout, "DFI_JAX_CACHE": str(cache)}
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return float(done.stdout)

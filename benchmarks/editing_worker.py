@@ -15,11 +15,13 @@ SWEEP = (0.1, 0.2, 0.3, 0.4, 0.5)
 """The strengths of a sweep."""
 
 
-def prepare_edits(mode: str, photos: int, iterations: int) -> Callable[[], Any]:
+def prepare_edits(mode: str, photos: int, iterations: int | None) -> Callable[[], Any]:
     """Returns a function that makes the edits with the current API."""
     dfi_jax.Cache().keep_compiled()
     dataset = dfi_jax.load_dataset(f"synthetic:{photos}")
-    recipe = dfi_jax.Recipe().set({"solver.iterations": str(iterations)})
+    recipe = dfi_jax.Recipe()
+    if iterations is not None:
+        recipe = recipe.set({"solver.iterations": str(iterations)})
     editor, vector = dfi_jax.Editor(recipe=recipe), dfi_jax.starter("eyeglasses")
     editor.load()
     alphas = SWEEP if mode == "sweep" else (0.4,)
@@ -30,14 +32,16 @@ def prepare_edits(mode: str, photos: int, iterations: int) -> Callable[[], Any]:
     return lambda: list(editor.edit_many(jobs))
 
 
-def prepare_old_edits(mode: str, photos: int, iterations: int) -> Callable[[], Any]:
+def prepare_old_edits(mode: str, photos: int, iterations: int | None) -> Callable[[], Any]:
     """Returns a function that makes the edits with the API of the package's first version."""
     old: Any = dfi_jax
     edit: Any = importlib.import_module("dfi_jax.edit")
     importlib.import_module("dfi_jax.cache").keep_compiled()
     dataset = old.load_dataset(f"synthetic:{photos}")
     vgg, vector = old.load_vgg("vgg16"), old.attribute.starter("eyeglasses")
-    recipe = old.RECIPES["default"].replace(iterations=iterations)
+    recipe = old.RECIPES["default"]
+    if iterations is not None:
+        recipe = recipe.replace(iterations=iterations)
     faces = [dataset.face(i, 200) for i in range(photos)]
     if mode == "queue":
         requests = [edit.Request(face, vector, (0.4,)) for face in faces]
@@ -48,7 +52,8 @@ def prepare_old_edits(mode: str, photos: int, iterations: int) -> Callable[[], A
 
 def main() -> None:
     """Times the edits that the arguments name."""
-    mode, photos, iterations = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    mode, photos = sys.argv[1], int(sys.argv[2])
+    iterations = int(sys.argv[3]) if len(sys.argv) > 3 else None
     prepare = prepare_edits if hasattr(dfi_jax, "Editor") else prepare_old_edits
     work = prepare(mode, photos, iterations)
     started = time.perf_counter()

@@ -62,7 +62,7 @@ class Config:
 CONFIG = Config()
 QUICK = Config(architectures=("vgg16",), sizes=(32,), devices=(2,), iterations=1, lines=20, times=1)
 
-RECIPE = Recipe()
+RECIPE = Recipe().set({"solver.iterations": "100"})
 """The recipe of the edits."""
 
 

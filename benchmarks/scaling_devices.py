@@ -108,6 +108,7 @@ def run_simulation(count: int) -> dict[str, Any]:
         {
             "features.layers": "conv1_2,conv2_1",
             "features.size": "16",
+            "vector": "unit_times_phi",
             "solver.iterations": "60",
             "solver.tolerance": "0.001",
             "solver.memory": "5",

@@ -58,7 +58,7 @@ class Config:
     turn: float = 12.0
     zoom: float = 0.12
     shift: float = 12.0
-    iterations: int = 100
+    iterations: int = 30
     out: str = "out/alignment"
 
 

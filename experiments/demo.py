@@ -39,13 +39,13 @@ class Config:
     """
 
     attributes: tuple[str, ...] = ("eyeglasses", "older")
-    alphas: tuple[float, ...] = (0.2, 0.4)
-    iterations: int = 100
+    alphas: tuple[float, ...] = (0.5, 1.0)
+    iterations: int = 30
     out: str = "out/demo"
 
 
 CONFIG = Config()
-QUICK = Config(alphas=(0.4,), iterations=1)
+QUICK = Config(alphas=(1.0,), iterations=1)
 
 
 def run(config: Config) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Config:
     dataset: str
     people: int = 10
     below: float = -1.5
-    alphas: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
+    alphas: tuple[float, ...] = (0.25, 0.5, 1.0, 1.5, 2.0)
     k: int = 100
     near: str = "scores"
     recipe: str = "default"
@@ -68,7 +68,7 @@ QUICK = Config(
     dataset="synthetic:60",
     people=2,
     below=-0.5,
-    alphas=(0.2, 0.4),
+    alphas=(0.5, 1.0),
     k=3,
     near="pixels",
     weights="random-vgg16",

@@ -77,21 +77,6 @@ STARTERS = {
     ),
     "bangs": Starter(attribute="Bangs", belongs=("Receding Hairline", "Bald")),
     "blond": Starter(attribute="Blond Hair", belongs=("Black Hair", "Brown Hair", "Gray Hair")),
-    "gray-hair": Starter(attribute="Gray Hair", belongs=("Black Hair", "Brown Hair", "Blond Hair")),
-    "bald": Starter(
-        attribute="Bald",
-        belongs=(
-            "Receding Hairline",
-            "Bangs",
-            "Black Hair",
-            "Brown Hair",
-            "Blond Hair",
-            "Gray Hair",
-            "Straight Hair",
-            "Wavy Hair",
-        ),
-    ),
-    "lipstick": Starter(attribute="Wearing Lipstick", belongs=("Heavy Makeup", "Attractive")),
 }
 """The vectors that come with the package, by name."""
 
@@ -115,7 +100,7 @@ class Config:
     starters: tuple[str, ...] = tuple(STARTERS)
     alphas: tuple[float, ...] = (1.0, 2.0)
     calibrating: int = 4
-    testing: int = 8
+    testing: int = 6
     changes: Mapping[str, str] = field(default_factory=dict)
     weights: str = "vgg16"
     out: str = "out/starter_vectors"

@@ -162,7 +162,7 @@ def test_manifests_and_records_use_the_names_of_job():
     job = dfi_jax.Job(photo="me.jpg", attribute="older")
     fields = {field.name for field in dataclasses.fields(dfi_jax.Job)}
     assert set(manifest.FIELDS) <= fields
-    assert set(job.request()) <= fields
+    assert set(job.request(dfi_jax.Recipe())) <= fields
 
 
 def test_errors_belong_to_one_small_family():

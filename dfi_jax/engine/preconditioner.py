@@ -58,7 +58,7 @@ def spectrum(size: tuple[int, int], scaling: VGGSpectrum) -> Float[np.ndarray, "
 
     C = G + `chroma_penalty`·(I − G), where all elements of G are ⅓: G projects a colour onto grey.
     S is symmetric and has mean square 1. If the colours are scaled alike, H is the mean of its
-    diagonal.
+    diagonal, and C is I.
 
     Args:
       size: Height and width of the images, whose real 2-D FFT has the frequencies f. The lowest
@@ -82,7 +82,8 @@ def spectrum(size: tuple[int, int], scaling: VGGSpectrum) -> Float[np.ndarray, "
         *frequency.shape, 3, 3
     )
     grey = np.full((3, 3), 1 / 3)
-    colors = grey + scaling.chroma_penalty * (np.eye(3) - grey)
+    chroma = scaling.chroma_penalty if scaling.color else 1.0
+    colors = grey + chroma * (np.eye(3) - grey)
     fine = scaling.fine_penalty * frequency[..., None, None] ** 2 * colors
     values, vectors = np.linalg.eigh(matrices + scaling.base_penalty * np.eye(3) + fine)
     scale = np.einsum("...ik,...k,...jk->...ij", vectors, values**-0.5, vectors)

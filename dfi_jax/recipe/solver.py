@@ -37,8 +37,8 @@ class VGGSpectrum(Stage):
         "contrast_floor": 0,
     }
 
-    base_penalty: float = 1.0
-    fine_penalty: float = 100.0
+    base_penalty: float = 0.3
+    fine_penalty: float = 300.0
     chroma_penalty: float = 20.0
     color: bool = True
     contrast_power: float = 0.2

@@ -53,7 +53,7 @@ def test_help_explains_every_option_and_its_default():
             "--debug",
         ):
             assert option in text
-        for default in ("[default: 0.4]", "[default: auto]", "[default: 100]", "[default: vgg16]"):
+        for default in ("[default: auto]", "[default: 100]", "[default: vgg16]"):
             assert default in text
 
 
@@ -112,7 +112,7 @@ def test_every_field_of_the_recipe_can_be_set(photo, vector_file, tmp_path):
     assert (recipe.solver.kind, recipe.solver.iterations) == ("adam", 3)
     assert recipe.finish == ()
     assert recipe.start.kind == "noise"
-    assert read(tmp_path / "out" / "alpha-0.4.png").shape == (200, 200, 3)
+    assert read(tmp_path / "out" / "alpha-1.png").shape == (200, 200, 3)
 
 
 def test_a_precision_changes_the_edit_a_little(photo, vector_file, tmp_path):
@@ -142,14 +142,14 @@ def test_several_photos_are_edited_and_one_bad_one_ends_none(photo, vector_file,
     assert "c.jpg" in result.stderr
     alone = tmp_path / "alone"
     succeeds("edit", photo, vector_file, "-o", alone, *OPTIONS)
-    assert (alone / "alpha-0.4.png").read_bytes() == (out / "me" / "alpha-0.4.png").read_bytes()
+    assert (alone / "alpha-1.png").read_bytes() == (out / "me" / "alpha-1.png").read_bytes()
 
 
 def test_a_jpeg_gives_a_jpeg(photo, vector_file, tmp_path):
     with Image.open(photo) as picture:
         picture.save(tmp_path / "me.jpg")
     succeeds("edit", tmp_path / "me.jpg", vector_file, "-o", tmp_path / "out", *OPTIONS)
-    with Image.open(tmp_path / "out" / "alpha-0.4.jpg") as picture:
+    with Image.open(tmp_path / "out" / "alpha-1.jpg") as picture:
         assert (picture.format, picture.size) == ("JPEG", (120, 140))
 
 
@@ -381,7 +381,7 @@ def test_a_photo_of_any_mode_is_edited_in_colour(photo, vector_file, tmp_path, m
         else:
             picture.convert(mode).save(path)
     succeeds("edit", path, vector_file, "-o", tmp_path / "out", *OPTIONS)
-    assert read(tmp_path / "out" / "alpha-0.4.png").shape == read(path).shape == (140, 120, 3)
+    assert read(tmp_path / "out" / "alpha-1.png").shape == read(path).shape == (140, 120, 3)
 
 
 def test_a_rotated_photo_is_edited_upright(photo, vector_file, tmp_path):
@@ -391,7 +391,7 @@ def test_a_rotated_photo_is_edited_upright(photo, vector_file, tmp_path):
         exif[274] = 6
         picture.save(path, exif=exif)
     succeeds("edit", path, vector_file, "-o", tmp_path / "out", *OPTIONS)
-    assert read(tmp_path / "out" / "alpha-0.4.jpg").shape == (120, 140, 3)
+    assert read(tmp_path / "out" / "alpha-1.jpg").shape == (120, 140, 3)
 
 
 def test_a_ragged_row_of_scores_is_named(lfw_folder, photo, tmp_path):
@@ -428,13 +428,13 @@ def test_a_file_that_isn_t_a_vector_is_rejected(photo, tmp_path):
 def test_earlier_files_are_only_replaced_if_told(photo, vector_file, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    (out / "alpha-0.4.png").write_text("mine")
+    (out / "alpha-1.png").write_text("mine")
     arguments = ["edit", photo, vector_file, *OPTIONS]
     assert "already holds files" in fails(*arguments, "-o", out)
-    assert (out / "alpha-0.4.png").read_text() == "mine"
+    assert (out / "alpha-1.png").read_text() == "mine"
     assert "is a file; choose a folder" in fails(*arguments, "-o", photo)
     succeeds(*arguments, "-o", out, "--overwrite")
-    assert read(out / "alpha-0.4.png").shape == (140, 120, 3)
+    assert read(out / "alpha-1.png").shape == (140, 120, 3)
 
 
 def test_debug_shows_where_an_error_comes_from(photo):

@@ -74,7 +74,7 @@ def test_the_difference_goes_into_the_photo_inside_the_box_only(random_vgg, vect
 
 
 def test_the_sign_of_alpha_decides_the_direction(random_vgg, vector, pixels):
-    editor = make_editor(random_vgg, small_recipe(size=32, iterations=20, vector="unscaled"))
+    editor = make_editor(random_vgg, small_recipe(size=32, iterations=20, vector="gain"))
     edit = editor.edit(pixels, vector, alphas=[2.0, -2.0], face="whole")
     moves = []
     for face in edit.faces:
@@ -467,7 +467,7 @@ def test_a_jpeg_gives_jpegs(random_vgg, vector, photo, tmp_path):
         picture.save(tmp_path / "me.jpeg")
     edit = make_editor(random_vgg).edit(tmp_path / "me.jpeg", vector, face="whole")
     edit.save(tmp_path / "out")
-    with Image.open(tmp_path / "out" / "alpha-0.4.jpg") as picture:
+    with Image.open(tmp_path / "out" / "alpha-1.jpg") as picture:
         assert picture.format == "JPEG"
 
 

@@ -20,19 +20,19 @@ def problem_of(vgg, image, recipe, alpha=0.4):
 
 def test_at_the_photo_the_relative_loss_is_the_strength_squared(random_vgg, image):
     # ‖φ(x) − (φ(x) + α‖φ(x)‖w/‖w‖)‖² = α²‖φ(x)‖² in each layer.
-    recipe = small_recipe()
+    recipe = small_recipe(vector="unit_times_phi")
     problem = problem_of(random_vgg, image, recipe)
     value = objective(random_vgg, image, problem, recipe=recipe)[0]
     assert value == pytest.approx(len(LAYERS) * 0.4**2 / 2, rel=1e-5)
 
 
 def test_a_positive_strength_moves_features_along_the_vector(random_vgg, image):
-    recipe = small_recipe(vector="unscaled")
+    recipe = small_recipe(vector="gain", vector__factor=3)
     w = make_vector(random_vgg, recipe).features
     still, moved = (problem_of(random_vgg, image, recipe, alpha) for alpha in (0.0, 2.0))
     for name in LAYERS:
         difference = moved.target[name][0] - still.target[name][0]
-        np.testing.assert_allclose(difference, 2 * w[name], rtol=1e-4, atol=1e-3)
+        np.testing.assert_allclose(difference, 6 * w[name], rtol=1e-4, atol=1e-3)
 
 
 def test_total_variation_is_added_on_the_image_as_the_network_takes_it(random_vgg, image):
@@ -71,6 +71,7 @@ def test_the_gradient_is_that_of_finite_differences(random_vgg, image, normaliza
     settings = {} if normalization == "none" else {"features__normalization__scope": scope}
     recipe = small_recipe(
         features__normalization=normalization,
+        vector="unit_times_phi",
         vector__scope=scope,
         objective__total_variation="total_variation",
         objective__total_variation__weight=0.01,

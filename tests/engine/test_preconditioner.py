@@ -21,7 +21,11 @@ def full_spectrum(size):
         np.interp(frequency, POWER_SPECTRUM[:, 0], column) for column in POWER_SPECTRUM[:, 1:].T
     )
     matrices = np.moveaxis(np.array([[rr, rg, rb], [rg, gg, gb], [rb, gb, bb]]), (0, 1), (2, 3))
-    root = matrices + SCALING.fine_penalty * frequency[..., None, None] ** 2 * np.eye(3)
+    # Grey is (1, 1, 1)/√3; the other two colours are any orthonormal pair.
+    basis = np.linalg.qr(np.array([[1.0, 1, 1], [0, 1, 2], [0, 0, 1]]).T)[0]
+    factors = np.diag([1, SCALING.chroma_penalty, SCALING.chroma_penalty])
+    fine = SCALING.fine_penalty * frequency[..., None, None] ** 2 * (basis @ factors @ basis.T)
+    root = matrices + SCALING.base_penalty * np.eye(3) + fine
     inverse = np.broadcast_to(np.eye(3), root.shape)
     for _ in range(30):
         root, inverse = (root + np.linalg.inv(inverse)) / 2, (inverse + np.linalg.inv(root)) / 2
@@ -99,7 +103,24 @@ def test_colours_are_scaled_alike_if_the_recipe_says_so():
 
 def test_a_larger_fine_penalty_shortens_the_finest_steps():
     finest = [
-        np.linalg.eigvalsh(spectrum((32, 32), SCALING.replace(fine_penalty=penalty)))[16, 16].max()
+        np.linalg.eigvalsh(spectrum((32, 32), SCALING.replace(fine_penalty=penalty)))[16, 16].min()
         for penalty in (0.3, 3.0, 30.0)
     ]
     assert finest == sorted(finest, reverse=True)
+
+
+def test_a_larger_base_penalty_shortens_the_broadest_steps():
+    broadest = [
+        np.linalg.eigvalsh(spectrum((32, 32), SCALING.replace(base_penalty=penalty)))[0, 0].max()
+        for penalty in (0.03, 0.3, 3.0)
+    ]
+    assert broadest == sorted(broadest, reverse=True)
+
+
+def test_colour_is_penalised_and_grey_isnt():
+    few, many = (
+        spectrum((32, 32), SCALING.replace(chroma_penalty=penalty))[16, 16] for penalty in (1, 1000)
+    )
+    grey, red = np.full(3, 3**-0.5), np.array([2.0, -1, -1]) / 6**0.5
+    assert np.linalg.norm(many @ red) < 0.1 * np.linalg.norm(few @ red)
+    assert np.linalg.norm(many @ grey) > 0.5 * np.linalg.norm(few @ grey)

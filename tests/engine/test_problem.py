@@ -24,7 +24,7 @@ def test_a_problem_starts_where_the_recipe_says_or_where_it_is_told(random_vgg, 
 
 def test_the_norms_of_the_relative_loss_are_those_of_each_layer(random_vgg, waves):
     # The scope of the vector's scaling doesn't change the norms.
-    recipe = small_recipe(vector__scope="concat")
+    recipe = small_recipe(vector="unit_times_phi", vector__scope="concat")
     w = make_vector(random_vgg, recipe).features
     problem = make_problem(random_vgg, waves, w, jnp.zeros(3), recipe=recipe)
     for name, square in problem.square_norms.items():

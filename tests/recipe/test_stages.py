@@ -8,6 +8,7 @@ import pytest
 from dfi_jax import (
     L2,
     FromNoise,
+    Gain,
     MeanSquare,
     MeanSquares,
     Relative,
@@ -15,7 +16,6 @@ from dfi_jax import (
     TotalVariation,
     Unit,
     UnitTimesPhi,
-    Unscaled,
 )
 from dfi_jax.recipe.features import mean_squares, square_norms
 
@@ -68,11 +68,11 @@ def test_features_that_are_all_zero_stay_zero():
 
 
 @pytest.mark.parametrize("scope", ["layer", "concat"])
-@pytest.mark.parametrize("stage", [Unscaled, Unit, UnitTimesPhi, MeanSquare])
+@pytest.mark.parametrize("stage", [Gain, Unit, UnitTimesPhi, MeanSquare])
 def test_a_vector_is_scaled_by_its_formula(stage, scope):
     phi = feature_dict(1)
     vector = {name: layer[0] for name, layer in feature_dict(2).items()}
-    scaled = (stage() if stage is Unscaled else stage(scope=scope)).scale(vector, phi)
+    scaled = (stage(factor=3.0) if stage is Gain else stage(scope=scope)).scale(vector, phi)
     w = {name: np.asarray(layer, np.float64) for name, layer in vector.items()}
     for name in LAYERS:
         names = [name] if scope == "layer" else LAYERS
@@ -80,7 +80,7 @@ def test_a_vector_is_scaled_by_its_formula(stage, scope):
         for i in range(3):
             all_phi = np.concatenate([np.asarray(phi[n][i], np.float64).ravel() for n in names])
             factor = {
-                Unscaled: 1,
+                Gain: 3,
                 Unit: 1 / np.linalg.norm(all_w),
                 UnitTimesPhi: np.linalg.norm(all_phi) / np.linalg.norm(all_w),
                 MeanSquare: 1 / np.mean(all_w**2),

