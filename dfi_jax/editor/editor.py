@@ -62,7 +62,7 @@ class Editor:
 
     >>> editor = Editor(weights="random-vgg16", cache=None)
     >>> editor.recipe.solver.iterations
-    100
+    30
     """
 
     recipe: Recipe | str = "default"

@@ -34,7 +34,7 @@ class Recipe(Stage):
       InputError: If a field has a value of the wrong type or outside its range.
 
     >>> Recipe().solver.iterations
-    100
+    30
     >>> Recipe(solver=Adam(learning_rate=0.01)).to_dict()["solver"]["kind"]
     'adam'
     """

@@ -208,7 +208,7 @@ class AttributeVector:
         """Returns factor·w.
 
         >>> older = starter("older")
-        >>> float(older.scaled(2).features["conv5_1"].max() / older.features["conv5_1"].max())
+        >>> float(older.scaled(2.0).features["conv5_1"].max() / older.features["conv5_1"].max())
         2.0
         """
         made = self.provenance

@@ -84,13 +84,30 @@ class Origin:
 class FittedDataset:
     """A dataset's features and scores, added up.
 
-    `fit` makes it, in one pass over the images.
+    `Editor.fit` makes it, in one pass over the images.
 
     Attributes:
       origin: Origin of the sums.
       scores: Score of each image (rows) for each attribute (columns), clipped as `fit` says.
       products: Xᵀφ, (1 + a, h, w, c) per layer.
       squares: Σφ², (h, w, c) per layer.
+
+    >>> import tempfile, dfi_jax
+    >>> recipe = Recipe().set({"features.layers": "conv1_1", "features.size": "32"})
+    >>> editor = dfi_jax.Editor(recipe=recipe, weights="random-vgg16", cache=None)
+    >>> fitted = editor.fit(dfi_jax.load_dataset("synthetic:40"))
+    >>> fitted.name, str(fitted.check("smiling"))
+    ('synthetic', 'Smiling')
+    >>> vector = fitted.vector("Smiling", hold=["Young"])
+    >>> round(fitted.movements(fitted.vector("Smiling", penalty=0.0))["Smiling"], 1) <= 1.0
+    True
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> fitted.save(folder)
+    >>> FittedDataset.load(folder).scores.shape
+    (40, 7)
+    >>> part = FittedDataset.load_part(folder / "part-1-of-1.safetensors")
+    >>> len(FittedDataset.merge([fitted, part]).scores)
+    80
     """
 
     origin: Origin

@@ -9,7 +9,7 @@ from dfi_jax.data.admission import thresholded
 from dfi_jax.data.selection import Anchor, Selection, select, spread
 from dfi_jax.vectors.estimate import attribute_vector
 
-RECIPE = small_recipe(size=32, layers=("conv1_1",))
+RECIPE = small_recipe(size=32, layers=("conv1_1",), shrinkage="unshrunk")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_the_vector_is_the_difference_of_the_means(random_vgg, dataset):
 def test_the_noise_is_what_vectors_of_halves_differ_by(random_vgg):
     # Two independent vectors differ by noise of twice the squared standard error each has.
     people = synthetic.load(240, size=16)
-    recipe = small_recipe(size=16, layers=("conv2_1",))
+    recipe = small_recipe(size=16, layers=("conv2_1",), shrinkage="unshrunk")
     members = Wanted.parse("Smiling").members(thresholded(people.scores), people.attributes)
     first_photos = np.arange(0, len(people), 2)  # one of each person
     halves = []
