@@ -1,6 +1,6 @@
 """Many edits in one run, from a manifest: a file of JSON lines, one edit per line.
 
-    {"photo": "me.jpg", "attribute": "eyeglasses", "alphas": [0.2, 0.4]}
+    {"photo": "me.jpg", "attribute": "eyeglasses", "alphas": [0.5, 1]}
 
 The fields are named like the fields of `Job`. `photo` and `attribute` are required; `alphas`,
 `face`, `mask` and `name` are optional. An attribute is text, as in `AttributeLike`, or the path of

@@ -5,7 +5,8 @@
 
 People are drawn from the images whose score for Smiling is below −1.5. Each is edited with the
 attribute vector of the 100 + 100 images that are nearest by scores, and all strengths go through
-the devices as one queue. No earlier run's mean features are used.
+the devices as one queue. No earlier run's mean features are used. The recipe is `default`
+with the settings of the published systems (`vectors.PUBLISHED`).
 
 Prints, for each person, the seconds for the attribute vector and for the reconstruction, and the
 objective at every strength. Writes a folder for each person and one sheet of all. `--quick` edits
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from vectors import PUBLISHED
 
 from dfi_jax import RECIPES, Cache, Dataset, Edit, Editor, load_dataset, near
 from dfi_jax.data.wanted import find_attribute
@@ -53,7 +55,7 @@ class Config:
     dataset: str
     people: int = 10
     below: float = -1.5
-    alphas: tuple[float, ...] = (0.25, 0.5, 1.0, 1.5, 2.0)
+    alphas: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
     k: int = 100
     near: str = "scores"
     recipe: str = "default"
@@ -68,7 +70,7 @@ QUICK = Config(
     dataset="synthetic:60",
     people=2,
     below=-0.5,
-    alphas=(0.5, 1.0),
+    alphas=(0.2, 0.4),
     k=3,
     near="pixels",
     weights="random-vgg16",
@@ -81,7 +83,7 @@ QUICK = Config(
 def run(config: Config) -> dict[str, Any]:
     """Edits one person after the other, writes the pictures, and returns seconds and objectives."""
     dataset, out = load_dataset(config.dataset), Path(config.out)
-    recipe = RECIPES[config.recipe].set(
+    recipe = RECIPES[config.recipe].set(PUBLISHED if config.recipe == "default" else {}).set(
         {"features.layers": ",".join(config.layers), "features.size": str(config.size)}
     )
     if config.iterations:

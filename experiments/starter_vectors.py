@@ -48,10 +48,12 @@ class Starter:
     Attributes:
       attribute: Attribute of the dataset.
       belongs: Attributes that belong to it, so that they aren't held constant.
+      alphas: Strengths of the calibration, before the vector is scaled.
     """
 
     attribute: str
     belongs: tuple[str, ...] = ()
+    alphas: tuple[float, ...] = (1.0, 2.0)
 
 
 STARTERS = {
@@ -68,6 +70,7 @@ STARTERS = {
             "Double Chin",
             "Attractive",
         ),
+        alphas=(2.0, 4.0),
     ),
     "moustache": Starter(
         attribute="Mustache", belongs=("Goatee", "No Beard", "5 o' Clock Shadow", "Sideburns")
@@ -76,7 +79,11 @@ STARTERS = {
         attribute="~No Beard", belongs=("Goatee", "Mustache", "5 o' Clock Shadow", "Sideburns")
     ),
     "bangs": Starter(attribute="Bangs", belongs=("Receding Hairline", "Bald")),
-    "blond": Starter(attribute="Blond Hair", belongs=("Black Hair", "Brown Hair", "Gray Hair")),
+    "blond": Starter(
+        attribute="Blond Hair",
+        belongs=("Black Hair", "Brown Hair", "Gray Hair"),
+        alphas=(2.0, 4.0),
+    ),
 }
 """The vectors that come with the package, by name."""
 
@@ -88,7 +95,6 @@ class Config:
     Attributes:
       dataset: Dataset of the faces.
       starters: Names of the vectors.
-      alphas: Strengths of the calibration, before the vectors are scaled.
       calibrating: Number of photos per vector that are edited to calibrate it.
       testing: Number of photos per vector that are edited with the calibrated vector.
       changes: Changes to the default recipe.
@@ -98,7 +104,6 @@ class Config:
 
     dataset: str
     starters: tuple[str, ...] = tuple(STARTERS)
-    alphas: tuple[float, ...] = (1.0, 2.0)
     calibrating: int = 4
     testing: int = 6
     changes: Mapping[str, str] = field(default_factory=dict)
@@ -143,7 +148,7 @@ def run(config: Config) -> dict[str, Any]:
         calibrating, testing = items[: config.calibrating], items[config.calibrating :]
         edit = partial(edit_photos, editor, dataset, judge=judge, attribute=attribute)
         vector, folder = regress(halves[0], STARTERS[name]), Path(config.out, "edits", name)
-        curve = edit(dict(calibrating), vector, config.alphas, folder / "calibrating")
+        curve = edit(dict(calibrating), vector, STARTERS[name].alphas, folder / "calibrating")
         # A vector that doesn't reach the attribute keeps the largest strength.
         at = judged_edits.matched(curve) or {"alpha": curve[-1][0]}
         ((_, tested),) = edit(dict(testing), vector.scaled(at["alpha"]), (1.0,), folder / "testing")

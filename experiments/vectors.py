@@ -64,7 +64,7 @@ PUBLISHED = {
 solver that was tuned on it."""
 
 WAYS = {
-    "published": Way(fitted=False, changes=PUBLISHED, alphas=(0.2, 0.4, 0.8)),
+    "published": Way(fitted=False, changes=PUBLISHED, alphas=(0.4, 0.8)),
     "neighbours, shrunk": Way(fitted=False, changes={}, alphas=(0.5, 1.0, 2.0)),
     "fitted": Way(fitted=True, changes={}, alphas=(0.5, 1.0, 2.0)),
 }
@@ -101,8 +101,8 @@ class Config:
 
     dataset: str
     ways: tuple[str, ...] = tuple(WAYS)
-    attributes: tuple[str, ...] = ("Smiling", "Mouth Slightly Open", "Eyeglasses", "~Young")
-    photos: int = 4
+    attributes: tuple[str, ...] = ("Smiling", "Mouth Slightly Open", "Eyeglasses")
+    photos: int = 2
     changes: Mapping[str, str] = field(default_factory=dict)
     weights: str = "vgg16"
     out: str = "out/vectors"

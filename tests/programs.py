@@ -13,6 +13,7 @@ NEEDS = {
     "experiments/preconditioner": [],
     "experiments/smile_sweep": [],
     "experiments/solver": ["skimage"],
-    "experiments/starter_vectors": ["scipy"],
+    "experiments/starter_vectors": [],
+    "experiments/vectors": [],
 }
 """The packages of extras that each program needs."""

@@ -40,7 +40,7 @@ def default(kind: type, name: str) -> Any:
 
 
 ATTRIBUTE_HELP = (
-    f"The attribute to add. Without a dataset: {' or '.join(starter_names())}, several names with "
+    f"The attribute to add. Without a dataset: {', '.join(starter_names())}, several names with "
     "optional strengths (eyeglasses,older=0.5), or a file that `dfi vectors make` wrote. With a "
     "dataset: one of its attributes, or several separated by commas. Smiling adds a smile, and "
     "~Smiling removes one; +Young and -Male restrict the dataset to young women. In a dataset of "
@@ -285,7 +285,7 @@ def check_given(attribute: str, photos: Sequence[Path]) -> None:
     if not photos or not attribute or attribute.lower().endswith(IMAGE_SUFFIXES):
         raise InputError(
             f"the photo or the attribute is missing; give both, as in `dfi edit me.jpg eyeglasses`."
-            f" Without a dataset, the attributes are {' and '.join(starter_names())}."
+            f" Without a dataset, the attributes are {', '.join(starter_names())}."
         )
 
 

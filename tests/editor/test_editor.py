@@ -336,7 +336,7 @@ def test_a_starter_and_a_file_are_vectors_too(random_vgg, vector, tmp_path):
 @pytest.mark.parametrize(
     ("attribute", "message"),
     [
-        ("moustache", "choose from eyeglasses, older"),
+        ("taller", "choose from bangs, beard"),
         ("eyeglasses,eyeglasses", "has the same name twice"),
         ("eyeglasses=much", "has the strength 'much'"),
         ("eyeglasses,", "lacks a name"),

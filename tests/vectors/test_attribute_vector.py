@@ -6,7 +6,17 @@ import pytest
 import safetensors
 from builders import LAYERS, make_vector, small_recipe
 
-from dfi_jax import L2, AttributeVector, FileError, InputError, Recipe, combine, load_vgg, starter
+from dfi_jax import (
+    L2,
+    AttributeVector,
+    FileError,
+    InputError,
+    Recipe,
+    combine,
+    load_vgg,
+    starter,
+    starter_names,
+)
 from dfi_jax.vectors.attribute_vector import STARTERS
 
 RECIPE = small_recipe()
@@ -99,17 +109,48 @@ def test_a_vector_of_another_shape_is_rejected(random_vgg, vector):
         vector.replace(features=cut).check(random_vgg, recipe=RECIPE)
 
 
-@pytest.mark.parametrize("name", ["eyeglasses", "older"])
+@pytest.mark.parametrize("name", starter_names())
 def test_the_starter_vectors_fit_the_default(name):
     vector = starter(name)
     vector.check(load_vgg("vgg16"), recipe=Recipe())
-    assert vector.provenance.n_source == vector.provenance.n_target >= 200
-    assert (STARTERS / f"{name}.safetensors").stat().st_size < 1.1e6
+    assert vector.provenance.n_source + vector.provenance.n_target == 3000
+    assert (STARTERS / f"{name}.safetensors").stat().st_size < 2**20
+
+
+@pytest.mark.parametrize("name", starter_names())
+def test_a_starter_moves_faces_further_at_a_larger_strength(name):
+    calibration = starter(name).provenance.calibration
+    alphas, moved = (list(values) for values in zip((0.0, 0.0), *calibration, strict=True))
+    assert len(alphas) > 1
+    assert alphas == sorted(alphas)
+    assert moved == sorted(moved)
+
+
+def test_all_starters_take_at_most_12_mib():
+    assert sum(path.stat().st_size for path in STARTERS.glob("*")) <= 12 * 2**20
+
+
+def test_the_opposite_of_a_starter_is_its_negative():
+    vector, opposite = starter("smiling"), starter("~smiling")
+    np.testing.assert_array_equal(opposite.features["conv5_1"], -vector.features["conv5_1"])
+    assert opposite.provenance.attributes == ("~Smiling",)
+    assert opposite.opposite().provenance.attributes == ("Smiling",)
+
+
+def test_a_scaled_vector_needs_less_strength(random_vgg, vector):
+    made = dataclasses.replace(
+        vector.provenance, length=(3.0,), noise=(1.0,), calibration=((1.0, 0.5), (2.0, 1.0))
+    )
+    scaled = vector.replace(provenance=made).scaled(2.0)
+    for name in LAYERS:
+        np.testing.assert_array_equal(scaled.features[name], 2 * vector.features[name])
+    assert scaled.provenance.calibration == ((0.5, 0.5), (1.0, 1.0))
+    assert (scaled.provenance.length, scaled.provenance.noise) == ((6.0,), (2.0,))
 
 
 def test_an_unknown_starter_is_rejected_with_a_choice():
-    with pytest.raises(InputError, match="doesn't exist; choose from eyeglasses, older"):
-        starter("moustache")
+    with pytest.raises(InputError, match="doesn't exist; choose from bangs, beard"):
+        starter("taller")
 
 
 def test_combined_vectors_are_added_with_their_strengths(random_vgg, vector):

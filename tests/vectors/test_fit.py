@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from builders import small_recipe
 
-from dfi_jax import FileError, InputError, Wiener, features, load_vgg
+from dfi_jax import Cache, Editor, FileError, InputError, Job, Wiener, features, load_vgg, near
 from dfi_jax.data import synthetic
 from dfi_jax.data.admission import thresholded
 from dfi_jax.vectors import fit as fitting
@@ -144,3 +144,27 @@ def test_a_vector_moves_its_own_attribute_by_one_and_held_ones_hardly(random_vgg
     other = small_recipe(size=24, layers=("conv1_2", "conv2_1"))
     with pytest.raises(InputError, match="was made with size 16"):
         fit(random_vgg, people, recipe=other).movements(vector)
+
+
+def test_an_edit_with_a_fitted_dataset_computes_no_means(random_vgg, people, tmp_path):
+    recipe = RECIPE.set({"solver.iterations": "2"})
+    seen = []
+    cache = Cache(tmp_path)
+    editor = Editor(recipe=recipe, weights=random_vgg, cache=cache)
+    fitted, face = editor.fit(people), np.repeat(np.repeat(people.face(0, 16), 3, 0), 3, 1)
+    edit = editor.edit(face, "~Smiling", dataset=fitted, face="whole", on_progress=seen.append)
+    assert {progress.phase for progress in seen} == {"reconstruction"}
+    assert edit.record["selections"] == []
+    assert edit.record["vector"]["penalty"] == 0.1
+    assert edit.record["vector"]["attributes"] == ["~Smiling"]
+    expected = fitted.vector("~Smiling", shrinkage=recipe.shrinkage)
+    again = editor.edit(face, expected, face="whole")
+    np.testing.assert_array_equal(edit.faces, again.faces)
+
+
+def test_a_fitted_dataset_has_no_nearness(random_vgg, people):
+    fitted = fit(random_vgg, people, recipe=RECIPE)
+    with pytest.raises(InputError, match="omit it, because a fitted dataset has one vector"):
+        Job(photo=people.face(0, 16), attribute="Smiling", dataset=fitted, near=near.Pixels())
+    with pytest.raises(InputError, match="doesn't exist"):
+        fitted.check("Taller")
