@@ -83,8 +83,10 @@ QUICK = Config(
 def run(config: Config) -> dict[str, Any]:
     """Edits one person after the other, writes the pictures, and returns seconds and objectives."""
     dataset, out = load_dataset(config.dataset), Path(config.out)
-    recipe = RECIPES[config.recipe].set(PUBLISHED if config.recipe == "default" else {}).set(
-        {"features.layers": ",".join(config.layers), "features.size": str(config.size)}
+    recipe = (
+        RECIPES[config.recipe]
+        .set(PUBLISHED if config.recipe == "default" else {})
+        .set({"features.layers": ",".join(config.layers), "features.size": str(config.size)})
     )
     if config.iterations:
         recipe = recipe.set({"solver.iterations": str(config.iterations)})

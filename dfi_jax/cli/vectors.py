@@ -336,6 +336,9 @@ def _rows(made: Provenance) -> dict[str, str]:
         if made.normalization is None
         else f"l2 over {made.normalization.scope}",
         "shrinkage": json.dumps(made.shrinkage.to_dict()),
+        "calibration": ", ".join(
+            f"strength {alpha:.2f} moves faces by {moved:.2f}" for alpha, moved in made.calibration
+        ),
         "note": made.note,
     }
     return {name: value for name, value in values.items() if value}
