@@ -227,9 +227,19 @@ def test_two_folders_of_pictures_are_a_dataset(lfw_folder, photo, tmp_path):
 
 def test_the_vectors_that_come_with_the_package_are_listed_and_shown():
     lines = succeeds("vectors", "list").splitlines()
-    assert [line.split()[0] for line in lines] == ["eyeglasses", "older"]
+    assert [line.split()[0] for line in lines] == [
+        "bangs",
+        "beard",
+        "blond",
+        "eyeglasses",
+        "moustache",
+        "mouth-open",
+        "older",
+        "smiling",
+    ]
     shown = succeeds("vectors", "show", "older")
     assert "~Young" in shown
+    assert "strength 1.19 moves faces by" in shown
     assert "conv5_1         12 × 12 × 512" in shown
     assert "choose from bangs, beard" in fails("vectors", "show", "taller")
 
