@@ -225,7 +225,7 @@ class Editor:
           FileError: If a file can't be read, or an extra isn't installed.
 
         >>> Editor(weights="random-vgg16", cache=None).vector("older").provenance.n_target
-        300
+        1880
         """
         located = None
         if photo is not None:

@@ -38,6 +38,7 @@ def objective(
 
     >>> import jax.numpy as jnp, dfi_jax
     >>> recipe = dfi_jax.Recipe().set({"features.layers": "conv1_1", "features.size": "16"})
+    >>> recipe = recipe.set({"vector": "unit_times_phi"})
     >>> vgg, image = dfi_jax.load_vgg("random-vgg16"), jnp.full((1, 16, 16, 3), 0.5)
     >>> vector = {"conv1_1": jnp.ones((16, 16, 64))}
     >>> problem = dfi_jax.make_problem(vgg, image, vector, jnp.array([0.4]), recipe=recipe)

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from builders import LAYERS, singles, small_recipe
+from builders import LAYERS, singles, steady_recipe
 
 from dfi_jax import InputError, Problem, features, make_problem, objective, prepare, reconstruct
 from dfi_jax.engine import reconstruction
@@ -10,7 +10,7 @@ from dfi_jax.engine.problem import problem_bytes
 from dfi_jax.engine.reconstruction import largest_batch, prepare_for
 from dfi_jax.recipe.features import square_norms
 
-RECIPE = small_recipe()
+RECIPE = steady_recipe()
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def targets(vgg, starts, wanted):
 
 def test_an_image_is_found_again_by_its_features(random_vgg, waves):
     problem = targets(random_vgg, jnp.full_like(waves, 0.5), waves)
-    recipe = small_recipe(iterations=99)
+    recipe = steady_recipe(iterations=99)
     result = reconstruct(random_vgg, problem, recipe=recipe, batch_size=3)
     assert np.abs(result.images - np.asarray(waves)).max() < 0.02
     assert np.all(result.objective < 1e-3 * result.history[:, 0])
@@ -35,7 +35,7 @@ def test_an_image_is_found_again_by_its_features(random_vgg, waves):
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])
 def test_a_batch_gives_the_images_of_single_runs(random_vgg, waves, vector, solver):
-    recipe = small_recipe(solver=solver)
+    recipe = steady_recipe(solver=solver)
     alphas = jnp.array([0.1, 0.3, -0.2])
     problem = make_problem(random_vgg, waves, vector, alphas, recipe=recipe)
     batch = reconstruct(random_vgg, problem, recipe=recipe, batch_size=3)
@@ -57,7 +57,7 @@ def test_the_history_never_rises_and_ends_at_the_objective(random_vgg, waves, ve
 @pytest.mark.parametrize("bounds", ["valid", "none"])
 def test_the_reported_objective_is_that_of_the_returned_image(random_vgg, waves, vector, bounds):
     # A dark image and a large strength make many pixels leave [0, 1] on the way.
-    recipe = small_recipe(objective__bounds=bounds)
+    recipe = steady_recipe(objective__bounds=bounds)
     dark = waves - 0.35
     problem = make_problem(random_vgg, dark, vector, jnp.full(3, 2.0), recipe=recipe)
     result = reconstruct(random_vgg, problem, recipe=recipe, batch_size=3)
@@ -75,7 +75,7 @@ def test_strength_0_from_the_image_gives_the_image_back(random_vgg, waves, vecto
 
 
 def test_a_problem_that_ends_stops_alone(random_vgg, waves):
-    recipe = small_recipe(iterations=60, solver__tolerance=0.3)
+    recipe = steady_recipe(iterations=60, solver__tolerance=0.3)
     starts = jnp.stack([waves[0], jnp.full_like(waves[1], 0.5)])
     problem = targets(random_vgg, starts, waves[:2])
     result = reconstruct(random_vgg, problem, recipe=recipe, batch_size=2)
@@ -92,7 +92,7 @@ def test_a_problem_that_ends_stops_alone(random_vgg, waves):
 def test_a_bound_on_pixels_costs_something(random_vgg, waves, vector):
     found = {}
     for bounds in ("valid", "none"):
-        recipe = small_recipe(objective__bounds=bounds)
+        recipe = steady_recipe(objective__bounds=bounds)
         problem = make_problem(random_vgg, waves, vector, jnp.full(3, 3.0), recipe=recipe)
         found[bounds] = reconstruct(random_vgg, problem, recipe=recipe, batch_size=3)
     assert found["valid"].images.min() >= 0
@@ -101,7 +101,7 @@ def test_a_bound_on_pixels_costs_something(random_vgg, waves, vector):
 
 
 def test_l2_features_are_moved_on_their_sphere(random_vgg, waves, vector):
-    recipe = small_recipe(
+    recipe = steady_recipe(
         features__normalization="l2",
         features__normalization__scope="concat",
         vector="unit",
@@ -118,14 +118,14 @@ def test_l2_features_are_moved_on_their_sphere(random_vgg, waves, vector):
 
 def test_raw_weights_are_rejected_if_the_recipe_asks_for_normalized_ones(random_vgg, waves, vector):
     problem = make_problem(random_vgg, waves, vector, jnp.zeros(3), recipe=RECIPE)
-    normalized = small_recipe(features__network="normalized")
+    normalized = steady_recipe(features__network="normalized")
     for problems in (problem, singles(problem)):
         with pytest.raises(InputError, match="asks for normalized weights, and those of random"):
             reconstruct(random_vgg, problems, recipe=normalized)
 
 
 def test_a_queue_flows_through_a_smaller_batch_and_each_is_as_alone(random_vgg, waves, vector):
-    recipe = small_recipe(iterations=7)
+    recipe = steady_recipe(iterations=7)
     alphas = jnp.array([0.1, 0.3, -0.2, 0.2, 0.4])
     images = waves[jnp.array([0, 1, 2, 0, 1])]
     problem = make_problem(random_vgg, images, vector, alphas, recipe=recipe)
@@ -156,7 +156,7 @@ def test_a_queue_flows_through_a_smaller_batch_and_each_is_as_alone(random_vgg, 
 
 
 def test_a_problem_that_ends_early_leaves_its_slot_to_the_next(random_vgg, waves):
-    recipe = small_recipe(iterations=60, solver__tolerance=0.3)
+    recipe = steady_recipe(iterations=60, solver__tolerance=0.3)
     starts = jnp.stack([waves[0], jnp.full_like(waves[1], 0.5), waves[2]])
     problem = targets(random_vgg, starts, waves)
     seen = []
@@ -176,7 +176,7 @@ def test_a_problem_that_ends_early_leaves_its_slot_to_the_next(random_vgg, waves
 
 
 def test_a_queue_one_at_a_time_leaves_its_problems_as_they_were(random_vgg, waves, vector):
-    recipe = small_recipe(iterations=3)
+    recipe = steady_recipe(iterations=3)
     problem = make_problem(random_vgg, waves[:2], vector, jnp.full(2, 0.3), recipe=recipe)
     problems = singles(problem)
     before = jax.tree.map(np.array, problems)
@@ -185,7 +185,7 @@ def test_a_queue_one_at_a_time_leaves_its_problems_as_they_were(random_vgg, wave
 
 
 def test_a_queue_one_at_a_time_equals_single_runs_to_the_bit(random_vgg, waves, vector):
-    recipe = small_recipe(iterations=7, solver__memory=4)
+    recipe = steady_recipe(iterations=7, solver__memory=4)
     alphas = jnp.array([0.3, -0.2, 0.4])
     problem = make_problem(random_vgg, waves, vector, alphas, recipe=recipe)
     found = dict(reconstruct(random_vgg, singles(problem), recipe=recipe, batch_size=1))
@@ -195,7 +195,7 @@ def test_a_queue_one_at_a_time_equals_single_runs_to_the_bit(random_vgg, waves, 
 
 
 def test_the_next_problem_is_taken_while_the_devices_work_on_the_last(random_vgg, waves, vector):
-    recipe = small_recipe(iterations=7)
+    recipe = steady_recipe(iterations=7)
     problem = make_problem(random_vgg, waves, vector, jnp.full(3, 0.3), recipe=recipe)
     taken, seen = [], []
 
@@ -228,7 +228,7 @@ def test_a_batch_larger_than_its_slots_is_as_the_whole(random_vgg, waves, vector
 
 
 def test_the_first_evaluation_every_fifth_and_the_last_are_reported(random_vgg, waves, vector):
-    recipe = small_recipe(iterations=12)
+    recipe = steady_recipe(iterations=12)
     problem = make_problem(random_vgg, waves[:1], vector, jnp.full(1, 0.3), recipe=recipe)
     seen = []
     reconstruct(random_vgg, problem, recipe=recipe, on_progress=seen.append)
@@ -251,7 +251,7 @@ def test_iterations_in_one_compiled_loop_are_those_of_python(
 
 
 def test_a_batch_under_vmap_is_as_alone(random_vgg, waves, vector):
-    recipe = small_recipe(iterations=5)
+    recipe = steady_recipe(iterations=5)
 
     def edit(alpha):
         problem = make_problem(random_vgg, waves[:1], vector, alpha[None], recipe=recipe)
@@ -278,7 +278,7 @@ def test_a_batch_fits_the_memory_that_is_free(random_vgg, monkeypatch):
 
 def test_convolutions_are_chosen_by_the_recipe_alone(random_vgg, monkeypatch):
     wide = ("conv1_1", "conv1_2")
-    few, many = (small_recipe(layers=wide, iterations=n) for n in (99, 100))
+    few, many = (steady_recipe(layers=wide, iterations=n) for n in (29, 30))
     assert prepare_for(random_vgg, recipe=few).convolution == "direct"
     assert prepare_for(random_vgg, recipe=many).convolution == "winograd"
     prepared = prepare(random_vgg, layers=wide)
@@ -291,7 +291,7 @@ def test_convolutions_are_chosen_by_the_recipe_alone(random_vgg, monkeypatch):
 
 def test_a_problem_never_changes_its_convolutions(random_vgg, waves, vector, monkeypatch):
     """However much is queued, and in the middle of a problem too."""
-    recipe = small_recipe(iterations=7)
+    recipe = steady_recipe(iterations=7)
     problem = make_problem(random_vgg, waves, vector, jnp.full(3, 0.3), recipe=recipe)
     made = []
 
