@@ -197,7 +197,8 @@ def matched(
 ) -> dict[str, float] | None:
     """Returns the strength at which the mean gain has a value, and the measures there.
 
-    The measures are interpolated between the strengths, and 0 at strength 0.
+    The measures are interpolated between the strengths. At strength 0, the face is the same
+    person's, and all other measures are 0.
 
     Args:
       curve: Pairs of a strength and the means at that strength, by increasing strength.
@@ -215,13 +216,32 @@ def matched(
     share = (gain - gains[i - 1]) / (gains[i] - gains[i - 1])
     found = {"alpha": float(alphas[i - 1] + share * (alphas[i] - alphas[i - 1]))}
     for name in curve[0][1]:
-        values = [0.0, *(row[name] for _, row in curve)]
+        values = [float(name == "same_person"), *(row[name] for _, row in curve)]
         found[name] = float(values[i - 1] + share * (values[i] - values[i - 1]))
     return found
 
 
-def tile(rows: Sequence[Sequence[Float[np.ndarray, "s s 3"]]], path: Path) -> None:
-    """Writes faces in rows as one PNG, to look at."""
-    picture = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(to_bytes(picture)).save(path)
+def edit_and_measure(
+    editor: Editor,
+    dataset: Dataset,
+    photos: Mapping[int, Placement],
+    source: str | AttributeVector,
+    alphas: Sequence[float],
+    folder: Path,
+    *,
+    judge: Judge,
+    attribute: str,
+) -> list[tuple[float, dict[str, float]]]:
+    """Returns each strength with the means of its edits, and writes the faces beside the folder.
+
+    The arguments are those of `edit_all` and `measure`; `source` is the attribute or its vector.
+    """
+    edits = list(edit_all(editor, dataset, photos, source, alphas, folder))
+    measured = [measure(judge, edit, attribute) for edit in edits]
+    count = len(alphas)
+    rows = [edits[i : i + count] for i in range(0, len(edits), count)]
+    picture = np.concatenate(
+        [np.concatenate([row[0].face, *(edit.edited for edit in row)], axis=1) for row in rows]
+    )
+    Image.fromarray(to_bytes(picture)).save(folder.with_suffix(".png"))
+    return [(alpha, average(measured[i::count])) for i, alpha in enumerate(alphas)]

@@ -33,6 +33,7 @@ from dfi_jax.network.vgg import VGG, feature_shapes
 from dfi_jax.recipe.features import DEFAULT_LAYERS, Features
 
 PENALTY = "solver.preconditioner.{}_penalty"
+"""The path of a penalty in the recipe."""
 
 CHANGES: dict[str, dict[str, str]] = {
     "default": {},

@@ -22,7 +22,7 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ import judged_edits
 import numpy as np
 from fitted_vectors import halve
 
-from dfi_jax import AttributeVector, Dataset, Editor, Placement, Recipe, load_dataset, load_vgg
+from dfi_jax import AttributeVector, Editor, Recipe, load_dataset, load_vgg
 from dfi_jax.data.wanted import find_attribute
 from dfi_jax.metrics.judge import Judge, fit_judge
 from dfi_jax.vectors.fit import fit
@@ -146,7 +146,9 @@ def run(config: Config) -> dict[str, Any]:
         )
         items = list(photos.items())
         calibrating, testing = items[: config.calibrating], items[config.calibrating :]
-        edit = partial(edit_photos, editor, dataset, judge=judge, attribute=attribute)
+        edit = partial(
+            judged_edits.edit_and_measure, editor, dataset, judge=judge, attribute=attribute
+        )
         vector, folder = regress(halves[0], STARTERS[name]), Path(config.out, "edits", name)
         curve = edit(dict(calibrating), vector, STARTERS[name].alphas, folder / "calibrating")
         # A vector that doesn't reach the attribute keeps the largest strength.
@@ -180,28 +182,6 @@ def regress(fitted: FittedDataset, starter: Starter) -> AttributeVector:
 def auc_of(judge: Judge, attribute: str) -> float:
     """Returns how well the judge tells faces with an attribute from faces without it."""
     return float(judge.auc[find_attribute(attribute.removeprefix("~"), judge.attributes)])
-
-
-def edit_photos(
-    editor: Editor,
-    dataset: Dataset,
-    photos: Mapping[int, Placement],
-    vector: AttributeVector,
-    alphas: Sequence[float],
-    folder: Path,
-    *,
-    judge: Judge,
-    attribute: str,
-) -> list[tuple[float, dict[str, float]]]:
-    """Returns the mean measures of edits at every strength, and writes a picture of them."""
-    edits = list(judged_edits.edit_all(editor, dataset, photos, vector, alphas, folder))
-    measured = [judged_edits.measure(judge, edit, attribute) for edit in edits]
-    rows = [
-        [edits[i].face, *(edit.edited for edit in edits[i : i + len(alphas)])]
-        for i in range(0, len(edits), len(alphas))
-    ]
-    judged_edits.tile(rows, folder.with_suffix(".png"))
-    return [(a, judged_edits.average(measured[i :: len(alphas)])) for i, a in enumerate(alphas)]
 
 
 def save(vector: AttributeVector, path: Path) -> dict[str, Any]:

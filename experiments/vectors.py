@@ -140,22 +140,18 @@ def run(config: Config) -> dict[str, Any]:
                 source = fitted.vector(attribute, shrinkage=base.shrinkage)
             photos = judged_edits.choose_photos(dataset, groups.photos, attribute, config.photos)
             print(f"{name}: {attribute}", file=sys.stderr, flush=True)
-            folder = out / name / attribute
-            edits = list(judged_edits.edit_all(editor, dataset, photos, source, way.alphas, folder))
-            measured = [judged_edits.measure(judge, edit, attribute) for edit in edits]
-            for alpha in way.alphas:
-                of_alpha = [
-                    found
-                    for edit, found in zip(edits, measured, strict=True)
-                    if edit.alpha == alpha
-                ]
-                means = judged_edits.average(of_alpha)
+            curve = judged_edits.edit_and_measure(
+                editor,
+                dataset,
+                photos,
+                source,
+                way.alphas,
+                out / name / attribute,
+                judge=judge,
+                attribute=attribute,
+            )
+            for alpha, means in curve:
                 rows.append({"way": name, "attribute": attribute, "alpha": alpha, **means})
-            pictures = [
-                [edits[i].face, *(edit.edited for edit in edits[i : i + len(way.alphas)])]
-                for i in range(0, len(edits), len(way.alphas))
-            ]
-            judged_edits.tile(pictures, out / "pictures" / f"{name}-{attribute}.png")
     return {
         "config": dataclasses.asdict(config),
         "images": {name: len(images) for name, images in groups._asdict().items()},

@@ -57,7 +57,7 @@ def fit_judge(
       on_progress: Function that is called with the number of images done.
 
     Raises:
-      InputError: If the images show fewer than five people, or have no attribute in common.
+      InputError: If the images show fewer than five people, or no attribute can be judged.
       FileError: If an image can't be read.
 
     >>> from dfi_jax import load_dataset
