@@ -66,6 +66,7 @@ def read_manifest(
     near: Nearness | None = None,
     k: int = DEFAULT_K,
     points: Literal[5, 68] = 5,
+    warp: bool = False,
 ) -> list[Job]:
     """Returns the jobs of a manifest.
 
@@ -75,6 +76,7 @@ def read_manifest(
       near: The nearness for all jobs.
       k: Maximum number of images per set, for all jobs.
       points: Number of landmarks that detected faces are aligned by, for all jobs.
+      warp: Whether faces are warped to the average face, for all jobs.
 
     Raises:
       FileError: If the manifest can't be read.
@@ -94,14 +96,19 @@ def read_manifest(
         raise FileError(
             f"{path} can't be read as a manifest ({error}); give a file of JSON lines."
         ) from None
+    shared: dict[str, Any] = {
+        "dataset": dataset,
+        "near": near,
+        "k": k,
+        "points": points,
+        "warp": warp,
+    }
     jobs = []
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 job = _parse_line(line, path.parent)
-                jobs.append(
-                    dataclasses.replace(job, dataset=dataset, near=near, k=k, points=points)
-                )
+                jobs.append(dataclasses.replace(job, **shared))
             except DfiError as error:
                 raise type(error)(f"{path}, line {number}: {error}") from None
     if not jobs:

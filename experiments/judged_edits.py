@@ -112,6 +112,8 @@ def edit_all(
     attribute: str | AttributeVector,
     alphas: Sequence[float],
     folder: Path,
+    *,
+    warp: bool = False,
 ) -> Iterator[Edited]:
     """Yields edits of a dataset's faces, and keeps the crops in a folder to resume from.
 
@@ -123,6 +125,7 @@ def edit_all(
       attribute: An attribute of the dataset, or a vector.
       alphas: Strengths.
       folder: Folder for the crops, which belongs to this attribute and this editor's recipe.
+      warp: Whether faces are warped to the average face.
     """
     size = editor.resolved_recipe.features.size
     source = dataset if isinstance(attribute, str) else None
@@ -135,6 +138,7 @@ def edit_all(
             alphas=alphas,
             dataset=source,
             face=placement,
+            warp=warp,
             name=str(row),
         )
         for row, placement in photos.items()
@@ -231,12 +235,13 @@ def edit_and_measure(
     *,
     judge: Judge,
     attribute: str,
+    warp: bool = False,
 ) -> list[tuple[float, dict[str, float]]]:
     """Returns each strength with the means of its edits, and writes the faces beside the folder.
 
     The arguments are those of `edit_all` and `measure`; `source` is the attribute or its vector.
     """
-    edits = list(edit_all(editor, dataset, photos, source, alphas, folder))
+    edits = list(edit_all(editor, dataset, photos, source, alphas, folder, warp=warp))
     measured = [measure(judge, edit, attribute) for edit in edits]
     count = len(alphas)
     rows = [edits[i : i + count] for i in range(0, len(edits), count)]

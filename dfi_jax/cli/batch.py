@@ -49,6 +49,7 @@ def batch(
     manifest: Manifest,
     out: Out,
     points: options.Points = options.DEFAULT_POINTS,
+    warp: options.Warp = options.DEFAULT_WARP,
     dataset: options.DatasetSpec = "",
     near: options.Near = "",
     k: options.K = options.DEFAULT_K,
@@ -72,7 +73,7 @@ def batch(
     options.check_out(out, overwrite=True)
     images = options.load_optional_dataset(dataset)
     jobs = read_manifest(
-        manifest, dataset=images, near=options.parse_near(near), k=k, points=points
+        manifest, dataset=images, near=options.parse_near(near), k=k, points=points, warp=warp
     )
     # Attributes are checked before anything takes long, such as loading the network.
     _check_attributes(jobs)

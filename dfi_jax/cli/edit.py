@@ -64,6 +64,7 @@ def edit(
     alphas: options.Alphas = None,
     face: options.Face = options.DEFAULT_FACE,
     points: options.Points = options.DEFAULT_POINTS,
+    warp: options.Warp = options.DEFAULT_WARP,
     mask: MaskImage = None,
     dataset: options.DatasetSpec = "",
     near: options.Near = "",
@@ -116,6 +117,7 @@ def edit(
             k=k,
             face=face_choice,
             points=points,
+            warp=warp,
             mask=mask_image,
         ): folder
         for image, folder in zip(images, folders, strict=True)

@@ -81,6 +81,16 @@ Points = Annotated[
 ]
 DEFAULT_POINTS: Literal[5, 68] = default(Job, "points")
 
+Warp = Annotated[
+    bool,
+    typer.Option(
+        "--warp",
+        help="Edit the face in the geometry of the average face, so that a turned or bowed head "
+        "is edited where its features are. This uses the model of 68 landmarks, too.",
+    ),
+]
+DEFAULT_WARP: bool = default(Job, "warp")
+
 DatasetSpec = Annotated[
     str,
     typer.Option(

@@ -67,6 +67,5 @@ def nearest(
     Raises:
       FileError: If the extra `faces` isn't installed.
     """
-    expected = placement.map_points(CANONICAL_POINTS)
-    found = [faces.five_points(face.points) for face in faces.detect(pixels, points=68)]
-    return min(found, key=lambda points: float(np.linalg.norm(points - expected)), default=None)
+    found = faces.nearest(pixels, placement)
+    return None if found is None else faces.five_points(found)

@@ -116,6 +116,7 @@ class Editor:
         k: int = DEFAULT_K,
         face: FaceLike = "auto",
         points: Literal[5, 68] = 5,
+        warp: bool = False,
         mask: PhotoLike | None = None,
         on_progress: OnProgress | None = None,
     ) -> Edit:
@@ -142,6 +143,7 @@ class Editor:
             k=k,
             face=face,
             points=points,
+            warp=warp,
             mask=mask,
         )
         ((_, edited),) = self.edit_many([job], on_progress=on_progress)
@@ -408,13 +410,14 @@ class Editor:
         for step in work.recipe.finish:
             if isinstance(step, CancelResidual):
                 unedited = solve_unedited(vgg, work, step, on_progress=on_progress)
-        pixels = tuple(work.finish(z, unedited=unedited) for z in result.images)
+        faces = np.stack([work.as_face(z) for z in result.images])
+        pixels = tuple(work.finish(z, unedited=unedited) for z in faces)
         work.seconds["finish"] = time.perf_counter() - started
         return Edit(
             photo=work.located.photo,
             placement=work.located.placement,
             face=work.face,
-            faces=result.images,
+            faces=faces,
             pixels=pixels,
             alphas=work.alphas,
             objective=result.objective,

@@ -50,6 +50,9 @@ class Job:
         the largest face that is detected), `whole` (the whole photo), n (the n-th largest face), a
         box, or a `Placement`.
       points: Number of landmarks that a detected face is aligned by.
+      warp: Whether the face is edited in the geometry of the average face, and the difference
+        warped back. A turned head then gets its smile where its mouth is. It needs the extra
+        `faces`, whose model of 68 landmarks isn't licensed for commercial use.
       mask: An image of the photo's size: white where the photo may change.
       name: Name of the job, by default made from the names of the photo and the attribute.
 
@@ -69,6 +72,7 @@ class Job:
     k: int = DEFAULT_K
     face: FaceLike = "auto"
     points: Literal[5, 68] = 5
+    warp: bool = False
     mask: PhotoLike | None = None
     name: str = ""
 
@@ -116,6 +120,7 @@ class Job:
             "k": self.k,
             "face": list(face) if isinstance(face, tuple) else face,
             "points": self.points,
+            "warp": self.warp,
         }
 
 

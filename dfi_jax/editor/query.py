@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from dfi_jax.data import landmarks, selection
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.near import Nearness
@@ -17,14 +19,19 @@ from dfi_jax.network.vgg import VGG
 from dfi_jax.photo import faces
 from dfi_jax.photo.choice import FaceLike, locate
 from dfi_jax.photo.photo import Photo, PhotoLike
-from dfi_jax.photo.placement import Placement
+from dfi_jax.photo.placement import CANONICAL_POINTS, Placement
+from dfi_jax.photo.warp import Warp
 from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import Recipe
-from dfi_jax.storage.cache import Cache
+from dfi_jax.storage.cache import Arrays, Cache, remember
 from dfi_jax.vectors import estimate
 from dfi_jax.vectors.anchor import find_anchor
 from dfi_jax.vectors.attribute_vector import AttributeVector, combine, starter
 from dfi_jax.vectors.fitted import FittedDataset
+
+FARTHEST = 60
+"""Maximum distance, in pixels of the canonical crop and per axis, between a detected face's eyes,
+nose and mouth and those of the average face. Other faces are somebody else's."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,6 +102,41 @@ def locate_photo(
         annotated = dataset.placement(index, pixels=opened.pixels)
     placement = locate(opened, face, points=points, annotated=annotated)
     return LocatedPhoto(photo=opened, placement=placement, index=index)
+
+
+def find_warp(located: LocatedPhoto, *, cache: Cache | None) -> Warp:
+    """Returns the warp of a photo's face to the average face.
+
+    Args:
+      located: The photo, and the face in it.
+      cache: Cache in which landmarks are stored, or None.
+
+    Raises:
+      InputError: If no face is detected at the placement, or it can't be warped without folding.
+      FileError: If the extra `faces` isn't installed.
+
+    >>> import dfi_jax
+    >>> people = dfi_jax.load_dataset("synthetic:1")
+    >>> photo, whole = Photo.of(people.face(0, 200)), Placement.whole((200, 200))
+    >>> located = LocatedPhoto(photo=photo, placement=whole, index=None)
+    >>> if faces.installed():
+    ...     assert abs(find_warp(located, cache=None).to_face[25, 25] - 99.5).max() < 20
+    """
+    photo, placement = located.photo, located.placement
+
+    def compute() -> Arrays:
+        found = faces.nearest(photo.pixels, placement)
+        return {"points": np.zeros((0, 2)) if found is None else placement.unmap_points(found)}
+
+    depends = {"photo": photo.sha256, "placement": placement.to_json()}
+    points = remember(cache, "warps", depends, compute)["points"]
+    off = faces.five_points(points) - CANONICAL_POINTS if len(points) else np.inf
+    if np.abs(off).max() > FARTHEST:
+        raise InputError(
+            f"no face was detected where {photo.name} is edited, so its landmarks are unknown; "
+            f"edit it without a warp."
+        )
+    return Warp.between(points, faces.CANONICAL_LANDMARKS)
 
 
 def find_vector(

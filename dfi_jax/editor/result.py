@@ -26,8 +26,8 @@ class Edit:
     Attributes:
       photo: The original photo.
       placement: The face in the photo.
-      face: The original crop, as the network saw it.
-      faces: The reconstructed crops, one per strength. They may leave [0, 1] if the recipe has no
+      face: The original crop.
+      faces: The edited crops, one per strength. They may leave [0, 1] if the recipe has no
         bounds.
       pixels: The finished photos, one per strength, RGB in [0, 1].
       alphas: The strengths.

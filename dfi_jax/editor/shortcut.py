@@ -29,6 +29,7 @@ def edit(
     k: int = DEFAULT_K,
     face: FaceLike = "auto",
     points: Literal[5, 68] = 5,
+    warp: bool = False,
     mask: PhotoLike | None = None,
     on_progress: OnProgress | None = None,
 ) -> Edit:
@@ -56,6 +57,7 @@ def edit(
         k=k,
         face=face,
         points=points,
+        warp=warp,
         mask=mask,
         on_progress=on_progress,
     )

@@ -105,7 +105,7 @@ def solve_unedited(
 
     problem = _make_problem(vgg, work, 0.0, recipe=recipe)
     reconstruct(vgg, problem, recipe=recipe, every=step.every, on_progress=keep)
-    return kept
+    return [work.as_face(z) for z in kept]
 
 
 def _make_problem(
@@ -114,7 +114,7 @@ def _make_problem(
     # A target takes a single evaluation. Compiling it for prepared filters would take longer.
     return make_problem(
         dataclasses.replace(vgg, filters=None),
-        jnp.asarray(work.face)[None],
+        jnp.asarray(work.seen)[None],
         work.vector.features,
         jnp.asarray([alpha], jnp.float32),
         recipe=recipe,

@@ -2,19 +2,21 @@
 
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
 
 from dfi_jax.data.selection import Selection
 from dfi_jax.editor.job import Job
-from dfi_jax.editor.query import LocatedPhoto, Query, find_vector, locate_photo
+from dfi_jax.editor.query import LocatedPhoto, Query, find_vector, find_warp, locate_photo
 from dfi_jax.engine.reconstruction import concatenate
 from dfi_jax.engine.slots import Reconstruction
 from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG
 from dfi_jax.photo import finish
 from dfi_jax.photo.photo import Photo
+from dfi_jax.photo.warp import Warp
 from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import CancelResidual, Mask, MatchColor, Recipe, TransferDifference
 from dfi_jax.storage.cache import Cache
@@ -29,7 +31,8 @@ class Work:
       job: The job.
       located: The photo, and the face in it.
       recipe: The recipe, with the step `mask` if the job has a mask.
-      face: The crop that the network sees.
+      face: The crop of the photo.
+      warp: The map to the average face, or None.
       mask: The mask's crop, or None.
       mask_record: Name and SHA-256 of the mask, or None.
       vector: The attribute vector.
@@ -42,6 +45,7 @@ class Work:
     located: LocatedPhoto
     recipe: Recipe
     face: Float[np.ndarray, "s s 3"]
+    warp: Warp | None
     mask: Float[np.ndarray, "s s 3"] | None
     mask_record: dict[str, str] | None
     vector: AttributeVector
@@ -58,6 +62,15 @@ class Work:
         """The strengths."""
         return self.job.strengths(self.recipe)
 
+    @cached_property
+    def seen(self) -> Float[np.ndarray, "s s 3"]:
+        """The crop that the network sees: the face itself, or warped to the average face."""
+        return self.face if self.warp is None else self.warp.average_face(self.face)
+
+    def as_face(self, z: Float[np.ndarray, "s s 3"]) -> Float[np.ndarray, "s s 3"]:
+        """Returns the edited crop of a reconstruction, which is warped if the face was."""
+        return z if self.warp is None else self.face + self.warp.back(z - self.seen)
+
     @property
     def solved(self) -> bool:
         """Whether all strengths are reconstructed."""
@@ -71,13 +84,13 @@ class Work:
     def finish(
         self, z: Float[np.ndarray, "s s 3"], *, unedited: list[Float[np.ndarray, "s s 3"]]
     ) -> Float[np.ndarray, "_ _ 3"]:
-        """Returns the finished photo of a reconstruction, in [0, 1].
+        """Returns the finished photo of an edited crop, in [0, 1].
 
-        The steps work on the reconstruction as the solver left it. Pixels are clipped at the end.
+        The steps work on the edited crop as the solver left it. Pixels are clipped at the end.
 
         Args:
-          z: The reconstruction.
-          unedited: Reconstructions at α = 0, if the recipe has the step `cancel_residual`.
+          z: The edited crop, as `as_face` returns it.
+          unedited: Edited crops at α = 0, if the recipe has the step `cancel_residual`.
         """
         pixels, placement = self.located.photo.pixels, self.located.placement
         for step in self.recipe.finish:
@@ -126,6 +139,7 @@ def prepare_work(
     mask = None if job.mask is None else Photo.of(job.mask)
     check_mask(mask, located.photo, recipe=recipe)
     recipe = work_recipe(recipe, masked=mask is not None)
+    warp = find_warp(located, cache=cache) if job.warp else None
     size = recipe.features.size
     opened = time.perf_counter()
     query = Query(
@@ -143,6 +157,7 @@ def prepare_work(
         located=located,
         recipe=recipe,
         face=located.placement.crop(located.photo.pixels, size=size),
+        warp=warp,
         mask=None if mask is None else located.placement.crop(mask.pixels, size=size),
         mask_record=None if mask is None else {"name": mask.name, "sha256": mask.sha256},
         vector=vector,

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from dfi_jax.errors import FileError
 from dfi_jax.photo.image import resize, to_bytes
-from dfi_jax.photo.placement import Box, Placement
+from dfi_jax.photo.placement import CANONICAL_POINTS, Box, Placement
 
 CANONICAL_CORNERS = np.array(
     [(133.8, 109.3), (114.6, 110.3), (65.9, 110.9), (85.1, 111.0), (100.5, 147.0)]
@@ -24,6 +24,83 @@ CANONICAL_CORNERS = np.array(
 They are the outer and inner corner of the right eye, the outer and inner corner of the left eye,
 and the base of the nose: means over the 749 faces that `detect` finds in every fourth of 3000
 photos of LFW. The standard deviation between people is 2 to 5 pixels."""
+
+CANONICAL_LANDMARKS = np.array(
+    [
+        (43.7, 113.1),
+        (44.9, 127.5),
+        (47.1, 142.3),
+        (49.6, 157),
+        (54.7, 170.7),
+        (63.1, 182.8),
+        (74.2, 193.1),
+        (87.3, 200.7),
+        (102, 202.4),
+        (116.5, 199.9),
+        (129.1, 191.9),
+        (140, 181.7),
+        (148.3, 169),
+        (152.9, 155.2),
+        (155.1, 140.6),
+        (155.9, 125.8),
+        (156.7, 111),
+        (54.3, 101.6),
+        (61, 94.9),
+        (70.8, 92.7),
+        (80.9, 93.6),
+        (90.3, 97.3),
+        (108.5, 96.6),
+        (118.2, 92.7),
+        (128, 91.3),
+        (138.1, 93.4),
+        (144.9, 99.5),
+        (99.6, 108),
+        (100, 117.3),
+        (100, 126.6),
+        (100.4, 136.4),
+        (89, 143.1),
+        (94.5, 145.3),
+        (100.4, 147),
+        (106.3, 145),
+        (111.4, 142.7),
+        (65.7, 111),
+        (71.6, 107.6),
+        (78.8, 107.6),
+        (85.2, 111.4),
+        (78.8, 112.7),
+        (71.6, 112.9),
+        (114.6, 110.7),
+        (120.7, 106.3),
+        (127.9, 106.3),
+        (133.9, 109.3),
+        (128.4, 111.4),
+        (121.6, 111.7),
+        (79, 162.6),
+        (86.9, 158.4),
+        (94.5, 156.3),
+        (100.8, 157.5),
+        (107.2, 156.3),
+        (115.2, 157.8),
+        (123.3, 161.8),
+        (115.7, 169),
+        (107.6, 172.8),
+        (101, 173.2),
+        (94.5, 172.8),
+        (86.9, 169.8),
+        (82.6, 162.6),
+        (94.9, 160.9),
+        (100.8, 161.4),
+        (107.2, 160.9),
+        (119.5, 161.8),
+        (107.6, 165.2),
+        (100.8, 166),
+        (94.5, 165.6),
+    ]
+)
+"""Points of dlib's 68-point model in the canonical crop, in the order of iBUG 300-W.
+
+They are medians over the same 749 faces. The standard deviation between people is 6 pixels in the
+mean: most of it is how far heads are turned."""
 
 _DETECTION_SIZES = ((1000, 2.0), (2000, 4.0))
 """Sizes at which faces are looked for, in turn: longest side in pixels, and maximum enlargement.
@@ -114,6 +191,30 @@ def five_points(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "5 2"]:
     """
     left_eye, right_eye = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
     return np.stack([left_eye, right_eye, *points[[30, 48, 54]]])
+
+
+def nearest(
+    pixels: Float[np.ndarray, "H W 3"], placement: Placement
+) -> Float[np.ndarray, "68 2"] | None:
+    """Returns the 68 points of the face nearest to a placement, or None if no face is detected.
+
+    >>> grey = np.full((60, 80, 3), 0.5)
+    >>> nearest(grey, Placement.whole((80, 60))) if installed() else None
+
+    Args:
+      pixels: Photo, RGB in [0, 1].
+      placement: Place where the face is expected.
+
+    Raises:
+      FileError: If dlib or its models aren't installed.
+    """
+    expected = placement.map_points(CANONICAL_POINTS)
+    found = [face.points for face in detect(pixels, points=68)]
+    return min(
+        found,
+        key=lambda points: float(np.linalg.norm(five_points(points) - expected)),
+        default=None,
+    )
 
 
 def import_dlib() -> Any:

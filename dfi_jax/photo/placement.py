@@ -225,6 +225,15 @@ class Placement:
         matrix = np.array(self.matrix)
         return points @ matrix[:, :2].T + matrix[:, 2]
 
+    def unmap_points(self, points: Float[np.ndarray, "*p 2"]) -> Float[np.ndarray, "*p 2"]:
+        """Returns where points of the photo lie in the canonical crop.
+
+        >>> Placement.from_box((40, 20, 240, 220)).unmap_points(np.array([40.0, 30.0])).tolist()
+        [0.0, 10.0]
+        """
+        matrix = np.array(self.matrix)
+        return np.linalg.solve(matrix[:, :2], (points - matrix[:, 2]).T).T
+
     def extent(self, size: tuple[int, int]) -> Box:
         """Returns a box that holds every pixel of the photo that the crop covers.
 

@@ -49,7 +49,7 @@ def sample(
     x, y = (x_step * column + y_step * row + start - 0.5 for x_step, y_step, start in shifted)
     reduced_size = int(reduced[1]), int(reduced[0])
     around = resize(image[y0:y1, x0:x1], reduced_size, resample=Image.Resampling.LANCZOS)
-    return np.clip(_interpolate(around, x, y), 0, 1)
+    return np.clip(interpolate(around, x, y), 0, 1)
 
 
 def warp(
@@ -75,7 +75,7 @@ def warp(
     return np.stack([np.asarray(c) for c in channels], axis=-1)
 
 
-def _interpolate(
+def interpolate(
     image: Float[np.ndarray, "h w 3"], x: Float[np.ndarray, "a b"], y: Float[np.ndarray, "a b"]
 ) -> Float[np.ndarray, "a b 3"]:
     """Returns the values at points (x, y) by cubic convolution; the first pixel's centre is (0, 0).
