@@ -26,7 +26,7 @@ unknown points come last in a selection."""
 
 
 def score_distance(scores: Float[np.ndarray, "n a"], anchor: Float[np.ndarray, " a"]) -> Distance:
-    """Returns the distance ‖s − s'‖ between the scores of all attributes.
+    """Returns the distance ‖s − s'‖ between attribute scores.
 
     >>> scores = np.array([[0, 0], [3, 4]], np.float32)
     >>> score_distance(scores, scores[0])(np.array([0, 1])).tolist()

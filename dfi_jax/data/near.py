@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 scores = Scores()
-"""Nearness of the scores of all attributes."""
+"""Nearness of the scores of all attributes except the wanted ones."""
 
 binary = Binary()
 """Nearness of the attributes that an image has confidently, among images of the same gender."""
@@ -59,9 +59,10 @@ def landmarks(*, first: Nearness | None = None, candidates: int = 4) -> Landmark
 def parse(text: str) -> Nearness:
     """Reads the text of a nearness.
 
-    The text is `scores`, `binary`, `pixels`, `landmarks` or the name of a layer. `pixels:SIZE` sets
-    the size at which faces are compared. `landmarks:FIRST`, `landmarks:CANDIDATES` and
-    `landmarks:CANDIDATES:FIRST` set how the candidates are selected.
+    The text is `scores`, `binary`, `pixels`, `landmarks` or the name of a layer. With `scores:all`,
+    the wanted attributes count, too. `pixels:SIZE` sets the size at which faces are compared.
+    `landmarks:FIRST`, `landmarks:CANDIDATES` and `landmarks:CANDIDATES:FIRST` set how the
+    candidates are selected.
 
     >>> parse("landmarks:8:binary")
     Landmarks(first=Binary(), candidates=8)
@@ -72,6 +73,8 @@ def parse(text: str) -> Nearness:
     name, colon, rest = text.partition(":")
     if not colon and name in ("scores", "binary"):
         return scores if name == "scores" else binary
+    if text == "scores:all":
+        return Scores(wanted=True)
     if name.startswith("conv"):
         return Features(text)
     if name == "pixels" and (not colon or rest.isdecimal()):

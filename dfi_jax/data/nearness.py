@@ -76,7 +76,7 @@ class Nearness(abc.ABC):
 
     @abc.abstractmethod
     def steps(
-        self, dataset: Dataset, anchor: Anchor, *, k: int, resources: Resources
+        self, dataset: Dataset, anchor: Anchor, wanted: Wanted, *, k: int, resources: Resources
     ) -> list[Step]:
         """Returns the steps of a selection of k images.
 
@@ -103,19 +103,33 @@ class Nearness(abc.ABC):
 
 @dataclass(frozen=True)
 class Scores(Nearness):
-    """Images are near if ‖s − s'‖ over the scores of all attributes is small, as in chainer-dfi."""
+    """Images are near if ‖s − s'‖ over the attribute scores is small.
+
+    The wanted attributes don't count, because the images that have an attribute and are nearest to
+    a photo without it would be those that hardly have it. They do if the dataset has no others.
+
+    Attributes:
+      wanted: Whether the wanted attributes count, too, as in chainer-dfi.
+    """
+
+    wanted: bool = False
 
     @property
     def needs(self) -> frozenset[Need]:
         return frozenset({"scores"})
 
     def steps(
-        self, dataset: Dataset, anchor: Anchor, *, k: int, resources: Resources
+        self, dataset: Dataset, anchor: Anchor, wanted: Wanted, *, k: int, resources: Resources
     ) -> list[Step]:
-        return [Step(score_distance(dataset.scores, _known_scores(anchor, self)), k)]
+        scores, known = dataset.scores, _known_scores(anchor, self)
+        differing = {term.name for term in wanted.terms if not term.shared}
+        columns = [i for i, name in enumerate(dataset.attributes) if name not in differing]
+        if columns and not self.wanted:
+            scores, known = scores[:, columns], known[columns]
+        return [Step(score_distance(scores, known), k)]
 
     def __str__(self) -> str:
-        return "scores"
+        return "scores:all" if self.wanted else "scores"
 
 
 @dataclass(frozen=True)
@@ -149,7 +163,7 @@ class Binary(Nearness):
         return np.asarray((dataset.scores[:, column] > 0) == (anchor.scores[column] > 0))
 
     def steps(
-        self, dataset: Dataset, anchor: Anchor, *, k: int, resources: Resources
+        self, dataset: Dataset, anchor: Anchor, wanted: Wanted, *, k: int, resources: Resources
     ) -> list[Step]:
         return [Step(binary_distance(dataset.scores, _known_scores(anchor, self)), k)]
 
@@ -176,7 +190,7 @@ class Pixels(Nearness):
         return frozenset({"face"})
 
     def steps(
-        self, dataset: Dataset, anchor: Anchor, *, k: int, resources: Resources
+        self, dataset: Dataset, anchor: Anchor, wanted: Wanted, *, k: int, resources: Resources
     ) -> list[Step]:
         face = _known_face(anchor, self)
         return [Step(face_distance(dataset, face, flatten, size=self.size), k)]
@@ -209,7 +223,7 @@ class Features(Nearness):
         check_layers(vgg.architecture, (self.layer,))
 
     def steps(
-        self, dataset: Dataset, anchor: Anchor, *, k: int, resources: Resources
+        self, dataset: Dataset, anchor: Anchor, wanted: Wanted, *, k: int, resources: Resources
     ) -> list[Step]:
         face, vgg = _known_face(anchor, self), resources.vgg
         if vgg is None:
@@ -271,7 +285,7 @@ class Landmarks(Nearness):
             self.first.check(vgg)
 
     def steps(
-        self, dataset: Dataset, anchor: Anchor, *, k: int, resources: Resources
+        self, dataset: Dataset, anchor: Anchor, wanted: Wanted, *, k: int, resources: Resources
     ) -> list[Step]:
         find_landmarks = resources.find_landmarks
         if find_landmarks is None and dataset.landmarks is not None:
@@ -283,7 +297,7 @@ class Landmarks(Nearness):
                 f"unknown; select by another nearness."
             )
         first = default_nearness(anchor) if self.first is None else self.first
-        steps = first.steps(dataset, anchor, k=self.candidates * k, resources=resources)
+        steps = first.steps(dataset, anchor, wanted, k=self.candidates * k, resources=resources)
         return [*steps, Step(landmark_distance(find_landmarks, anchor.landmarks), k)]
 
     def __str__(self) -> str:

@@ -4,6 +4,7 @@ The images of the source set lack the attribute, and those of the target set hav
 the photo that is edited, the anchor.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,13 @@ SMALLEST_SET = 10
 """The smallest number of images in a set, unless fewer are asked for.
 
 The mean of fewer images shows the people in them rather than the attribute."""
+
+
+PER_PERSON = 3
+"""Maximum number of images of one person in a set.
+
+In the whole of LFW, one person has 530 of 13,233 images. A set with many of them would show that
+person rather than the attribute."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -109,9 +117,9 @@ def select(
     nearness = default_nearness(anchor) if near is None else near
     source, target = _admitted(dataset, wanted, anchor, k, nearness)
     resources = Resources(vgg=vgg, size=size, find_landmarks=find_landmarks)
-    for step in nearness.steps(dataset, anchor, k=k, resources=resources):
+    for step in nearness.steps(dataset, anchor, wanted, k=k, resources=resources):
         source, target = (
-            rows[np.argsort(step.distance(rows), kind="stable")][: step.keep]
+            _cap(dataset, rows[np.argsort(step.distance(rows), kind="stable")])[: step.keep]
             for rows in (source, target)
         )
     return Selection(
@@ -138,7 +146,7 @@ def spread(dataset: Dataset, attribute: Wanted | str | None = None, *, k: int = 
         than min(k, 10) images.
     """
     wanted = Wanted.of(attribute, dataset.attributes)
-    sets = _admitted(dataset, wanted, Anchor(), k, scores)
+    sets = [_cap(dataset, rows) for rows in _admitted(dataset, wanted, Anchor(), k, scores)]
     source, target = (
         rows[np.linspace(0, len(rows) - 1, min(k, len(rows))).round().astype(int)] for rows in sets
     )
@@ -197,6 +205,19 @@ def _admitted(
             f"attributes at once or use a larger dataset."
         )
     return source, target
+
+
+def _cap(dataset: Dataset, rows: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
+    """Returns the first images of each person, at most `PER_PERSON`."""
+    if dataset.people is None:
+        return rows
+    counts: Counter[Any] = Counter()
+    kept = []
+    for row in rows.tolist():
+        counts[dataset.people[row]] += 1
+        if counts[dataset.people[row]] <= PER_PERSON:
+            kept.append(row)
+    return np.array(kept, int)
 
 
 def _other_people(dataset: Dataset, anchor: Anchor) -> Bool[np.ndarray, " n"]:

@@ -71,8 +71,8 @@ class Warp:
 
         >>> square = np.array([(60.0, 60), (140, 60), (60, 140), (140, 140)])
         >>> warp = Warp.between(square + 8, square)
-        >>> warp.to_face[25, 25].round().tolist()  # The middle, (99.5, 99.5), moves by 6 pixels.
-        [106.0, 106.0]
+        >>> warp.to_face[15, 15].round().tolist()  # Where (59.5, 59.5) lies in the face.
+        [67.0, 67.0]
         """
         face, mean = np.concatenate([points, RING]), np.concatenate([average, RING])
         for attempt in range(ATTEMPTS):

@@ -13,7 +13,7 @@ from dfi_jax.data import near
 from dfi_jax.data.admission import confident
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.distances import landmark_distance
-from dfi_jax.data.selection import Anchor, Selection, check_selection, select
+from dfi_jax.data.selection import Anchor, Selection, check_selection, select, spread
 from dfi_jax.data.wanted import Wanted
 from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG, Preprocess
@@ -57,12 +57,16 @@ def test_both_sets_share_what_is_wanted_with_plus_and_minus():
         assert (data.scores[rows, 2] < -0.5).all()
 
 
-def test_the_nearest_k_are_taken_nearest_first():
+@pytest.mark.parametrize("text", ["scores", "scores:all"])
+def test_the_nearest_k_are_taken_nearest_first(text):
     data, scores = dataset(), np.zeros(len(NAMES), np.float32)
-    selection = select(data, "Smiling", anchor=Anchor(scores=scores), k=17)
-    distances = np.linalg.norm(data.scores - scores, axis=1)
+    nearness = near.parse(text)
+    assert str(nearness) == text
+    selection = select(data, "Smiling", anchor=Anchor(scores=scores), k=17, near=nearness)
+    # The wanted attribute, in the second column, only counts if all attributes do.
+    counted = data.scores if text == "scores:all" else np.delete(data.scores, 1, axis=1)
+    distances = np.linalg.norm(counted, axis=1)
     members = [row for row in range(400) if data.scores[row, 1] >= 0.5]
-    assert selection.near == near.scores
     assert selection.target.tolist() == sorted(members, key=lambda row: distances[row])[:17]
     assert len(selection.source) == 17
 
@@ -75,6 +79,27 @@ def test_the_image_itself_and_its_person_are_never_taken():
         taken = np.concatenate([selection.source, selection.target])
         assert 7 not in taken
         assert (6 in taken or 8 in taken) == (known is None)
+
+
+def test_scores_are_the_default_nearness():
+    data = dataset()
+    selection = select(data, "Smiling", anchor=Anchor(scores=data.scores[0]))
+    assert selection.near == near.scores
+
+
+def test_nobody_has_more_than_three_images_in_a_set():
+    people = np.minimum(np.arange(400), 300)  # The last hundred images show one person.
+    data = dataset(people=people)
+    selection = select(data, "Smiling", anchor=Anchor(scores=data.scores[0]), k=400)
+    everyone = spread(data, "Smiling", k=400)
+    for chosen in (selection, everyone):
+        for rows, has_it in ((chosen.target, True), (chosen.source, False)):
+            shown = people[rows]
+            assert np.count_nonzero(shown == 300) == 3
+            assert len(shown) == len(set(shown.tolist())) + 2
+            members = np.abs(data.scores[:300, 1]) >= 0.5
+            members &= (data.scores[:300, 1] > 0) == has_it
+            assert np.count_nonzero(shown < 300) == np.count_nonzero(members)
 
 
 def test_binary_counts_the_attributes_that_differ_among_the_same_gender():
