@@ -66,10 +66,10 @@ from dfi_jax.storage.cache import Cache
 from dfi_jax.vectors.attribute_vector import (
     AttributeVector,
     Provenance,
-    combine,
     starter,
     starter_names,
 )
+from dfi_jax.vectors.combination import combine, project_out
 from dfi_jax.vectors.fitted import FittedDataset
 
 __version__ = _version("dfi-jax")
@@ -132,6 +132,7 @@ __all__ = [
     "near",
     "objective",
     "prepare",
+    "project_out",
     "reconstruct",
     "select",
     "starter",

@@ -17,6 +17,7 @@ from dfi_jax.errors import InputError
 from dfi_jax.photo.choice import parse_face
 from dfi_jax.photo.photo import Photo
 from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance, starter, starter_names
+from dfi_jax.vectors.combination import project_out
 from dfi_jax.vectors.fitted import PENALTY, FittedDataset
 
 app = typer.Typer(
@@ -39,6 +40,16 @@ FittedFolder = Annotated[
     Path,
     typer.Argument(
         metavar="FOLDER", help="Folder that `dfi vectors fit` wrote.", show_default=False
+    ),
+]
+
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME_OR_FILE",
+        help="Attribute vector whose direction is taken out of the new one, so that edits leave "
+        "its attribute alone. May be repeated.",
+        show_default=False,
     ),
 ]
 
@@ -126,6 +137,7 @@ def make_vector(
     settings: options.Settings = options.NO_SETTINGS,
     weights: options.Weights = options.DEFAULT_WEIGHTS,
     precision: options.Precision = options.DEFAULT_PRECISION,
+    keep: Keep = None,
     dtype: Dtype = "float32",
     overwrite: options.Overwrite = False,
     quiet: Quiet = False,
@@ -146,6 +158,7 @@ def make_vector(
         )
     face_choice, nearness = parse_face(face), options.parse_near(near)
     chosen_recipe = options.make_recipe(recipe, settings)
+    kept = [load_vector(name) for name in keep or []]
     opened = None if photo is None else Photo.open(photo)
     images = load_dataset(dataset)
     options.check_attribute(attribute, dataset=images, near=nearness, k=k)
@@ -166,7 +179,7 @@ def make_vector(
             points=points,
             on_progress=on_progress,
         )
-    vector.save(out, dtype=dtype)
+    project_out(vector, kept).save(out, dtype=dtype)
     typer.echo(out)
 
 
@@ -251,6 +264,7 @@ def regress_vector(
             "lets it move a little, and gives less noise.",
         ),
     ] = PENALTY,
+    keep: Keep = None,
     dtype: Dtype = "float32",
     overwrite: options.Overwrite = False,
     debug: Debug = False,
@@ -261,9 +275,10 @@ def regress_vector(
     attributes that are held. `dfi edit` accepts the file in place of an attribute's name.
     """
     check_vector_file(out, overwrite=overwrite)
+    kept = [load_vector(name) for name in keep or []]
     held = None if hold is None else tuple(filter(None, map(str.strip, hold.split(","))))
     vector = FittedDataset.load(fitted).vector(attribute, hold=held, penalty=penalty)
-    vector.save(out, dtype=dtype)
+    project_out(vector, kept).save(out, dtype=dtype)
     typer.echo(out)
 
 
@@ -327,6 +342,7 @@ def _rows(made: Provenance) -> dict[str, str]:
         "near": made.near or ("" if made.k is None else "no photo"),
         "where": made.where,
         "held": ", ".join(made.held),
+        "kept": ", ".join(made.kept),
         "penalty": "" if made.penalty is None else f"{made.penalty:g}",
         "network": f"{made.network}, SHA-256 {made.weights_sha256}",
         "layers": ", ".join(made.layers),

@@ -26,7 +26,8 @@ from dfi_jax.recipe import Recipe
 from dfi_jax.storage.cache import Arrays, Cache, remember
 from dfi_jax.vectors import estimate
 from dfi_jax.vectors.anchor import find_anchor
-from dfi_jax.vectors.attribute_vector import AttributeVector, combine, starter
+from dfi_jax.vectors.attribute_vector import AttributeVector, starter
+from dfi_jax.vectors.combination import combine
 from dfi_jax.vectors.fitted import FittedDataset
 
 FARTHEST = 60

@@ -3,12 +3,10 @@
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors
@@ -43,6 +41,7 @@ class Provenance:
       near: Nearness by which the images were selected, or an empty string if there was no photo.
       where: Attributes that all images of a fitted dataset have or lack.
       held: Attributes that least squares held constant.
+      kept: Attributes whose vectors were projected out (`vectors.combination.project_out`).
       penalty: Ridge penalty of the held attributes, or None without least squares.
       length: ‖w‖ of each layer before shrinkage, or an empty tuple if it is unknown.
       noise: √Σs² of each layer, with s the standard error of an activation of w, or an empty tuple.
@@ -72,6 +71,7 @@ class Provenance:
     near: str = ""
     where: str = ""
     held: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     penalty: float | None = None
     length: tuple[float, ...] = ()
     noise: tuple[float, ...] = ()
@@ -285,52 +285,6 @@ def from_estimate(
     )
 
 
-def combine(vectors: Sequence[tuple[AttributeVector, float]]) -> AttributeVector:
-    """Returns Σ sᵢ·wᵢ: several attributes, each with its own strength, as one vector.
-
-    Args:
-      vectors: Pairs of a vector wᵢ and its strength sᵢ; all vectors have the same network, layers,
-        size and normalisation.
-
-    Raises:
-      InputError: If there is no vector, if a strength isn't finite, or if the vectors were made
-        with different networks, layers, sizes or normalisations.
-
-    >>> combine([(starter("eyeglasses"), 1.0), (starter("older"), 0.5)]).provenance.attributes
-    ('1 × Eyeglasses', '0.5 × ~Young')
-    """
-    if not vectors:
-        raise InputError("there is no attribute vector to combine; give at least one.")
-    first = vectors[0][0].provenance
-    for vector, strength in vectors:
-        made = vector.provenance
-        if not np.isfinite(strength):
-            raise InputError(f"a strength is {strength}; give a finite number.")
-        for name in ("weights_sha256", "layers", "size", "normalization"):
-            if getattr(made, name) != getattr(first, name):
-                raise InputError(
-                    f"the attribute vectors {_listed(first)} and {_listed(made)} were made with "
-                    f"different {name}; combine vectors that were made alike."
-                )
-    total: Features = jax.tree.map(jnp.zeros_like, vectors[0][0].features)
-    for vector, strength in vectors:
-        total = {name: total[name] + strength * vector.features[name] for name in total}
-    made_from = [vector.provenance for vector, _ in vectors]
-    provenance = dataclasses.replace(
-        first,
-        dataset=", ".join(dict.fromkeys(made.dataset for made in made_from)),
-        attributes=tuple(f"{strength:g} × {_listed(v.provenance)}" for v, strength in vectors),
-        k=max((made.k for made in made_from if made.k is not None), default=None),
-        n_source=sum(made.n_source for made in made_from),
-        n_target=sum(made.n_target for made in made_from),
-        length=(),
-        noise=(),
-        calibration=(),
-        note="sum of vectors",
-    )
-    return AttributeVector(total, provenance)
-
-
 STARTERS = Path(__file__).parents[1] / "assets" / "vectors"
 """Folder of the vectors that come with the package, one `NAME.safetensors` per attribute."""
 
@@ -372,10 +326,6 @@ def _read_layer(tensors: dict[str, np.ndarray], name: str) -> np.ndarray:
     if w.ndim != 3:
         raise ValueError(f"{name} has {w.ndim} axes instead of three")
     return w * tensors[f"{name}.scale"] if w.dtype == np.int8 else w.astype(np.float32)
-
-
-def _listed(provenance: Provenance) -> str:
-    return ",".join(provenance.attributes)
 
 
 def _words(value: object) -> str:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from commands import fails, succeeds
 
@@ -46,6 +47,19 @@ def test_all_others_are_held_unless_some_are_named(fitted, tmp_path):
         file = tmp_path / f"{count}.safetensors"
         succeeds("vectors", "regress", "Smiling", fitted, "-o", file, *options)
         assert len(AttributeVector.load(file).provenance.held) == count
+
+
+def test_the_direction_of_another_vector_is_taken_out(fitted, tmp_path):
+    other, made = tmp_path / "eyeglasses.safetensors", tmp_path / "smile.safetensors"
+    options = ["--hold", ""]
+    succeeds("vectors", "regress", "Eyeglasses", fitted, "-o", other, *options)
+    succeeds("vectors", "regress", "Smiling", fitted, "-o", made, "--keep", other, *options)
+    left, kept = AttributeVector.load(made), AttributeVector.load(other)
+    assert left.provenance.kept == ("Eyeglasses",)
+    products = [np.vdot(left.features[n], kept.features[n]) for n in left.features]
+    lengths = [np.linalg.norm(np.ravel(kept.features[n])) for n in left.features]
+    assert abs(sum(products)) < 1e-3 * sum(np.square(lengths))
+    assert "kept            Eyeglasses" in succeeds("vectors", "show", made)
 
 
 def test_a_group_can_be_fitted_alone(tmp_path):

@@ -12,7 +12,6 @@ from dfi_jax import (
     FileError,
     InputError,
     Recipe,
-    combine,
     load_vgg,
     starter,
     starter_names,
@@ -151,23 +150,3 @@ def test_a_scaled_vector_needs_less_strength(random_vgg, vector):
 def test_an_unknown_starter_is_rejected_with_a_choice():
     with pytest.raises(InputError, match="doesn't exist; choose from bangs, beard"):
         starter("taller")
-
-
-def test_combined_vectors_are_added_with_their_strengths(random_vgg, vector):
-    other = make_vector(random_vgg, RECIPE, seed=1)
-    total = combine([(vector, 1.0), (other, -0.5)])
-    for name in LAYERS:
-        a, b = (np.asarray(v.features[name], np.float64) for v in (vector, other))
-        np.testing.assert_allclose(total.features[name], a - 0.5 * b, atol=1e-5)
-    assert total.provenance.attributes == ("1 × Smiling,~Male", "-0.5 × Smiling")
-    assert total.provenance.n_target == 20
-
-
-def test_vectors_that_do_not_fit_together_are_not_combined(random_vgg, vector):
-    other = make_vector(random_vgg, small_recipe(size=32))
-    with pytest.raises(InputError, match="were made with different size"):
-        combine([(vector, 1.0), (other, 1.0)])
-    with pytest.raises(InputError, match="a strength is nan"):
-        combine([(vector, float("nan"))])
-    with pytest.raises(InputError, match="no attribute vector"):
-        combine([])

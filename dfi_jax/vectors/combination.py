@@ -1,0 +1,124 @@
+"""Attribute vectors made from others: sums, and vectors that leave other attributes alone."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dfi_jax.errors import InputError
+from dfi_jax.recipe.features import Features
+from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
+
+
+def combine(vectors: Sequence[tuple[AttributeVector, float]]) -> AttributeVector:
+    """Returns Σ sᵢ·wᵢ: several attributes, each with its own strength, as one vector.
+
+    Args:
+      vectors: Pairs of a vector wᵢ and its strength sᵢ; all vectors have the same network, layers,
+        size and normalisation.
+
+    Raises:
+      InputError: If there is no vector, if a strength isn't finite, or if the vectors were made
+        with different networks, layers, sizes or normalisations.
+
+    >>> from dfi_jax import starter
+    >>> combine([(starter("eyeglasses"), 1.0), (starter("older"), 0.5)]).provenance.attributes
+    ('1 × Eyeglasses', '0.5 × ~Young')
+    """
+    if not vectors:
+        raise InputError("there is no attribute vector to combine; give at least one.")
+    for _, strength in vectors:
+        if not np.isfinite(strength):
+            raise InputError(f"a strength is {strength}; give a finite number.")
+    _check_alike([vector for vector, _ in vectors])
+    total: Features = jax.tree.map(jnp.zeros_like, vectors[0][0].features)
+    for vector, strength in vectors:
+        total = {name: total[name] + strength * vector.features[name] for name in total}
+    made_from = [vector.provenance for vector, _ in vectors]
+    provenance = dataclasses.replace(
+        vectors[0][0].provenance,
+        dataset=", ".join(dict.fromkeys(made.dataset for made in made_from)),
+        attributes=tuple(f"{strength:g} × {_listed(v.provenance)}" for v, strength in vectors),
+        k=max((made.k for made in made_from if made.k is not None), default=None),
+        n_source=sum(made.n_source for made in made_from),
+        n_target=sum(made.n_target for made in made_from),
+        length=(),
+        noise=(),
+        calibration=(),
+        note="sum of vectors",
+    )
+    return AttributeVector(total, provenance)
+
+
+def project_out(vector: AttributeVector, kept: Sequence[AttributeVector]) -> AttributeVector:
+    """Returns w − V(VᵀV)⁻¹Vᵀw: the part of a vector that is orthogonal to other vectors.
+
+    An edit with it leaves the attributes of the other vectors alone as far as they are directions
+    in the space of features. All layers together are one long vector here, the columns of V are the
+    others, and no part of w that the others have in common is taken out twice.
+
+    Args:
+      vector: The vector w.
+      kept: Vectors of the attributes that should stay as they are.
+
+    Raises:
+      InputError: If the vectors were made with different networks, layers, sizes or
+        normalisations, or nothing is left of the vector.
+
+    >>> from dfi_jax import starter
+    >>> older, glasses = starter("older"), starter("eyeglasses")
+    >>> left = project_out(older, [glasses]).features
+    >>> shared = sum(float(jnp.vdot(left[name], glasses.features[name])) for name in left)
+    >>> abs(shared) < 1e-3 * sum(float(jnp.sum(layer**2)) for layer in left.values())
+    True
+    """
+    if not kept:
+        return vector
+    _check_alike([vector, *kept])
+    names = vector.provenance.layers
+    others = np.stack([_flatten(other.features, names) for other in kept])
+    w = _flatten(vector.features, names)
+    gram = (others @ others.T).astype(np.float64)
+    shares = np.linalg.pinv(gram, hermitian=True) @ (others @ w)
+    left = w - shares.astype(np.float32) @ others
+    if np.linalg.norm(left) < 1e-3 * np.linalg.norm(w):
+        raise InputError(
+            f"nothing is left of the vector {_listed(vector.provenance)} without its part along "
+            f"{', '.join(_listed(other.provenance) for other in kept)}; keep other attributes."
+        )
+    ends = np.cumsum([vector.features[name].size for name in names])[:-1]
+    parts = zip(names, np.split(left, ends), strict=True)
+    attributes = [name for other in kept for name in other.provenance.attributes]
+    return AttributeVector(
+        {name: jnp.asarray(part.reshape(vector.features[name].shape)) for name, part in parts},
+        dataclasses.replace(
+            vector.provenance,
+            kept=(*vector.provenance.kept, *attributes),
+            length=(),
+            noise=(),
+            calibration=(),
+        ),
+    )
+
+
+def _flatten(features: Features, names: Sequence[str]) -> np.ndarray:
+    return np.concatenate([np.asarray(features[name], np.float32).ravel() for name in names])
+
+
+def _check_alike(vectors: Sequence[AttributeVector]) -> None:
+    """Raises InputError unless all vectors have the same network, layers, size and so on."""
+    first = vectors[0].provenance
+    for vector in vectors:
+        made = vector.provenance
+        for name in ("weights_sha256", "layers", "size", "normalization"):
+            if getattr(made, name) != getattr(first, name):
+                raise InputError(
+                    f"the attribute vectors {_listed(first)} and {_listed(made)} were made with "
+                    f"different {name}; combine vectors that were made alike."
+                )
+
+
+def _listed(provenance: Provenance) -> str:
+    return ",".join(provenance.attributes)

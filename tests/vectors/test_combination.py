@@ -1,0 +1,69 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from builders import LAYERS, make_vector, small_recipe
+
+from dfi_jax import InputError, combine, project_out
+
+RECIPE = small_recipe()
+
+
+@pytest.fixture
+def vector(random_vgg):
+    found = make_vector(random_vgg, RECIPE)
+    made = dataclasses.replace(found.provenance, attributes=("Smiling", "~Male"))
+    return found.replace(provenance=made)
+
+
+def as_row(vector):
+    """All activations in float64."""
+    return np.concatenate([np.asarray(vector.features[n], np.float64).ravel() for n in LAYERS])
+
+
+def test_combined_vectors_are_added_with_their_strengths(random_vgg, vector):
+    other = make_vector(random_vgg, RECIPE, seed=1)
+    total = combine([(vector, 1.0), (other, -0.5)])
+    for name in LAYERS:
+        a, b = (np.asarray(v.features[name], np.float64) for v in (vector, other))
+        np.testing.assert_allclose(total.features[name], a - 0.5 * b, atol=1e-5)
+    assert total.provenance.attributes == ("1 × Smiling,~Male", "-0.5 × Smiling")
+    assert total.provenance.n_target == 20
+
+
+def test_vectors_that_do_not_fit_together_are_not_combined(random_vgg, vector):
+    other = make_vector(random_vgg, small_recipe(size=32))
+    with pytest.raises(InputError, match="were made with different size"):
+        combine([(vector, 1.0), (other, 1.0)])
+    with pytest.raises(InputError, match="a strength is nan"):
+        combine([(vector, float("nan"))])
+    with pytest.raises(InputError, match="no attribute vector"):
+        combine([])
+
+
+def test_a_vector_without_others_is_the_residual_of_its_regression_on_them(random_vgg, vector):
+    # The two others are far from orthogonal.
+    first = make_vector(random_vgg, RECIPE, seed=1)
+    second = combine([(first, 0.9), (make_vector(random_vgg, RECIPE, seed=2), 0.1)])
+    w = combine([(vector, 1.0), (first, 2.0)]).replace(provenance=vector.provenance)
+    left = project_out(w, [first, second])
+    others = np.stack([as_row(first), as_row(second)], axis=1)
+    shares, *_ = np.linalg.lstsq(others, as_row(w), rcond=None)
+    # The sums over 30,000 activations are float32's.
+    np.testing.assert_allclose(as_row(left), as_row(w) - others @ shares, atol=1e-3)
+    assert np.linalg.norm(as_row(left)) < 0.6 * np.linalg.norm(as_row(w))
+    assert left.provenance.kept == ("Smiling", "0.9 × Smiling", "0.1 × Smiling")
+
+
+def test_without_others_a_vector_stays_as_it_is(vector):
+    assert project_out(vector, []) is vector
+
+
+def test_nothing_is_left_of_a_vector_without_itself(vector):
+    with pytest.raises(InputError, match="nothing is left of the vector Smiling,~Male"):
+        project_out(vector, [vector.scaled(2.0)])
+
+
+def test_vectors_of_another_size_cannot_be_kept(random_vgg, vector):
+    with pytest.raises(InputError, match="were made with different size"):
+        project_out(vector, [make_vector(random_vgg, small_recipe(size=32))])
