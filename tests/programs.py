@@ -8,6 +8,7 @@ NEEDS = {
     "benchmarks/weights_cost": ["h5py", "scipy", "torch"],
     "experiments/alignment": ["dlib", "skimage"],
     "experiments/demo": ["skimage"],
+    "experiments/directions": [],
     "experiments/fitted_vectors": [],
     "experiments/precision": [],
     "experiments/preconditioner": [],
@@ -15,5 +16,6 @@ NEEDS = {
     "experiments/solver": ["skimage"],
     "experiments/starter_vectors": [],
     "experiments/vectors": [],
+    "experiments/warping": ["dlib"],
 }
 """The packages of extras that each program needs."""

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from builders import make_vector
+from builders import make_vector, small_recipe
 from commands import dfi, fails, succeeds
 from PIL import Image
 
@@ -17,16 +17,18 @@ from dfi_jax.photo.photo import read
 
 pytestmark = pytest.mark.usefixtures("without_faces")
 
-RANDOM = ["--weights", "random-vgg16", "--face", "whole"]
+# At the default size, every test would wait for a minute of compilation.
+SMALL = ["--set", "features.layers=conv1_2,conv2_1", "--set", "features.size=32"]
+RANDOM = ["--weights", "random-vgg16", "--face", "whole", *SMALL]
 OPTIONS = [*RANDOM, "--set", "solver.iterations=2"]
 STRONG = [*OPTIONS, "-a", "30"]  # Eight bits show so strong an edit.
 
 
 @pytest.fixture(scope="module")
 def vector_file(tmp_path_factory):
-    """A vector of noise for the random network at 200 × 200."""
+    """A vector of noise for the random network."""
     path = tmp_path_factory.mktemp("vectors") / "smile.safetensors"
-    make_vector(load_vgg("random-vgg16"), Recipe()).save(path, dtype="int8")
+    make_vector(load_vgg("random-vgg16"), small_recipe(size=32)).save(path, dtype="int8")
     return path
 
 
@@ -112,7 +114,7 @@ def test_every_field_of_the_recipe_can_be_set(photo, vector_file, tmp_path):
     assert (recipe.solver.kind, recipe.solver.iterations) == ("adam", 3)
     assert recipe.finish == ()
     assert recipe.start.kind == "noise"
-    assert read(tmp_path / "out" / "alpha-1.png").shape == (200, 200, 3)
+    assert read(tmp_path / "out" / "alpha-1.png").shape == (32, 32, 3)
 
 
 def test_a_precision_changes_the_edit_a_little(photo, vector_file, tmp_path):
@@ -217,7 +219,7 @@ def test_two_folders_of_pictures_are_a_dataset(lfw_folder, photo, tmp_path):
     assert len(selection["source"]) == len(selection["target"]) == 3
     assert {name.split("/")[0] for name in selection["target"]} == {"with"}
     vector = tmp_path / "mine.safetensors"
-    made = [*few, "-o", vector, "--weights", "random-vgg16"]
+    made = [*few, "-o", vector, "--weights", "random-vgg16", *SMALL]
     succeeds("vectors", "make", "Target", *made)
     assert "3 with the attribute, 3 without" in succeeds("vectors", "show", vector)
     assert "exists already" in fails("vectors", "make", "Target", *made)
@@ -255,7 +257,7 @@ def test_attributes_of_a_stranger_are_estimated(lfw_folder, photo):
 
 
 def test_the_cache_is_shown_and_cleared(lfw_folder, photo):
-    options = ["--dataset", f"lfw:{lfw_folder}", *RANDOM]
+    options = ["--dataset", f"lfw:{lfw_folder}", "--weights", "random-vgg16", "--face", "whole"]
     succeeds("attributes", photo, *options)
     lines = [line.split()[:2] for line in succeeds("cache", "info").splitlines()]
     # How many programs are kept depends on how long they take to compile.
@@ -312,8 +314,8 @@ def test_normalised_weights_work_without_further_settings(photo, tmp_path):
     vgg = load_vgg(weights)
     assert vgg.normalized
     vector = tmp_path / "mine.safetensors"
-    make_vector(vgg, Recipe()).save(vector, dtype="int8")
-    options = ["--weights", weights, "--face", "whole", "--set", "solver.iterations=1"]
+    make_vector(vgg, small_recipe(size=32)).save(vector, dtype="int8")
+    options = ["--weights", weights, "--face", "whole", *SMALL, "--set", "solver.iterations=1"]
     succeeds("edit", photo, vector, *options, "-o", tmp_path / "out")
     assert record(tmp_path / "out")["network"]["normalized"] is True
     raw = ["--set", "features.network=raw"]
@@ -458,7 +460,7 @@ def test_debug_shows_where_an_error_comes_from(photo):
 def test_an_interrupted_run_leaves_nothing_half_written(photo, vector_file, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "dfi_jax", "edit", str(photo), str(vector_file)]
-    command += ["-o", str(out), *RANDOM, "--set", "solver.iterations=99"]
+    command += ["-o", str(out), *RANDOM, "--set", "solver.iterations=9999"]
     terminal = {"TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1", "COLUMNS": "200"}
     process = subprocess.Popen(
         command,
