@@ -15,8 +15,11 @@ from dfi_jax.vectors.ridge import FOLDS, auc
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Values of λ to choose from, in mean squared distances of an image from the mean."""
 
-NEWTON_STEPS = 15
-"""Number of Newton steps of a logistic regression. After 10, its gradient is below 1e-6."""
+NEWTON_STEPS = 30
+"""Maximum number of Newton steps of a logistic regression. It usually converges within ten."""
+
+CONVERGED = 1e-8
+"""Length of a Newton step, relative to the solution, below which a regression has converged."""
 
 BLOCK = 1 << 16
 """Number of activations that are in memory as float32 at a time."""
@@ -100,7 +103,10 @@ def logistic(
         chance = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
         gradient = design.T @ (chance - on) + ridge_matrix @ beta
         hessian = (design.T * (chance * (1 - chance))) @ design + ridge_matrix
-        beta = beta - np.linalg.solve(hessian, gradient)
+        step = np.linalg.solve(hessian, gradient)
+        beta = beta - step
+        if np.linalg.norm(step) <= CONVERGED * np.linalg.norm(beta):
+            break
     return beta[:-1]
 
 

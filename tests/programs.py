@@ -7,6 +7,7 @@ NEEDS = {
     "benchmarks/throughput": [],
     "benchmarks/weights_cost": ["h5py", "scipy", "torch"],
     "experiments/alignment": ["dlib", "skimage"],
+    "experiments/counterfactuals": [],
     "experiments/demo": ["skimage"],
     "experiments/directions": [],
     "experiments/fitted_vectors": [],
