@@ -53,6 +53,12 @@ from dfi_jax.vectors.ridge import auc
 STRONGEST = 8.0
 """Largest strength that is tried."""
 
+LOCAL = ("neighbours", "neighbours, shrunk", "corrected")
+"""Directions that depend on the photo."""
+
+FIXED = ("mean difference", "regression", "LDA", "ridge", "logistic")
+"""Directions that are the same for all photos."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -61,6 +67,7 @@ class Config:
     Attributes:
       dataset: Dataset with scores.
       attributes: Attributes that are added.
+      directions: Names of directions.
       photos: Number of photos per attribute.
       images: Maximum number of images that classifiers are fitted to.
       neighbours: Maximum number of neighbours in each set.
@@ -71,6 +78,7 @@ class Config:
 
     dataset: str
     attributes: tuple[str, ...] = ("Smiling", "Eyeglasses")
+    directions: tuple[str, ...] = (*FIXED, *LOCAL)
     photos: int = 3
     images: int = 1000
     neighbours: int = 100
@@ -82,6 +90,7 @@ class Config:
 QUICK = Config(
     dataset="synthetic:200",
     attributes=("Smiling",),
+    directions=("ridge", "corrected"),
     photos=1,
     images=60,
     neighbours=20,
@@ -115,16 +124,16 @@ def run(config: Config) -> dict[str, Any]:
     for attribute in config.attributes:
         photos = judged_edits.choose_photos(dataset, groups.photos, attribute, config.photos)
         on = dataset.scores[:, find_attribute(attribute, dataset.attributes)] > 0
-        fixed = fixed_directions(fitted, coordinates, dataset, learnt, attribute)
-        directions: dict[str, Direction] = {
-            name: lambda row, face, vector=vector: vector for name, vector in fixed.items()
-        }
-        directions |= local_directions(editor, dataset, fixed["regression"], attribute, config)
-        for name, direction in directions.items():
+        local = local_directions(editor, dataset, fitted.vector(attribute), attribute, config)
+        for name in config.directions:
             print(f"{attribute}: {name}", file=sys.stderr, flush=True)
             score = None
-            if name in fixed:
-                score = auc(left_out @ flatten(fixed[name].features), on[tested])
+            if name in FIXED:
+                vector = fixed_direction(name, fitted, coordinates, dataset, learnt, attribute)
+                direction = always(vector)
+                score = auc(left_out @ flatten(vector.features), on[tested])
+            else:
+                direction = local[name]
             curve = edit_to_match(
                 editor, dataset, photos, direction, out / attribute / name, judge, attribute
             )
@@ -172,33 +181,36 @@ def unflatten(row: Float[np.ndarray, " d"], like: Features) -> Features:
     }
 
 
-def fixed_directions(
+def always(vector: AttributeVector) -> Direction:
+    """Returns the direction that is the same for all photos."""
+    return lambda row, face: vector
+
+
+def fixed_direction(
+    name: str,
     fitted: FittedDataset,
     coordinates: normals.Coordinates,
     dataset: Dataset,
     learnt: np.ndarray,
     attribute: str,
-) -> dict[str, AttributeVector]:
-    """Returns the vectors that are the same for all photos."""
+) -> AttributeVector:
+    """Returns a vector that is the same for all photos."""
+    if name == "regression":
+        return fitted.vector(attribute)
     difference = fitted.vector(attribute, hold=[], shrinkage=Unshrunk())
-    made: dict[str, AttributeVector] = {
-        "mean difference": difference,
-        "regression": fitted.vector(attribute),
-    }
+    if name == "mean difference":
+        return difference
     on = dataset.scores[learnt, find_attribute(attribute, dataset.attributes)] > 0
     people = learnt if dataset.people is None else dataset.people[learnt]
     _, numbers = np.unique(people, return_inverse=True)
-    ridge = normals.fit_normal(coordinates, on, numbers, kind="ridge")
-    lda = normals.fit_normal(
-        coordinates, on, numbers, kind="ridge", penalties=(ridge.penalty / 100,)
-    )
-    logistic = normals.fit_normal(coordinates, on, numbers, kind="logistic")
-    delta = flatten(difference.features)
-    for name, normal in (("LDA", lda), ("ridge", ridge), ("logistic", logistic)):
-        n = normal.direction
-        along = n * (float(n @ delta) / float(n @ n))
-        made[name] = difference.replace(features=unflatten(along, difference.features))
-    return made
+    kind = "ridge" if name == "LDA" else name
+    normal = normals.fit_normal(coordinates, on, numbers, kind=kind)
+    if name == "LDA":
+        less = (normal.penalty / 100,)
+        normal = normals.fit_normal(coordinates, on, numbers, kind=kind, penalties=less)
+    n, delta = normal.direction, flatten(difference.features)
+    along = n * (float(n @ delta) / float(n @ n))
+    return difference.replace(features=unflatten(along, difference.features))
 
 
 def local_directions(
