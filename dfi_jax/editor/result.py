@@ -28,7 +28,7 @@ class Edit:
       placement: The face in the photo.
       face: The original crop.
       faces: The edited crops, one per strength. They may leave [0, 1] if the recipe has no
-        bounds.
+        bounds. The edit of a greyscale face is grey.
       pixels: The finished photos, one per strength, RGB in [0, 1].
       alphas: The strengths.
       objective: The objective of each reconstruction.

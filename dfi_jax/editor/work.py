@@ -68,8 +68,10 @@ class Work:
         return self.face if self.warp is None else self.warp.average_face(self.face)
 
     def as_face(self, z: Float[np.ndarray, "s s 3"]) -> Float[np.ndarray, "s s 3"]:
-        """Returns the edited crop of a reconstruction, which is warped if the face was."""
-        return z if self.warp is None else self.face + self.warp.back(z - self.seen)
+        """Returns the edited crop of a reconstruction: warped back, and grey if the face is."""
+        if self.warp is not None:
+            z = self.face + self.warp.back(z - self.seen)
+        return finish.stay_grey(z, self.face)
 
     @property
     def solved(self) -> bool:

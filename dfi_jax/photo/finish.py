@@ -9,6 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from dfi_jax.photo.image import LUMA
+
+GREY = 2 / 255
+"""Largest difference between the channels of a pixel that counts as grey.
+
+JPEG files of greyscale photos in three channels differ by a level or two."""
+
 FLAT = 1e-3
 """Minimum standard deviation of a channel that counts as contrast: a quarter of a grey level.
 
@@ -29,6 +36,24 @@ def match_color(
     mean_z, std_z = z.mean(axis=(0, 1)), z.std(axis=(0, 1))
     mean_x, std_x = x.mean(axis=(0, 1)), x.std(axis=(0, 1))
     return (z - mean_z) * (std_x / np.maximum(std_z, FLAT)) + mean_x
+
+
+def stay_grey(
+    z: Float[np.ndarray, "h w 3"], x: Float[np.ndarray, "h w 3"]
+) -> Float[np.ndarray, "h w 3"]:
+    """Takes the colour out of an edit of a greyscale face: x + luma(z − x).
+
+    The edit of a face with any colour stays as it is.
+
+    >>> grey, red = np.full((1, 1, 3), 0.5), np.array([[[0.5, 0.0, 0.0]]])
+    >>> stay_grey(grey + red, grey)[0, 0].round(2).tolist()
+    [0.65, 0.65, 0.65]
+    >>> stay_grey(grey, red)[0, 0].tolist()
+    [0.5, 0.5, 0.5]
+    """
+    if np.ptp(x, axis=-1).max() > GREY:
+        return z
+    return x + ((z - x) @ LUMA)[..., None]
 
 
 def cancel_residual(

@@ -4,6 +4,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""Weights of red, green and blue in luma (ITU-R BT.601)."""
+
 LARGEST = 100_000_000
 """Maximum number of pixels of a photo. Editing 100 megapixels, as floats, takes 4 GB of memory."""
 

@@ -386,15 +386,18 @@ def test_a_photo_that_cannot_be_edited_is_one_sentence(tmp_path, name, make, sen
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
-def test_a_photo_of_any_mode_is_edited_in_colour(photo, vector_file, tmp_path, mode):
+def test_a_photo_of_any_mode_is_edited_and_stays_grey_if_it_is(photo, vector_file, tmp_path, mode):
     path = tmp_path / ("photo.tif" if mode == "CMYK" else "photo.png")
     with Image.open(photo) as picture:
         if mode == "I;16":
             Image.fromarray(np.asarray(picture.convert("L"), np.uint16) * 257).save(path)
         else:
             picture.convert(mode).save(path)
-    succeeds("edit", path, vector_file, "-o", tmp_path / "out", *OPTIONS)
-    assert read(tmp_path / "out" / "alpha-1.png").shape == read(path).shape == (140, 120, 3)
+    succeeds("edit", path, vector_file, "-o", tmp_path / "out", *STRONG)
+    edited = read(tmp_path / "out" / "alpha-30.png")
+    assert edited.shape == read(path).shape == (140, 120, 3)
+    assert (np.ptp(edited, axis=-1).max() == 0) == (mode in ("L", "I;16"))
+    assert np.abs(edited - read(path)).max() > 0.02
 
 
 def test_a_rotated_photo_is_edited_upright(photo, vector_file, tmp_path):
