@@ -119,7 +119,7 @@ def run(config: Config) -> dict[str, Any]:
     dataset, vgg = load_dataset(config.dataset), load_vgg(config.weights)
     base = Recipe().set(config.changes)
     fitted = fit(vgg, dataset, recipe=base)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for attribute in config.attributes:
         pairs = draw_pairs(attribute, config.photos, base.features.size)
         unedited = [compare(pair, pair.without) for pair in pairs]
@@ -146,7 +146,7 @@ def run(config: Config) -> dict[str, Any]:
             edited = {
                 int(job.name): np.clip(edit.faces, 0, 1) for job, edit in editor.edit_many(jobs)
             }
-            found = []
+            found: list[dict[str, Any]] = []
             for i, alpha in enumerate(way.alphas):
                 means = average([compare(pair, edited[p][i]) for p, pair in enumerate(pairs)])
                 found.append({"attribute": attribute, "way": name, "alpha": alpha, **means})

@@ -210,7 +210,7 @@ def fixed_direction(
         normal = normals.fit_normal(coordinates, on, numbers, kind=kind, penalties=less)
     n, delta = normal.direction, flatten(difference.features)
     along = n * (float(n @ delta) / float(n @ n))
-    return difference.replace(features=unflatten(along, difference.features))
+    return AttributeVector(unflatten(along, difference.features), difference.provenance)
 
 
 def local_directions(
@@ -251,7 +251,7 @@ def local_directions(
         return known[row]
 
     def as_vector(w: Features) -> AttributeVector:
-        return regression.replace(features=w)
+        return AttributeVector(w, regression.provenance)
 
     def neighbours(row: int, face: Placement) -> AttributeVector:
         return as_vector(estimate(row, face)[0])

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from dfi_jax import AttributeVector, Dataset, Editor, Job
 from dfi_jax.data.wanted import Wanted, find_attribute
 from dfi_jax.metrics.change import measure_change
+from dfi_jax.metrics.geometry import Geometry, face_geometry
 from dfi_jax.metrics.identity import SAME_PERSON, identity_distance
 from dfi_jax.metrics.judge import Judge
 from dfi_jax.photo import faces
@@ -171,8 +172,10 @@ def measure(judge: Judge, edit: Edited, attribute: str) -> dict[str, float]:
     - `reached`: 1 if the face passes the midpoint between typical faces, otherwise 0
     - `others`: mean absolute movement in all other attributes, in the same unit
     - `mean`, `border`, `luma`, `chroma`: `metrics.change`
-    - `identity`: `metrics.identity`, and `same_person`: 1 if it is below dlib's threshold; both are
-      NaN without dlib
+    - `identity`: `metrics.identity`, and `same_person`: 1 if it is below dlib's threshold
+    - `mouth_width`, `mouth_opening`, `corner_lift`, `eye_opening`: changes of `metrics.geometry`
+
+    Identity and geometry are NaN without dlib.
     """
     name, sign = attribute.removeprefix("~"), -1 if attribute.startswith("~") else 1
     column = find_attribute(name, judge.attributes)
@@ -187,13 +190,32 @@ def measure(judge: Judge, edit: Edited, attribute: str) -> dict[str, float]:
         **measure_change(edit.face, edit.edited)._asdict(),
         "identity": distance,
         "same_person": float(distance < SAME_PERSON) if faces.installed() else float("nan"),
+        **reshaped(edit),
     }
 
 
+def reshaped(edit: Edited) -> dict[str, float]:
+    """Returns how far an edit changed the shape of the mouth and the eyes; NaN if it is unknown."""
+    found = [face_geometry(face) for face in (edit.face, edit.edited)] if faces.installed() else []
+    if None in found or not found:
+        return dict.fromkeys(Geometry._fields, float("nan"))
+    before, after = (np.array(shape) for shape in found)
+    return dict(zip(Geometry._fields, (after - before).tolist(), strict=True))
+
+
 def average(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Returns the mean of each measure, and the standard deviation of the gain between photos."""
-    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    """Returns the mean of each measure, and the standard deviation of the gain between photos.
+
+    Unknown values, which are NaN, don't count.
+    """
+    means = {name: mean_of_known([row[name] for row in rows]) for name in rows[0]}
     return means | {"spread": float(np.std([row["gain"] for row in rows]))}
+
+
+def mean_of_known(values: Sequence[float]) -> float:
+    """Returns the mean of the values that aren't NaN, or NaN if all are."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def matched(
