@@ -15,7 +15,9 @@ another network sees it. The table compares what else changed at that gain, by i
 - `neighbours`: Δμ between the 100 + 100 images nearest by scores
 - `neighbours, shrunk`: the same, shrunk as the default recipe does
 - `mean difference`: Δμ between all images with and without the attribute
-- `regression`: least squares with all other attributes held, shrunk: a fitted dataset's vector
+- `regression`: least squares with all others held that don't mean much the same, shrunk: a fitted
+  dataset's vector
+- `regression, all held`: the same with all other attributes held
 - `corrected`: `regression`, and what the neighbours' difference adds to it, shrunk
 - `LDA`: normal of linear discriminant analysis, with a hundredth of the ridge's penalty
 - `ridge`, `logistic`: normals of regressions whose penalties separate people left out best
@@ -56,7 +58,7 @@ STRONGEST = 8.0
 LOCAL = ("neighbours", "neighbours, shrunk", "corrected")
 """Directions that depend on the photo."""
 
-FIXED = ("mean difference", "regression", "LDA", "ridge", "logistic")
+FIXED = ("mean difference", "regression", "regression, all held", "LDA", "ridge", "logistic")
 """Directions that are the same for all photos."""
 
 
@@ -197,6 +199,8 @@ def fixed_direction(
     """Returns a vector that is the same for all photos."""
     if name == "regression":
         return fitted.vector(attribute)
+    if name == "regression, all held":
+        return fitted.vector(attribute, hold=fitted.origin.attributes)
     difference = fitted.vector(attribute, hold=[], shrinkage=Unshrunk())
     if name == "mean difference":
         return difference

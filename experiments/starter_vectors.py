@@ -57,7 +57,9 @@ class Starter:
 
 
 STARTERS = {
-    "smiling": Starter(attribute="Smiling", belongs=("High Cheekbones",)),
+    "smiling": Starter(
+        attribute="Smiling", belongs=("High Cheekbones", "Mouth Slightly Open", "Narrow Eyes")
+    ),
     "mouth-open": Starter(attribute="Mouth Slightly Open"),
     "eyeglasses": Starter(attribute="Eyeglasses"),
     "older": Starter(
@@ -104,8 +106,8 @@ class Config:
 
     dataset: str
     starters: tuple[str, ...] = tuple(STARTERS)
-    calibrating: int = 4
-    testing: int = 6
+    calibrating: int = 6
+    testing: int = 8
     changes: Mapping[str, str] = field(default_factory=dict)
     weights: str = "vgg16"
     out: str = "out/starter_vectors"

@@ -27,6 +27,12 @@ PENALTY = 0.1
 
 docs/vectors.md has the measurement that it rests on."""
 
+SYNONYMS = 0.8
+"""Smallest correlation, of either sign, of scores that mean much the same.
+
+In LFW, these are Smiling and High Cheekbones (0.89), Young and Gray Hair (-0.86), and the kinds of
+beard. Holding cheekbones constant takes away half of a smile (docs/vectors.md)."""
+
 DEFAULT_SHRINKAGE = Recipe().shrinkage
 """The shrinkage of the recipe `default`."""
 
@@ -133,7 +139,8 @@ class FittedDataset:
         Args:
           attribute: The attribute, as for a selection, or several that change together. `~Young` is
             the opposite of `Young`. None stands for the attribute of a dataset that has only one.
-          hold: Names of the attributes that are held constant; None holds all others.
+          hold: Names of the attributes that are held constant. None holds all others, except
+            those whose scores are correlated by `SYNONYMS` or more with the attribute's.
           penalty: Ridge penalty of each attribute that is held, in n times the variance of its
             scores. 0 holds attributes entirely, at the cost of noise.
           shrinkage: Shrinkage that takes noise out of the vector.
@@ -145,7 +152,7 @@ class FittedDataset:
         wanted = self.check(attribute)
         columns = [find_attribute(term.name, self.origin.attributes) for term in wanted.terms]
         if hold is None:
-            held = [a for a in range(len(self.origin.attributes)) if a not in columns]
+            held = self._unrelated(columns)
         else:
             held = [find_attribute(name, self.origin.attributes) for name in hold]
             held = [a for a in held if a not in columns]
@@ -190,6 +197,14 @@ class FittedDataset:
                 )
             self._gap(find_attribute(term.name, self.origin.attributes))
         return wanted
+
+    def _unrelated(self, columns: Sequence[int]) -> list[int]:
+        """Returns the attributes that don't mean the same as any of some attributes."""
+        centred = self.scores - self.scores.mean(axis=0)
+        standard = centred / np.maximum(centred.std(axis=0), 1e-12)
+        correlations = np.abs(standard.T @ standard[:, list(columns)]) / len(self.scores)
+        others = np.flatnonzero(correlations.max(axis=1) < SYNONYMS)
+        return [a for a in others.tolist() if a not in columns]
 
     def movements(self, vector: AttributeVector) -> dict[str, float]:
         """Returns how far a vector moves a photo in each attribute.

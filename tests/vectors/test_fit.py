@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from builders import small_recipe
@@ -52,6 +54,20 @@ def test_a_vector_is_the_difference_of_means_if_nothing_is_held_and_scores_are_s
         i = made.layers.index(name)
         np.testing.assert_allclose(made.length[i], np.linalg.norm(difference), rtol=1e-3)
         assert made.noise[i] > 0
+
+
+def test_attributes_that_mean_much_the_same_are_not_held(random_vgg):
+    dataset = synthetic.load(60, size=16)
+    scores = dataset.scores.copy()
+    names = dataset.attributes
+    # The second attribute is the first with a little noise and the opposite sign.
+    scores[:, 1] = -scores[:, 0] + np.random.default_rng(0).normal(0, 0.3, 60)
+    assert np.corrcoef(scores.T)[0, 1] < -0.9
+    assert np.abs(np.corrcoef(scores.T)[0, 2:]).max() < 0.7
+    fitted = fit(random_vgg, dataclasses.replace(dataset, scores=scores), recipe=RECIPE)
+    assert fitted.vector(names[0]).provenance.held == names[2:]
+    assert fitted.vector(names[2]).provenance.held == (*names[:2], *names[3:])
+    assert fitted.vector(names[0], hold=names).provenance.held == names[1:]
 
 
 def test_a_run_that_ended_is_resumed(random_vgg, people, tmp_path, monkeypatch):
