@@ -5,7 +5,7 @@
 
 The people of the dataset are divided into halves, and each half is fitted by itself
 (`dfi_jax.vectors.fit`). What one half says of a vector is independent of the noise in the other's.
-All figures are means over the attributes and over both directions.
+All figures are means over the attributes and over both directions. All other attributes are held.
 
 The first table says how many images a difference of two means needs. With n images in each set, its
 noise is √(2Σσ²/n), with the variance σ² of each activation between all images; its signal is that
@@ -112,7 +112,7 @@ def run(config: Config) -> dict[str, Any]:
 def predict_noise(fitted: FittedDataset, config: Config) -> list[dict[str, Any]]:
     """Returns the share of noise in the energy of a difference of means, by layer, for each n."""
     signals = [
-        fitted.vector(name, shrinkage=Unshrunk()).provenance.signal for name in config.attributes
+        vector(fitted, name, shrinkage=Unshrunk()).provenance.signal for name in config.attributes
     ]
     images = len(fitted.scores)
     rows: list[dict[str, Any]] = [{"count": count, "shares": []} for count in config.counts]
@@ -133,11 +133,23 @@ def halve(dataset: Dataset) -> tuple[list[int], list[int]]:
     return np.flatnonzero(sides == 0).tolist(), np.flatnonzero(sides).tolist()
 
 
+def vector(
+    fitted: FittedDataset,
+    attribute: str,
+    *,
+    penalty: float = PENALTY,
+    shrinkage: Unshrunk | Wiener,
+) -> AttributeVector:
+    """Returns an attribute's vector with all other attributes held."""
+    names = fitted.origin.attributes
+    return fitted.vector(attribute, hold=names, penalty=penalty, shrinkage=shrinkage)
+
+
 def both_ways(
     halves: Halves, attribute: str, penalty: float
 ) -> Iterator[tuple[AttributeVector, AttributeVector, FittedDataset]]:
     """Yields each half's vector without shrinkage, with the other's vector and the other."""
-    vectors = [half.vector(attribute, penalty=penalty, shrinkage=Unshrunk()) for half in halves]
+    vectors = [vector(half, attribute, penalty=penalty, shrinkage=Unshrunk()) for half in halves]
     yield vectors[0], vectors[1], halves[1]
     yield vectors[1], vectors[0], halves[0]
 
@@ -146,13 +158,13 @@ def compare_movements(halves: Halves, penalty: float, config: Config) -> dict[st
     """Returns the noise and the movements of vectors with a penalty, as means."""
     found: list[dict[str, float]] = []
     for attribute in config.attributes:
-        for vector, _, other in both_ways(halves, attribute, penalty):
-            moved = other.movements(vector)
+        for mine, _, other in both_ways(halves, attribute, penalty):
+            moved = other.movements(mine)
             own = abs(moved.pop(attribute.removeprefix("~")))
             others = np.abs(list(moved.values()))
             found.append(
                 {
-                    "noise": vector.provenance.noise_share or 0.0,
+                    "noise": mine.provenance.noise_share or 0.0,
                     "own": own,
                     "others": float(others.mean() / own),
                     "largest": float(others.max() / own),
@@ -172,15 +184,15 @@ def compare_shrinkages(halves: Halves, config: Config) -> list[dict[str, Any]]:
     errors: dict[Unshrunk | Wiener, list[list[float]]] = {choice: [] for choice in choices}
     for attribute in config.attributes:
         shrunk = [
-            [half.vector(attribute, penalty=PENALTY, shrinkage=choice) for choice in choices]
+            [vector(half, attribute, penalty=PENALTY, shrinkage=choice) for choice in choices]
             for half in halves
         ]
         for mine, theirs in ((0, 1), (1, 0)):
             truth = shrunk[theirs][0].features  # The first choice doesn't shrink.
-            for choice, vector in zip(choices, shrunk[mine], strict=True):
+            for choice, found in zip(choices, shrunk[mine], strict=True):
                 errors[choice].append(
                     [
-                        float(np.sum((vector.features[name] - truth[name]) ** 2))
+                        float(np.sum((found.features[name] - truth[name]) ** 2))
                         / float(np.sum(truth[name] ** 2))
                         for name in config.layers
                     ]
