@@ -106,8 +106,8 @@ class Config:
 
     dataset: str
     starters: tuple[str, ...] = tuple(STARTERS)
-    calibrating: int = 6
-    testing: int = 8
+    calibrating: int = 4
+    testing: int = 6
     changes: Mapping[str, str] = field(default_factory=dict)
     weights: str = "vgg16"
     out: str = "out/starter_vectors"
