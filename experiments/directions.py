@@ -28,6 +28,7 @@ finds the edited faces in the folder again.
 
 import argparse
 import dataclasses
+import functools
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -117,9 +118,12 @@ def run(config: Config) -> dict[str, Any]:
     fitted = fit(vgg, dataset, recipe=recipe, rows=groups.vectors, folder=sums)
     judge = fit_judge(dataset, groups.judge)
     learnt = np.random.default_rng(3).permutation(groups.vectors)[: config.images]
-    print(f"features of {len(learnt)} images", file=sys.stderr, flush=True)
-    phi = describe(vgg, dataset, learnt, recipe=recipe)
-    coordinates = normals.Coordinates(phi)
+
+    @functools.cache
+    def coordinates() -> normals.Coordinates:
+        print(f"features of {len(learnt)} images", file=sys.stderr, flush=True)
+        return normals.Coordinates(describe(vgg, dataset, learnt, recipe=recipe))
+
     tested = np.random.default_rng(3).permutation(groups.judge)[: config.images // 4]
     left_out = describe(vgg, dataset, tested, recipe=recipe)
     rows: list[dict[str, Any]] = []
@@ -191,7 +195,7 @@ def always(vector: AttributeVector) -> Direction:
 def fixed_direction(
     name: str,
     fitted: FittedDataset,
-    coordinates: normals.Coordinates,
+    coordinates: Callable[[], normals.Coordinates],
     dataset: Dataset,
     learnt: np.ndarray,
     attribute: str,
@@ -208,10 +212,10 @@ def fixed_direction(
     people = learnt if dataset.people is None else dataset.people[learnt]
     _, numbers = np.unique(people, return_inverse=True)
     kind = "ridge" if name == "LDA" else name
-    normal = normals.fit_normal(coordinates, on, numbers, kind=kind)
+    normal = normals.fit_normal(coordinates(), on, numbers, kind=kind)
     if name == "LDA":
         less = (normal.penalty / 100,)
-        normal = normals.fit_normal(coordinates, on, numbers, kind=kind, penalties=less)
+        normal = normals.fit_normal(coordinates(), on, numbers, kind=kind, penalties=less)
     n, delta = normal.direction, flatten(difference.features)
     along = n * (float(n @ delta) / float(n @ n))
     return AttributeVector(unflatten(along, difference.features), difference.provenance)
