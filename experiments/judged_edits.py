@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from dfi_jax import AttributeVector, Dataset, Editor, Job
+from dfi_jax.data.near import Nearness
 from dfi_jax.data.wanted import Wanted, find_attribute
 from dfi_jax.metrics.change import measure_change
 from dfi_jax.metrics.geometry import Geometry, face_geometry
@@ -114,6 +115,7 @@ def edit_all(
     alphas: Sequence[float],
     folder: Path,
     *,
+    near: Nearness | None = None,
     warp: bool = False,
 ) -> Iterator[Edited]:
     """Yields edits of a dataset's faces, and keeps the crops in a folder to resume from.
@@ -126,6 +128,7 @@ def edit_all(
       attribute: An attribute of the dataset, or a vector.
       alphas: Strengths.
       folder: Folder for the crops, which belongs to this attribute and this editor's recipe.
+      near: Nearness by which images are selected, if the attribute is a name.
       warp: Whether faces are warped to the average face.
     """
     size = editor.resolved_recipe.features.size
@@ -138,6 +141,7 @@ def edit_all(
             attribute=attribute,
             alphas=alphas,
             dataset=source,
+            near=near,
             face=placement,
             warp=warp,
             name=str(row),
@@ -257,13 +261,14 @@ def edit_and_measure(
     *,
     judge: Judge,
     attribute: str,
+    near: Nearness | None = None,
     warp: bool = False,
 ) -> list[tuple[float, dict[str, float]]]:
     """Returns each strength with the means of its edits, and writes the faces beside the folder.
 
     The arguments are those of `edit_all` and `measure`; `source` is the attribute or its vector.
     """
-    edits = list(edit_all(editor, dataset, photos, source, alphas, folder, warp=warp))
+    edits = list(edit_all(editor, dataset, photos, source, alphas, folder, near=near, warp=warp))
     measured = [measure(judge, edit, attribute) for edit in edits]
     count = len(alphas)
     rows = [edits[i : i + count] for i in range(0, len(edits), count)]

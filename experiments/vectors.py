@@ -31,7 +31,7 @@ from typing import Any
 import judged_edits
 import numpy as np
 
-from dfi_jax import AttributeVector, Editor, Recipe, load_dataset, load_vgg
+from dfi_jax import AttributeVector, Editor, Recipe, load_dataset, load_vgg, near
 from dfi_jax.metrics.judge import fit_judge
 from dfi_jax.vectors.fit import fit
 
@@ -62,6 +62,9 @@ PUBLISHED = {
 }
 """The recipe that was the default before this experiment: the published systems' vector, with a
 solver that was tuned on it."""
+
+NEAR = near.parse("scores:all")
+"""Nearness of the neighbours, which counts the wanted attribute, as it did then."""
 
 WAYS = {
     "published": Way(fitted=False, changes=PUBLISHED, alphas=(0.4, 0.8)),
@@ -149,6 +152,7 @@ def run(config: Config) -> dict[str, Any]:
                 out / name / attribute,
                 judge=judge,
                 attribute=attribute,
+                near=None if way.fitted else NEAR,
             )
             for alpha, means in curve:
                 rows.append({"way": name, "attribute": attribute, "alpha": alpha, **means})
