@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 import dfi_jax
 from dfi_jax import recipe as stages
 from dfi_jax.network.weights.catalog import CATALOG
-from dfi_jax.photo.faces import CANONICAL_CORNERS, Face
-from dfi_jax.photo.placement import CANONICAL_POINTS, CANONICAL_SIZE
+from dfi_jax.photo.faces import CANONICAL_CORNERS, CANONICAL_LANDMARKS, Face
+from dfi_jax.photo.placement import CANONICAL_SIZE
 from dfi_jax.recipe.stage import Stage
 
 ROOT = Path(__file__).parents[1]
@@ -153,11 +153,7 @@ def make_quick(recipe):
 def detect_whole(pixels, *, points=5):
     """One face, which is the whole photo."""
     height, width = pixels.shape[:2]
-    template = CANONICAL_CORNERS
-    if points == 68:
-        template = np.zeros((68, 2))
-        template[36:42], template[42:48] = CANONICAL_POINTS[:2]
-        template[[30, 48, 54]] = CANONICAL_POINTS[2:]
+    template = CANONICAL_CORNERS if points == 5 else CANONICAL_LANDMARKS
     return [Face((0, 0, width, height), template * (width / CANONICAL_SIZE))]
 
 
