@@ -115,7 +115,7 @@ QUICK = Config(
     dataset="synthetic:160",
     ways=("neighbours, shrunk", "fitted"),
     attributes=("Smiling",),
-    photos=2,
+    photos=1,
     changes={
         "features.layers": "conv1_2,conv2_1",
         "features.size": "64",
