@@ -26,10 +26,8 @@ another network sees it. The table compares what else changed at that gain, by i
 finds the edited faces in the folder again.
 """
 
-import argparse
 import dataclasses
 import functools
-import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -40,6 +38,7 @@ import jax.numpy as jnp
 import judged_edits
 import normals
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 
 from dfi_jax import AttributeVector, Dataset, Editor, Recipe, Unshrunk, load_dataset, load_vgg
@@ -166,25 +165,16 @@ def describe(
     for batch in dataset.batches(rows, size=stage.size):
         phi = features(vgg, jnp.asarray(batch), layers=stage.layers)
         layers = [
-            np.asarray(phi[name], np.float16).reshape(len(batch), -1) for name in stage.layers
+            np.asarray(phi[name], np.float16).reshape(len(batch), -1)
+            for name in sorted(stage.layers)
         ]
         found.append(np.concatenate(layers, axis=1))
     return np.concatenate(found)
 
 
 def flatten(phi: Features) -> Float[np.ndarray, " d"]:
-    """Returns all activations of all layers in one row."""
-    return np.concatenate([np.asarray(layer, np.float32).ravel() for layer in phi.values()])
-
-
-def unflatten(row: Float[np.ndarray, " d"], like: Features) -> Features:
-    """Returns what `flatten` made one row of."""
-    ends = np.cumsum([layer.size for layer in like.values()])[:-1]
-    parts = np.split(row, ends)
-    return {
-        name: jnp.asarray(part.reshape(layer.shape))
-        for part, (name, layer) in zip(parts, like.items(), strict=True)
-    }
+    """Returns all activations of all layers in one row, the layers in the order of their names."""
+    return np.asarray(ravel_pytree(phi)[0])
 
 
 def always(vector: AttributeVector) -> Direction:
@@ -216,9 +206,10 @@ def fixed_direction(
     if name == "LDA":
         less = (normal.penalty / 100,)
         normal = normals.fit_normal(coordinates(), on, numbers, kind=kind, penalties=less)
-    n, delta = normal.direction, flatten(difference.features)
-    along = n * (float(n @ delta) / float(n @ n))
-    return AttributeVector(unflatten(along, difference.features), difference.provenance)
+    delta, unflatten = ravel_pytree(difference.features)
+    n = normal.direction
+    along = n * (float(n @ np.asarray(delta)) / float(n @ n))
+    return AttributeVector(unflatten(jnp.asarray(along)), difference.provenance)
 
 
 def local_directions(
@@ -315,26 +306,8 @@ def print_tables(record: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Prints the table, or the record as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
-    parser.add_argument("--photos", type=int, help="number of photos per attribute")
-    parser.add_argument("--out", default=Config.out, help="folder for sums, edits and pictures")
-    parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    if not arguments.dataset and not arguments.quick:
-        parser.error("give a dataset, such as lfw:DIR, or --quick")
-    config = QUICK if arguments.quick else Config(dataset=arguments.dataset)
-    if arguments.photos:
-        config = dataclasses.replace(config, photos=arguments.photos)
-    record = run(dataclasses.replace(config, out=arguments.out))
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
+    """Prints the tables, or the record as JSON."""
+    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

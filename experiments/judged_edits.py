@@ -4,7 +4,10 @@ The experiments on vectors share this module. It divides the people of a dataset
 one for the vectors, one for the judge, and one for the photos that are edited.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import argparse
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -156,6 +159,43 @@ def edit_all(
         face = placement.crop(dataset.read(row), size=size)
         for alpha, crop in zip(alphas, read_faces(paths[row]), strict=True):
             yield Edited(row, alpha, face, crop)
+
+
+def command_line(
+    doc: str | None,
+    config: Callable[..., Any],
+    quick: Any,
+    run: Callable[[Any], dict[str, Any]],
+    print_tables: Callable[[dict[str, Any]], None],
+) -> None:
+    """Runs an experiment on judged photos, and prints its tables, or its record as JSON.
+
+    Args:
+      doc: Docstring of the experiment.
+      config: Class of its configuration.
+      quick: Configuration of `--quick`.
+      run: Function that returns the record.
+      print_tables: Function that prints the tables of a record.
+    """
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
+    parser.add_argument("--photos", type=int, help="number of photos of each kind")
+    parser.add_argument("--out", default=quick.out, help="folder for sums, edits and pictures")
+    parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
+    parser.add_argument("--json", action="store_true", help="print the record as JSON")
+    arguments = parser.parse_args()
+    if not arguments.dataset and not arguments.quick:
+        parser.error("give a dataset, such as lfw:DIR, or --quick")
+    chosen = quick if arguments.quick else config(dataset=arguments.dataset)
+    if arguments.photos:
+        chosen = dataclasses.replace(chosen, photos=arguments.photos)
+    record = run(dataclasses.replace(chosen, out=arguments.out))
+    if arguments.json:
+        print(json.dumps(record, indent=2))
+    else:
+        print_tables(record)
 
 
 def file_of(dataset: Dataset, row: int) -> Path:

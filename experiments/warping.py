@@ -14,9 +14,7 @@ A rerun finds the edited faces in the folder again. This needs the extra `faces`
 drawn faces, which all look straight ahead.
 """
 
-import argparse
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -196,28 +194,10 @@ def print_row(labels: list[Any], values: Mapping[str, float], columns: tuple[str
 
 
 def main() -> None:
-    """Prints the table, or the record as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
-    parser.add_argument("--photos", type=int, help="number of photos per attribute and angle")
-    parser.add_argument("--out", default=Config.out, help="folder for sums, edits and pictures")
-    parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    if not arguments.dataset and not arguments.quick:
-        parser.error("give a dataset, such as lfw:DIR, or --quick")
+    """Prints the tables, or the record as JSON."""
     if not faces.installed():
-        parser.error("a warp needs the extra faces; install it with `pip install '.[faces]'`")
-    config = QUICK if arguments.quick else Config(dataset=arguments.dataset)
-    if arguments.photos:
-        config = dataclasses.replace(config, photos=arguments.photos)
-    record = run(dataclasses.replace(config, out=arguments.out))
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
+        raise SystemExit("a warp needs the extra faces; install it with `pip install '.[faces]'`")
+    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

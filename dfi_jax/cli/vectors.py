@@ -252,7 +252,7 @@ def regress_vector(
         typer.Option(
             metavar="ATTRIBUTES",
             help="Attributes that are held constant, separated by commas; an empty text holds "
-            "none. By default, all others are held that don't mean much the same.",
+            "none. By default, all others are held, except those that mean much the same.",
             show_default=False,
         ),
     ] = None,

@@ -74,7 +74,7 @@ def parse(text: str) -> Nearness:
     if not colon and name in ("scores", "binary"):
         return scores if name == "scores" else binary
     if text == "scores:all":
-        return Scores(wanted=True)
+        return Scores(count_wanted=True)
     if name.startswith("conv"):
         return Features(text)
     if name == "pixels" and (not colon or rest.isdecimal()):

@@ -106,13 +106,13 @@ class Scores(Nearness):
     """Images are near if ‖s − s'‖ over the attribute scores is small.
 
     The wanted attributes don't count, because the images that have an attribute and are nearest to
-    a photo without it would be those that hardly have it. They do if the dataset has no others.
+    a photo without it would be those that hardly have it. If the dataset has no others, they count.
 
     Attributes:
-      wanted: Whether the wanted attributes count, too, as in chainer-dfi.
+      count_wanted: Whether the wanted attributes count, too, as in chainer-dfi.
     """
 
-    wanted: bool = False
+    count_wanted: bool = False
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -124,12 +124,12 @@ class Scores(Nearness):
         scores, known = dataset.scores, _known_scores(anchor, self)
         differing = {term.name for term in wanted.terms if not term.shared}
         columns = [i for i, name in enumerate(dataset.attributes) if name not in differing]
-        if columns and not self.wanted:
+        if columns and not self.count_wanted:
             scores, known = scores[:, columns], known[columns]
         return [Step(score_distance(scores, known), k)]
 
     def __str__(self) -> str:
-        return "scores:all" if self.wanted else "scores"
+        return "scores:all" if self.count_wanted else "scores"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ head to the front shrinks the nearer half of the face, but hardly to less than h
 
 _ENDS = (-40.0, 53.0, 146.0, 239.0)
 RING = np.array([(x, y) for x in _ENDS for y in _ENDS if {x, y} & {-40.0, 239.0}])
-"""Points around the crop. They stay where they are.
+"""Points around the crop. They don't move.
 
 With this ring, 184 of 188 faces of LFW are warped at the first attempt; with one on the sides of
 the crop, which the average chin touches, 153."""
@@ -143,7 +143,7 @@ def _kernel(
 def _resample(
     image: Float[np.ndarray, "s s 3"], grid: Float[np.ndarray, "g g 2"]
 ) -> Float[np.ndarray, "s s 3"]:
-    """Returns the image's values at the points that a grid says for each of its pixels."""
+    """Returns the image's values at the points that a grid gives for each of its pixels."""
     size = len(image)
     position = (np.arange(SAMPLES * size) + 0.5) / (SAMPLES * size) * (len(grid) - 1)
     low = position.astype(int)

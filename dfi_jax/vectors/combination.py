@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from dfi_jax.errors import InputError
 from dfi_jax.recipe.features import Features
@@ -57,7 +58,7 @@ def project_out(vector: AttributeVector, kept: Sequence[AttributeVector]) -> Att
 
     An edit with it leaves the attributes of the other vectors alone as far as they are directions
     in the space of features. All layers together are one long vector here, the columns of V are the
-    others, and no part of w that the others have in common is taken out twice.
+    others. A part of w that the others have in common is taken out once.
 
     Args:
       vector: The vector w.
@@ -77,9 +78,8 @@ def project_out(vector: AttributeVector, kept: Sequence[AttributeVector]) -> Att
     if not kept:
         return vector
     _check_alike([vector, *kept])
-    names = vector.provenance.layers
-    others = np.stack([_flatten(other.features, names) for other in kept])
-    w = _flatten(vector.features, names)
+    flat, unravel = ravel_pytree(vector.features)
+    w, others = np.asarray(flat), np.stack([ravel_pytree(other.features)[0] for other in kept])
     gram = (others @ others.T).astype(np.float64)
     shares = np.linalg.pinv(gram, hermitian=True) @ (others @ w)
     left = w - shares.astype(np.float32) @ others
@@ -88,11 +88,9 @@ def project_out(vector: AttributeVector, kept: Sequence[AttributeVector]) -> Att
             f"nothing is left of the vector {_listed(vector.provenance)} without its part along "
             f"{', '.join(_listed(other.provenance) for other in kept)}; keep other attributes."
         )
-    ends = np.cumsum([vector.features[name].size for name in names])[:-1]
-    parts = zip(names, np.split(left, ends), strict=True)
     attributes = [name for other in kept for name in other.provenance.attributes]
     return AttributeVector(
-        {name: jnp.asarray(part.reshape(vector.features[name].shape)) for name, part in parts},
+        unravel(jnp.asarray(left)),
         dataclasses.replace(
             vector.provenance,
             kept=(*vector.provenance.kept, *attributes),
@@ -101,10 +99,6 @@ def project_out(vector: AttributeVector, kept: Sequence[AttributeVector]) -> Att
             calibration=(),
         ),
     )
-
-
-def _flatten(features: Features, names: Sequence[str]) -> np.ndarray:
-    return np.concatenate([np.asarray(features[name], np.float32).ravel() for name in names])
 
 
 def _check_alike(vectors: Sequence[AttributeVector]) -> None:
