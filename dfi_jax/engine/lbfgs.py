@@ -15,7 +15,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from dfi_jax.recipe import LBFGS, Adam
 
+# By default, a GPU would multiply with TF32's ten bits of mantissa.
 _dot = partial(jnp.matmul, precision="highest")
+_inner = partial(jnp.vdot, precision="highest")
 
 PATIENCE = 3
 """Number of rejected steps in a row after which L-BFGS forgets its pairs."""
@@ -140,7 +142,7 @@ def lbfgs(memory: int, *, relaxation: float = 1.0) -> optax.GradientTransformati
         direction = jnp.where(accepted, descent, state.direction)
 
         rejected = jnp.where(accepted, 0, state.rejected + 1)
-        restart = (rejected == PATIENCE) | ~(jnp.vdot(gradient, direction) < 0)
+        restart = (rejected == PATIENCE) | ~(_inner(gradient, direction) < 0)
         direction = jnp.where(restart, steepest, direction)
         length = jnp.where(accepted | restart, 1, _shorten(state, value))
         new = state._replace(
@@ -177,7 +179,7 @@ def make_solver(solver: LBFGS | Adam) -> optax.GradientTransformationExtraArgs:
 
 def _shorten(state: LBFGSState, value: Float[Array, ""]) -> Float[Array, ""]:
     """Returns the length that follows one at which the objective was too high."""
-    slope = jnp.vdot(state.gradient, state.direction)
+    slope = _inner(state.gradient, state.direction)
     rise = value - state.value - slope * state.length
     length = jnp.where(jnp.isfinite(rise), -slope * state.length**2 / (2 * rise), 0)
     return jnp.clip(length, 0.1 * state.length, 0.5 * state.length)
@@ -201,7 +203,7 @@ def _remember(
         changes=changes,
         steps_changes=jnp.where(here, column[:, None], state.steps_changes),
         changes_changes=jnp.where(here, row[:, None], squares),
-        held=jnp.where(here, jnp.vdot(step, change) > 0, state.held),
+        held=jnp.where(here, _inner(step, change) > 0, state.held),
     )
 
 

@@ -64,7 +64,9 @@ def load() -> dict[str, Any]:
 def _describe(parameters: dict[str, Any], faces: Float[Array, "n h w 3"]) -> Float[Array, "n d"]:
     images = jax.image.resize(faces, (len(faces), SIZE, SIZE, 3), "linear", antialias=True)
     standard = (2 * images - 1 - _SHIFT) / _SCALE
-    layers = AlexNet().apply({"params": parameters["AlexNet_0"]}, standard)
+    # By default, a GPU would convolve with TF32's ten bits of mantissa.
+    with jax.default_matmul_precision("highest"):
+        layers = AlexNet().apply({"params": parameters["AlexNet_0"]}, standard)
     cells = []
     for i in LAYERS:
         shape = (len(faces), GRID, GRID, layers[i].shape[-1])

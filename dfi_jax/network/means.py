@@ -93,9 +93,11 @@ def _sum_up(
     if normalization is not None:
         phi = normalization.normalize(phi)
     weights = present / present.sum()
-    mean = {name: jnp.tensordot(weights, layer, axes=1) for name, layer in phi.items()}
+    # By default, a GPU would multiply with TF32's ten bits of mantissa.
+    add_up = partial(jnp.tensordot, axes=1, precision="highest")
+    mean = {name: add_up(weights, layer) for name, layer in phi.items()}
     squares = {
-        name: jnp.tensordot(present.astype(jnp.float32), jnp.square(layer - mean[name]), axes=1)
+        name: add_up(present.astype(jnp.float32), jnp.square(layer - mean[name]))
         for name, layer in phi.items()
     }
     return mean, squares
