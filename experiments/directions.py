@@ -1,35 +1,38 @@
-"""Is a classifier's normal a better direction for an edit than a difference of means?
+"""Which direction changes a face least for what it adds?
 
     python experiments/directions.py lfw:DIR [--photos N] [--out DIR] [--json]
     python experiments/directions.py --quick
 
-Every direction comes from the same half of the people (`judged_edits.divide`), except those of
-neighbours, which come from the whole dataset without the edited person. Classifiers see at most
-`Config.images` images. The normal n of a classifier becomes a vector as w = n(n·Δμ)/‖n‖², the part
-of the mean difference Δμ that lies along it.
+Every direction comes from the same half of the people (`judged_edits.divide`). The normal n of a
+classifier becomes a vector as w = n(n·Δμ)/‖n‖², the part of the mean difference Δμ that lies along
+it. Each direction edits the same photos at two strengths, and the table compares what else changed
+at a mean gain of 1, by interpolation. A gain of 1 is the distance between typical faces without and
+with the attribute, as a judge on another network sees it.
 
-Each direction edits the same photos, at strength 1 and at a second strength that should reach a
-mean gain of 1, the distance between typical faces without and with the attribute as a judge on
-another network sees it. The table compares what else changed at that gain, by interpolation.
-
-- `neighbours`: Δμ between the 100 + 100 images nearest by scores
-- `neighbours, shrunk`: the same, shrunk as the default recipe does
 - `mean difference`: Δμ between all images with and without the attribute
-- `regression`: least squares with all others held that don't mean much the same, shrunk: a fitted
-  dataset's vector
+- `regression`: least squares with the other attributes held, except those that belong to it
+  (`starter_vectors.STARTERS`)
 - `regression, all held`: the same with all other attributes held
-- `corrected`: `regression`, and what the neighbours' difference adds to it, shrunk
-- `LDA`: normal of linear discriminant analysis, with a hundredth of the ridge's penalty
-- `ridge`, `logistic`: normals of regressions whose penalties separate people left out best
+- `ridge`, `logistic`: normals of ridge and logistic regression
+- `both`: for each layer, the sum of the regression and the normal of logistic regression, both
+  shrunk and of length 1, in the regression's length
 
-*AUC* says how well a classifier along the direction separates people left out of the fit. A rerun
-finds the edited faces in the folder again.
+*Shrunk* means `Wiener`, as in the default recipe; the variance of a normal comes from a jackknife
+over groups of people. *Focused* means shrunk with `Wiener(focus=1.5)`, and *focused twice* with 3.
+Regressions are always shrunk.
+
+*AUC* says how well a classifier along the direction separates people left out of the fit. The
+network works with TF32's precision, because 48 photos in every direction take a GPU: on an H200, a
+direction takes three seconds, and everything before two minutes. The edited faces are written as
+JPEG, for `identity.py`.
 """
 
 import dataclasses
-import functools
+import itertools
+import json
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,28 +41,49 @@ import jax.numpy as jnp
 import judged_edits
 import normals
 import numpy as np
+from identity import FACES, save_sheet
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
+from starter_vectors import STARTERS, regress
 
-from dfi_jax import AttributeVector, Dataset, Editor, Recipe, Unshrunk, load_dataset, load_vgg
+from dfi_jax import (
+    VGG,
+    Dataset,
+    Recipe,
+    Unshrunk,
+    load_dataset,
+    load_vgg,
+    make_problem,
+    reconstruct,
+)
 from dfi_jax.data.wanted import find_attribute
+from dfi_jax.engine.reconstruction import largest_batch, prepare_for
+from dfi_jax.metrics.change import measure_change
 from dfi_jax.metrics.judge import Judge, fit_judge
-from dfi_jax.network.means import feature_moments
-from dfi_jax.network.vgg import VGG, features
-from dfi_jax.photo.placement import Placement
+from dfi_jax.network.vgg import features
 from dfi_jax.recipe.features import Features
+from dfi_jax.recipe.shrinkage import Wiener
+from dfi_jax.storage.files import write_text
 from dfi_jax.vectors.fit import fit
 from dfi_jax.vectors.fitted import FittedDataset
 from dfi_jax.vectors.ridge import auc
 
-STRONGEST = 8.0
-"""Largest strength that is tried."""
+FOCUS = 1.5
+"""The focus of what is focused."""
 
-LOCAL = ("neighbours", "neighbours, shrunk", "corrected")
-"""Directions that depend on the photo."""
+FIRST, STRONGEST = 2.0, 10.0
+"""The strength of a trial, and the largest that is assumed to give a gain of 1."""
 
-FIXED = ("mean difference", "regression", "regression, all held", "LDA", "ridge", "logistic")
-"""Directions that are the same for all photos."""
+TRIAL = 12
+"""Number of faces in a trial."""
+
+SHARES = (0.8, 1.3)
+"""The strengths, as shares of the strength that should give a gain of 1 according to the trial."""
+
+SHOWN = 24
+"""Number of faces that are written as pictures."""
+
+Faces = Float[np.ndarray, "n s s 3"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,22 +92,20 @@ class Config:
 
     Attributes:
       dataset: Dataset with scores.
-      attributes: Attributes that are added.
-      directions: Names of directions.
+      starters: Names of the attributes that are added, as those of the starter vectors.
+      directions: Names of directions, or none for all.
       photos: Number of photos per attribute.
-      images: Maximum number of images that classifiers are fitted to.
-      neighbours: Maximum number of neighbours in each set.
+      tested: Number of images that the AUC is measured on.
       changes: Changes to the default recipe.
       weights: Name of the network.
-      out: Folder for sums, edits and pictures.
+      out: Folder for sums and pictures.
     """
 
     dataset: str
-    attributes: tuple[str, ...] = ("Smiling", "Eyeglasses")
-    directions: tuple[str, ...] = (*FIXED, *LOCAL)
-    photos: int = 3
-    images: int = 1000
-    neighbours: int = 100
+    starters: tuple[str, ...] = ("smiling", "mouth-open", "eyeglasses", "older", "moustache")
+    directions: tuple[str, ...] = ()
+    photos: int = 48
+    tested: int = 240
     changes: Mapping[str, str] = field(default_factory=dict)
     weights: str = "vgg16"
     out: str = "out/directions"
@@ -91,11 +113,10 @@ class Config:
 
 QUICK = Config(
     dataset="synthetic:200",
-    attributes=("Smiling",),
-    directions=("ridge", "corrected"),
-    photos=1,
-    images=60,
-    neighbours=20,
+    starters=("smiling",),
+    directions=("regression", "both, focused"),
+    photos=2,
+    tested=40,
     changes={
         "features.layers": "conv1_2,conv2_1",
         "features.size": "64",
@@ -104,56 +125,55 @@ QUICK = Config(
     weights="random-vgg16",
 )
 
-Direction = Callable[[int, Placement], AttributeVector]
-"""Function that returns the vector for a photo."""
-
 
 def run(config: Config) -> dict[str, Any]:
     """Edits every photo along every direction, and returns the rows of the table."""
-    dataset, vgg = load_dataset(config.dataset), load_vgg(config.weights)
-    editor = Editor(recipe=Recipe().set(config.changes), weights=vgg)
-    groups, out, recipe = judged_edits.divide(dataset), Path(config.out), editor.resolved_recipe
-    sums = out / f"{len(dataset)}-images-{recipe.features.size}-pixels" / "half-0"
-    fitted = fit(vgg, dataset, recipe=recipe, rows=groups.vectors, folder=sums)
+    dataset, out = load_dataset(config.dataset), Path(config.out)
+    exact, recipe = load_vgg(config.weights), Recipe().set(config.changes)
+    vgg = dataclasses.replace(exact, precision="tf32", filters=None)
+    groups, size = judged_edits.divide(dataset), recipe.features.size
+    sums = out / f"{len(dataset)}-images-{size}-pixels" / "half-0"
+    fitted = fit(exact, dataset, recipe=recipe, rows=groups.vectors, folder=sums)
     judge = fit_judge(dataset, groups.judge)
-    learnt = np.random.default_rng(3).permutation(groups.vectors)[: config.images]
-
-    @functools.cache
-    def coordinates() -> normals.Coordinates:
-        print(f"features of {len(learnt)} images", file=sys.stderr, flush=True)
-        return normals.Coordinates(describe(vgg, dataset, learnt, recipe=recipe))
-
-    tested = np.random.default_rng(3).permutation(groups.judge)[: config.images // 4]
-    left_out = describe(vgg, dataset, tested, recipe=recipe)
+    report("normals")
+    made = make_directions(exact, dataset, fitted, groups.vectors, config, recipe=recipe)
+    tested = np.random.default_rng(3).permutation(groups.judge)[: config.tested]
+    left_out = describe(exact, dataset, tested, recipe=recipe)
     rows: list[dict[str, Any]] = []
-    for attribute in config.attributes:
-        photos = judged_edits.choose_photos(dataset, groups.photos, attribute, config.photos)
-        on = dataset.scores[:, find_attribute(attribute, dataset.attributes)] > 0
-        local = local_directions(editor, dataset, fitted.vector(attribute), attribute, config)
-        for name in config.directions:
-            print(f"{attribute}: {name}", file=sys.stderr, flush=True)
-            score = None
-            if name in FIXED:
-                vector = fixed_direction(name, fitted, coordinates, dataset, learnt, attribute)
-                direction = always(vector)
-                score = auc(left_out @ flatten(vector.features), on[tested])
-            else:
-                direction = local[name]
-            curve = edit_to_match(
-                editor, dataset, photos, direction, out / attribute / name, judge, attribute
-            )
+    for starter in config.starters:
+        attribute = STARTERS[starter].attribute
+        photos = itertools.islice(
+            judged_edits.people_without(dataset, groups.photos, attribute), config.photos
+        )
+        faces = np.stack([dataset.face(row, size) for row in photos])
+        save_sheet(out / starter / FACES, faces[:SHOWN])
+        for name, vector in made[starter].items():
+            curve = edit_to_match(vgg, faces, vector, judge, attribute, recipe, out / starter, name)
             found = judged_edits.matched(curve)
             rows.append(
                 {
-                    "attribute": attribute,
+                    "starter": starter,
                     "direction": name,
-                    "auc": score,
+                    "auc": auc(left_out @ flatten(vector), has(dataset, tested, attribute)),
                     "reaches": found is not None,
                     "curve": curve,
                     "at": found or {"alpha": curve[-1][0], **curve[-1][1]},
                 }
             )
-    return {"config": dataclasses.asdict(config), "images": len(learnt), "rows": rows}
+            write_text(out / "rows.json", json.dumps(rows))
+            report(f"{starter}: {name}, gains {[round(row['gain'], 2) for _, row in curve]}")
+    return {"config": dataclasses.asdict(config), "rows": rows}
+
+
+def report(text: str) -> None:
+    """Prints what the experiment is doing."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def has(dataset: Dataset, rows: np.ndarray, attribute: str) -> np.ndarray:
+    """Returns which images have an attribute."""
+    on = dataset.scores[rows, find_attribute(attribute.removeprefix("~"), dataset.attributes)] > 0
+    return ~on if attribute.startswith("~") else on
 
 
 def describe(
@@ -177,132 +197,159 @@ def flatten(phi: Features) -> Float[np.ndarray, " d"]:
     return np.asarray(ravel_pytree(phi)[0])
 
 
-def always(vector: AttributeVector) -> Direction:
-    """Returns the direction that is the same for all photos."""
-    return lambda row, face: vector
-
-
-def fixed_direction(
-    name: str,
+def make_directions(
+    vgg: VGG,
+    dataset: Dataset,
     fitted: FittedDataset,
-    coordinates: Callable[[], normals.Coordinates],
-    dataset: Dataset,
-    learnt: np.ndarray,
-    attribute: str,
-) -> AttributeVector:
-    """Returns a vector that is the same for all photos."""
-    if name == "regression":
-        return fitted.vector(attribute)
-    if name == "regression, all held":
-        return fitted.vector(attribute, hold=fitted.origin.attributes)
-    difference = fitted.vector(attribute, hold=[], shrinkage=Unshrunk())
-    if name == "mean difference":
-        return difference
-    on = dataset.scores[learnt, find_attribute(attribute, dataset.attributes)] > 0
-    people = learnt if dataset.people is None else dataset.people[learnt]
-    _, numbers = np.unique(people, return_inverse=True)
-    kind = "ridge" if name == "LDA" else name
-    normal = normals.fit_normal(coordinates(), on, numbers, kind=kind)
-    if name == "LDA":
-        less = (normal.penalty / 100,)
-        normal = normals.fit_normal(coordinates(), on, numbers, kind=kind, penalties=less)
-    delta, unflatten = ravel_pytree(difference.features)
-    n = normal.direction
-    along = n * (float(n @ np.asarray(delta)) / float(n @ n))
-    return AttributeVector(unflatten(jnp.asarray(along)), difference.provenance)
-
-
-def local_directions(
-    editor: Editor,
-    dataset: Dataset,
-    regression: AttributeVector,
-    attribute: str,
+    rows: list[int],
     config: Config,
-) -> dict[str, Direction]:
-    """Returns the directions that depend on the neighbours of a photo."""
-    stage = editor.resolved_recipe.features
-    shrink = Recipe().shrinkage.shrink
-    known: dict[int, tuple[Features, Features]] = {}
+    *,
+    recipe: Recipe,
+) -> dict[str, dict[str, Features]]:
+    """Returns all directions of every attribute."""
+    coordinates = normals.Coordinates(describe(vgg, dataset, np.array(rows), recipe=recipe))
+    people = np.array(rows) if dataset.people is None else dataset.people[rows]
+    _, numbers = np.unique(people, return_inverse=True)
+    found = {}
+    for starter in config.starters:
+        on = has(dataset, np.array(rows), STARTERS[starter].attribute)
+        logistic = normals.fit_normals(coordinates, on, numbers, kind="logistic")
+        ridge = normals.fit_normals(coordinates, on, numbers, kind="ridge")[:1]
+        found[starter] = np.concatenate([logistic, ridge])
+        report(f"{starter}: normals")
+    flat = coordinates.activations(np.concatenate(list(found.values())))
+    each = flat.reshape(len(found), -1, flat.shape[1])
+    return {
+        starter: directions_of(starter, fitted, activations, config)
+        for starter, activations in zip(found, each, strict=True)
+    }
 
-    def estimate(row: int, face: Placement) -> tuple[Features, Features]:
-        """Returns the neighbours' mean difference and its squared standard error."""
-        if row not in known:
-            photo = (
-                dataset.read(row) if dataset.folder is None else judged_edits.file_of(dataset, row)
-            )
-            chosen = editor.select(
-                attribute, dataset=dataset, photo=photo, face=face, k=config.neighbours
-            )
-            target, source = (
-                feature_moments(
-                    editor.vgg, dataset.batches(rows, size=stage.size), layers=stage.layers
-                )
-                for rows in (chosen.target, chosen.source)
-            )
-            known[row] = (
-                {name: target.mean[name] - source.mean[name] for name in stage.layers},
-                {
-                    name: target.variance[name] / target.images
-                    + source.variance[name] / source.images
-                    for name in stage.layers
-                },
-            )
-        return known[row]
 
-    def as_vector(w: Features) -> AttributeVector:
-        return AttributeVector(w, regression.provenance)
+def directions_of(
+    starter: str, fitted: FittedDataset, found: Float[np.ndarray, "k d"], config: Config
+) -> dict[str, Features]:
+    """Returns the directions of an attribute.
 
-    def neighbours(row: int, face: Placement) -> AttributeVector:
-        return as_vector(estimate(row, face)[0])
+    Args:
+      starter: Name of the attribute's starter vector.
+      fitted: Sums of the images.
+      found: The normal of logistic regression, those without a group of people each, and the normal
+        of ridge regression.
+      config: The configuration.
+    """
+    attribute, every = STARTERS[starter].attribute, fitted.origin.attributes
+    difference = fitted.vector(attribute, hold=[], shrinkage=Unshrunk()).features
+    flat, unflatten = ravel_pytree(difference)
+    delta = np.asarray(flat)
 
-    def shrunk(row: int, face: Placement) -> AttributeVector:
-        return as_vector(shrink(*estimate(row, face)))
+    def along(n: np.ndarray) -> float:
+        return float(n @ delta) / float(n @ n)
 
-    def corrected(row: int, face: Placement) -> AttributeVector:
-        w, variance = estimate(row, face)
-        added = shrink({name: w[name] - regression.features[name] for name in w}, variance)
-        return as_vector({name: regression.features[name] + added[name] for name in w})
+    scale = along(found[0])
+    logistic = unflatten(jnp.asarray(scale * found[0]))
+    variance = unflatten(jnp.asarray(scale**2 * normals.jackknife(found[1:-1])))
+    shrunk, focused = (Wiener(focus=c).shrink(logistic, variance) for c in (0.0, FOCUS))
+    regression, regression_focused = (
+        regress(fitted, STARTERS[starter], shrinkage=Wiener(focus=c)).features for c in (0.0, FOCUS)
+    )
+    twice = regress(fitted, STARTERS[starter], shrinkage=Wiener(focus=2 * FOCUS)).features
+    makers: dict[str, Callable[[], Features]] = {
+        "mean difference": lambda: difference,
+        "mean difference, shrunk": lambda: fitted.vector(attribute, hold=[]).features,
+        "regression": lambda: regression,
+        "regression, all held": lambda: fitted.vector(attribute, hold=every).features,
+        "regression, focused": lambda: regression_focused,
+        "regression, focused twice": lambda: twice,
+        "ridge": lambda: unflatten(jnp.asarray(along(found[-1]) * found[-1])),
+        "logistic": lambda: logistic,
+        "logistic, shrunk": lambda: shrunk,
+        "logistic, focused": lambda: focused,
+        "both": lambda: both(regression, shrunk),
+        "both, focused": lambda: both(regression_focused, focused),
+    }
+    return {name: makers[name]() for name in config.directions or makers}
 
-    return {"neighbours": neighbours, "neighbours, shrunk": shrunk, "corrected": corrected}
+
+def both(first: Features, second: Features) -> Features:
+    """Returns the sum of both directions, of length 1 each, in the first's length, by layer."""
+    total = {
+        name: w / jnp.linalg.norm(w) + second[name] / jnp.linalg.norm(second[name])
+        for name, w in first.items()
+    }
+    return {
+        name: jnp.linalg.norm(first[name]) * w / jnp.linalg.norm(w) for name, w in total.items()
+    }
 
 
 def edit_to_match(
-    editor: Editor,
-    dataset: Dataset,
-    photos: Mapping[int, Placement],
-    direction: Direction,
-    folder: Path,
+    vgg: VGG,
+    faces: Faces,
+    vector: Features,
     judge: Judge,
     attribute: str,
+    recipe: Recipe,
+    folder: Path,
+    name: str,
 ) -> list[tuple[float, dict[str, float]]]:
-    """Returns the measures at strength 1 and at a strength whose gain should be 1."""
+    """Returns the measures at two strengths whose gains should be around 1.
 
-    def at(alpha: float) -> dict[str, float]:
-        measured = []
-        for row, face in photos.items():
-            vector = direction(row, face)
-            for edit in judged_edits.edit_all(
-                editor, dataset, {row: face}, vector, [alpha], folder
-            ):
-                measured.append(judged_edits.measure(judge, edit, attribute))
-        return judged_edits.average(measured)
+    The strengths come from a trial on a few faces. Writes the faces at the strength whose gain is
+    nearer to 1.
+    """
+    few = faces[:TRIAL]
+    trial = edit(vgg, few, vector, FIRST, recipe=recipe)
+    needed = FIRST / max(measure(judge, few, trial, attribute)["gain"], FIRST / STRONGEST)
+    tried: dict[float, tuple[dict[str, float], Faces]] = {}
+    for share in SHARES:
+        alpha = round(share * needed, 2)
+        edited = edit(vgg, faces, vector, alpha, recipe=recipe)
+        tried[alpha] = measure(judge, faces, edited, attribute), edited
+    nearest = min(tried, key=lambda alpha: abs(tried[alpha][0]["gain"] - 1))
+    save_sheet(folder / f"{name}.jpg", tried[nearest][1][:SHOWN])
+    return [(alpha, tried[alpha][0]) for alpha in sorted(tried)]
 
-    first = at(1.0)
-    # A little more than is needed, so that the gain of 1 lies between both strengths.
-    second = float(np.clip(round(1.2 / max(first["gain"], 1e-3), 1), 0.2, STRONGEST))
-    return sorted([(1.0, first), (second, at(second))], key=lambda pair: pair[0])
+
+def edit(vgg: VGG, faces: Faces, vector: Features, alpha: float, *, recipe: Recipe) -> Faces:
+    """Returns the faces moved along a vector."""
+    prepared, at_once = prepare_for(vgg, recipe=recipe), largest_batch(vgg, recipe=recipe)
+    edited = []
+    for start in range(0, len(faces), at_once):
+        some = faces[start : start + at_once]
+        problem = make_problem(vgg, some, vector, [alpha] * len(some), recipe=recipe)
+        edited.append(reconstruct(prepared, problem, recipe=recipe).images)
+    return np.clip(np.concatenate(edited), 0, 1)
+
+
+def measure(judge: Judge, faces: Faces, edited: Faces, attribute: str) -> dict[str, float]:
+    """Returns the means over all faces of what `judged_edits.measure` defines, without identity."""
+    column = find_attribute(attribute.removeprefix("~"), judge.attributes)
+    sign = -1 if attribute.startswith("~") else 1
+    after = judge.positions(edited)
+    moved = after - judge.positions(faces)
+    reached = after[:, column] > 0.5 if sign > 0 else after[:, column] < 0.5
+    with ThreadPoolExecutor() as pool:
+        change = np.array(list(pool.map(measure_change, faces, edited)))
+    gains = sign * moved[:, column]
+    return {
+        "gain": float(gains.mean()),
+        "spread": float(gains.std()),
+        "reached": float(reached.mean()),
+        "others": float(np.abs(np.delete(moved, column, axis=1)).mean()),
+        **dict(
+            zip(("mean", "border", "luma", "chroma"), change.mean(axis=0).tolist(), strict=True)
+        ),
+    }
 
 
 def print_tables(record: dict[str, Any]) -> None:
     """Prints one row per attribute and direction."""
-    columns = ("gain", "spread", "others", "identity", "mean", "border", "luma", "chroma")
+    columns = ("spread", "others", "mean", "border", "luma", "chroma")
     print(f"| attribute | direction | AUC | strength | {' | '.join(columns)} |")
     print("| --- " * (4 + len(columns)) + "|")
     for row in record["rows"]:
-        score = "–" if row["auc"] is None else f"{row['auc']:.3f}"
         values = " | ".join(f"{row['at'][name]:.2f}" for name in columns)
-        labels = f"| {row['attribute']} | {row['direction']} | {score} | {row['at']['alpha']:.1f}"
-        print(f"{labels} | {values} |")
+        labels = f"| {row['starter']} | {row['direction']} | {row['auc']:.3f}"
+        print(f"{labels} | {row['at']['alpha']:.2f} | {values} |")
 
 
 def main() -> None:

@@ -48,6 +48,7 @@ class Config:
       penalties: Penalties on the attributes that are held, which are all others.
       kinds: Kinds of averages in shrinkage.
       strengths: Strengths of shrinkage.
+      focuses: Values of the default shrinkage's focus.
       weights: Name of the network.
       layers: Names of layers.
       size: Height and width of the faces.
@@ -60,6 +61,7 @@ class Config:
     penalties: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 1e9)
     kinds: tuple[str, ...] = ("activation", "neighborhood", "channel")
     strengths: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0, 3.0)
+    focuses: tuple[float, ...] = (0.5, 1.0, 1.5, 3.0)
     weights: str = "vgg16"
     layers: tuple[str, ...] = DEFAULT_LAYERS
     size: int = 200
@@ -181,6 +183,7 @@ def compare_shrinkages(halves: Halves, config: Config) -> list[dict[str, Any]]:
         for kind in config.kinds
         for strength in config.strengths
     ]
+    choices += [Wiener(focus=focus) for focus in config.focuses]
     errors: dict[Unshrunk | Wiener, list[list[float]]] = {choice: [] for choice in choices}
     for attribute in config.attributes:
         shrunk = [
@@ -222,6 +225,7 @@ def print_tables(record: dict[str, Any]) -> None:
     for row in record["shrinkages"]:
         stage = row["shrinkage"]
         name = f"{stage['over']}, {stage['strength']:g}" if "over" in stage else "none"
+        name += f", focus {stage['focus']:g}" if stage.get("focus") else ""
         print(f"| {name} | {' | '.join(f'{error:.3f}' for error in row['errors'])} |")
 
 

@@ -6,6 +6,7 @@ one for the vectors, one for the judge, and one for the photos that are edited.
 
 import argparse
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -71,19 +72,21 @@ def choose_photos(
       attribute: The attribute, such as `Smiling` or `~Young`.
       count: Maximum number of images.
     """
+    placed = ((row, place(dataset, row)) for row in people_without(dataset, rows, attribute))
+    found = ((row, placement) for row, placement in placed if placement is not None)
+    return dict(itertools.islice(found, count))
+
+
+def people_without(dataset: Dataset, rows: Sequence[int], attribute: str) -> Iterator[int]:
+    """Yields an image each of different people who lack an attribute, in random order."""
     (term,) = Wanted.of(attribute, dataset.attributes).terms
     scores = dataset.scores[:, find_attribute(term.name, dataset.attributes)]
     seen: set[Any] = set()
-    chosen: dict[int, Placement] = {}
     for row in np.random.default_rng(2).permutation(rows).tolist():
         person = row if dataset.people is None else dataset.people[row]
-        if len(chosen) == count or (scores[row] > 0) == term.on or person in seen:
-            continue
-        placement = place(dataset, row)
-        if placement is not None:
+        if (scores[row] > 0) != term.on and person not in seen:
             seen.add(person)
-            chosen[row] = placement
-    return chosen
+            yield row
 
 
 def place(dataset: Dataset, row: int) -> Placement | None:

@@ -37,8 +37,9 @@ from fitted_vectors import halve
 from dfi_jax import AttributeVector, Editor, Recipe, load_dataset, load_vgg
 from dfi_jax.data.wanted import find_attribute
 from dfi_jax.metrics.judge import Judge, fit_judge
+from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
 from dfi_jax.vectors.fit import fit
-from dfi_jax.vectors.fitted import FittedDataset
+from dfi_jax.vectors.fitted import DEFAULT_SHRINKAGE, FittedDataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,11 +175,14 @@ def run(config: Config) -> dict[str, Any]:
     return {"config": dataclasses.asdict(config), "rows": rows}
 
 
-def regress(fitted: FittedDataset, starter: Starter) -> AttributeVector:
+def regress(
+    fitted: FittedDataset, starter: Starter, *, shrinkage: Unshrunk | Wiener = DEFAULT_SHRINKAGE
+) -> AttributeVector:
     """Returns a starter's vector before it is calibrated."""
     free = (starter.attribute.removeprefix("~"), *starter.belongs)
     names = fitted.origin.attributes
-    return fitted.vector(starter.attribute, hold=[name for name in names if name not in free])
+    held = [name for name in names if name not in free]
+    return fitted.vector(starter.attribute, hold=held, shrinkage=shrinkage)
 
 
 def auc_of(judge: Judge, attribute: str) -> float:

@@ -1,6 +1,7 @@
 """The experiments and the benchmarks."""
 
 NEEDS = {
+    "benchmarks/accelerator": [],
     "benchmarks/editing": [],
     "benchmarks/scaling": ["dlib", "skimage"],
     "benchmarks/selection_speed": [],
@@ -11,6 +12,7 @@ NEEDS = {
     "experiments/demo": ["skimage"],
     "experiments/directions": [],
     "experiments/fitted_vectors": [],
+    "experiments/identity": ["dlib"],
     "experiments/precision": [],
     "experiments/preconditioner": [],
     "experiments/smile_sweep": [],

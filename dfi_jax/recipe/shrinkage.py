@@ -61,16 +61,19 @@ class Wiener(ShrinkageStage):
         positions in its channel, or its whole `channel`.
       strength: c. ⟨w²⟩ contains ⟨s²⟩ once, so that 1 removes the noise on average. The default has
         the smallest error on halves of LFW (docs/vectors.md).
+      focus: c of a second factor of the same form, whose averages are over all channels of the
+        neighbourhood. It is near 0 where no channel shows the attribute, such as in the background.
 
     References:
       James and Stein, "Estimation with Quadratic Loss", Proc. Fourth Berkeley Symposium, 1961.
     """
 
     kind: ClassVar[str] = "wiener"
-    least: ClassVar = {"strength": 0}
+    least: ClassVar = {"strength": 0, "focus": 0}
 
     over: Literal["activation", "neighborhood", "channel"] = "neighborhood"
     strength: float = 1.5
+    focus: float = 0.0
 
     def shrink(self, w: Features, variance: Features) -> Features:
         """Returns w·max(0, 1 − c·⟨s²⟩/⟨w²⟩).
@@ -84,18 +87,30 @@ class Wiener(ShrinkageStage):
     def _shrink_layer(
         self, w: Float[Array, "h w c"], variance: Float[Array, "h w c"]
     ) -> Float[Array, "h w c"]:
-        power, noise = self._average(jnp.square(w)), self._average(jnp.asarray(variance))
-        kept = 1 - self.strength * noise / jnp.where(power > 0, power, 1)
-        return w * jnp.where(power > 0, jnp.maximum(kept, 0), 0)
+        squares, variance = jnp.square(w), jnp.asarray(variance)
+        kept = _kept(self._average(squares), self._average(variance), self.strength)
+        power, noise = (_blur(jnp.mean(a, axis=-1, keepdims=True)) for a in (squares, variance))
+        return w * kept * _kept(power, noise, self.focus)
 
     def _average(self, squares: Float[Array, "h w c"]) -> Float[Array, "_ _ c"]:
         if self.over == "activation":
             return squares
         if self.over == "channel":
             return jnp.mean(squares, axis=(0, 1), keepdims=True)
-        window = (NEIGHBORHOOD, NEIGHBORHOOD, 1)
-        total, count = (
-            lax.reduce_window(layer, 0.0, lax.add, window, (1, 1, 1), "SAME")
-            for layer in (squares, jnp.ones_like(squares[..., :1]))
-        )
-        return total / count  # At the border, the neighbourhood has fewer positions.
+        return _blur(squares)
+
+
+def _kept(power: Array, noise: Array, strength: float) -> Array:
+    """Returns max(0, 1 − strength·noise/power), or 0 if there is no power."""
+    kept = jnp.maximum(1 - strength * noise / jnp.where(power > 0, power, 1), 0)
+    return jnp.where(power > 0, kept, 0)
+
+
+def _blur(layer: Float[Array, "h w c"]) -> Float[Array, "h w c"]:
+    """Returns the mean over the neighbourhood of each position."""
+    window = (NEIGHBORHOOD, NEIGHBORHOOD, 1)
+    total, count = (
+        lax.reduce_window(values, 0.0, lax.add, window, (1, 1, 1), "SAME")
+        for values in (layer, jnp.ones_like(layer[..., :1]))
+    )
+    return total / count  # At the border, the neighbourhood has fewer positions.

@@ -33,6 +33,32 @@ def test_shrinkage_is_its_formula(over, strength):
     np.testing.assert_allclose(found, W * np.maximum(kept, 0), atol=1e-5)
 
 
+@pytest.mark.parametrize("focus", [0.5, 2.0])
+def test_focus_is_a_second_factor_from_the_average_over_all_channels(focus):
+    stages = (Wiener(over="activation", focus=c) for c in (focus, 0.0))
+    layers = {"layer": jnp.asarray(W)}, {"layer": jnp.asarray(VARIANCE)}
+    focused, shrunk = (np.asarray(stage.shrink(*layers)["layer"]) for stage in stages)
+    power, noise = (
+        average(squares.mean(axis=-1, keepdims=True), "neighborhood")
+        for squares in (W.astype(np.float64) ** 2, VARIANCE.astype(np.float64))
+    )
+    factor = np.maximum(1 - focus * noise / power, 0)
+    assert factor.min() < 0.9  # The factor isn't 1 everywhere.
+    np.testing.assert_allclose(focused, shrunk * factor, atol=1e-5)
+
+
+def test_focus_removes_noise_where_no_channel_has_the_attribute():
+    noise = RNG.normal(size=(12, 12, 40)).astype(np.float32)
+    noise[4:8, 4:8] += 3
+    layer, variance = {"layer": jnp.asarray(noise)}, {"layer": jnp.ones(noise.shape)}
+    shrunk, focused = (
+        np.asarray(Wiener(focus=c).shrink(layer, variance)["layer"]) for c in (0.0, 1.5)
+    )
+    assert np.abs(shrunk[:2]).max() > 0.5
+    assert not focused[:2].any()
+    assert np.abs(focused[5:7, 5:7]).mean() > 2
+
+
 @pytest.mark.parametrize("over", ["activation", "neighborhood", "channel"])
 def test_shrinkage_brings_a_noisy_vector_nearer_to_the_truth(over):
     # A tenth of the channels has an attribute; everything else is noise.

@@ -1,0 +1,181 @@
+"""How long does an edit take on an accelerator, alone and in a batch?
+
+    python benchmarks/accelerator.py [--quick] [--json]
+
+Measures whole reconstructions by the default recipe, and a value and gradient beside PyTorch's, at
+each precision. The faces are drawn; the vector is the starter `smiling`, and the weights are
+ImageNet's. Compilation isn't counted. The targets' features are computed before, and take half an
+evaluation. PyTorch takes part if it is installed and has CUDA. `--quick` measures small images and
+few layers: it only shows that the benchmark works.
+"""
+
+import argparse
+import dataclasses
+import importlib.util
+import json
+import statistics
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from timing import describe_machine, print_head, print_machine, time_in_turns
+from workload import draw_faces, draw_vector
+
+from dfi_jax import (
+    VGG,
+    Problem,
+    Recipe,
+    load_vgg,
+    make_problem,
+    objective,
+    prepare,
+    reconstruct,
+    starter,
+)
+from dfi_jax.network.conv import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is measured.
+
+    Attributes:
+      weights: Name of the network.
+      precisions: Precisions. Images of the others are compared with those of the first.
+      batches: Numbers of faces that are edited at once.
+      rounds: Number of rounds of each measurement.
+      small: Whether images, layers and iterations are few.
+    """
+
+    weights: str = "vgg16"
+    precisions: tuple[Precision, ...] = ("highest", "tf32")
+    batches: tuple[int, ...] = (1, 64)
+    rounds: int = 5
+    small: bool = False
+
+
+QUICK = Config(weights="random-vgg16", batches=(1, 2), rounds=2, small=True)
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Returns everything that is measured."""
+    recipe = Recipe()
+    if config.small:
+        recipe = recipe.set(
+            {
+                "features.layers": "conv1_2",
+                "features.size": "32",
+                "solver.iterations": "3",
+            }
+        )
+    record: dict[str, Any] = {"config": dataclasses.asdict(config), "machine": describe_machine()}
+    record["edits"], record["steps"] = [], []
+    for n in config.batches:
+        faces = draw_faces(n, recipe.features.size)
+        first: np.ndarray | None = None
+        for precision in config.precisions:
+            exact = dataclasses.replace(load_vgg(config.weights), precision=precision)
+            vgg, problem = prepare_problem(exact, faces, recipe=recipe)
+            solve = partial(reconstruct, vgg, problem, recipe=recipe, batch_size=n)
+            (seconds,) = time_in_turns([partial(images_of, solve)], config.rounds)
+            images = images_of(solve)
+            first = images if first is None else first
+            row = {"batch": n, "precision": precision}
+            differ = float(np.abs(images - first).mean())
+            record["edits"].append(row | {"seconds": seconds, "differ": 255 * differ})
+            record["steps"].append(row | time_step(vgg, problem, faces, config, recipe=recipe))
+    return record
+
+
+def prepare_problem(vgg: VGG, faces: jax.Array, *, recipe: Recipe) -> tuple[VGG, Problem]:
+    """Returns the network, ready for many evaluations, and the problem of adding a smile."""
+    if recipe == Recipe():
+        vector = starter("smiling").features
+    else:
+        vector = draw_vector(vgg.architecture, recipe)
+    problem = make_problem(vgg, faces, vector, np.ones(len(faces), np.float32), recipe=recipe)
+    return prepare(vgg, layers=recipe.features.layers), problem
+
+
+def images_of(solve: Any) -> np.ndarray:
+    """Returns the images of a reconstruction."""
+    return np.asarray(solve().images)
+
+
+def time_step(
+    vgg: VGG, problem: Problem, faces: jax.Array, config: Config, *, recipe: Recipe
+) -> dict[str, Any]:
+    """Returns the seconds of a value and gradient, with JAX and with PyTorch."""
+
+    @jax.jit
+    def differentiate(z: jax.Array, vgg: VGG, problem: Problem) -> Any:
+        return jax.value_and_grad(lambda z: objective(vgg, z, problem, recipe=recipe).sum())(z)
+
+    (seconds,) = time_in_turns([partial(differentiate, faces, vgg, problem)], config.rounds)
+    return {"seconds": seconds, "torch": time_torch(vgg, problem, faces, config)}
+
+
+def time_torch(vgg: VGG, problem: Problem, faces: jax.Array, config: Config) -> list[float] | None:
+    """Returns PyTorch's seconds of a value and gradient, or None without PyTorch on CUDA."""
+    if importlib.util.find_spec("torch") is None:
+        return None
+    import torch
+    import torch_lbfgs
+    from time_to_loss import make_torch_objective
+
+    if not torch.cuda.is_available():
+        return None
+    # Importing torch_lbfgs turned TF32 off.
+    torch.backends.cudnn.allow_tf32 = vgg.precision == "tf32"
+    preprocess = vgg.preprocess
+    evaluate = torch_lbfgs.make_value_and_gradient(
+        make_torch_objective(vgg, problem), faces, mean=preprocess.mean, std=preprocess.std
+    )
+    evaluate()
+    seconds = []
+    for _ in range(config.rounds):
+        started = time.perf_counter()
+        evaluate()
+        seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+def print_tables(record: dict[str, Any]) -> None:
+    """Prints everything that is measured."""
+    print_machine(record["machine"])
+    print_head("| faces at once | precision | edit, ms per face | grey levels from the first |")
+    for row in record["edits"]:
+        taken = per_face(row["seconds"], row["batch"])
+        print(f"| {row['batch']} | {row['precision']} | {taken} | {row['differ']:.2f} |")
+    print_head("| faces at once | precision | value and gradient, ms per face | PyTorch |")
+    for row in record["steps"]:
+        ours = per_face(row["seconds"], row["batch"])
+        theirs = "" if row["torch"] is None else per_face(row["torch"], row["batch"])
+        print(f"| {row['batch']} | {row['precision']} | {ours} | {theirs} |")
+
+
+def per_face(seconds: list[float], batch: int) -> str:
+    """Returns the median of some seconds, in milliseconds per face."""
+    return f"{1000 * statistics.median(seconds) / batch:.3g}"
+
+
+def main() -> None:
+    """Measures and prints the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="measure something small instead")
+    parser.add_argument("--json", action="store_true", help="print the record instead of tables")
+    arguments = parser.parse_args()
+    record = run(QUICK if arguments.quick else Config())
+    if arguments.json:
+        print(json.dumps(record))
+    else:
+        print_tables(record)
+
+
+if __name__ == "__main__":
+    main()
