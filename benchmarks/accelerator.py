@@ -15,14 +15,15 @@ import importlib.util
 import json
 import statistics
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 from timing import describe_machine, print_head, print_machine, time_in_turns
-from workload import draw_faces, draw_vector
+from workload import draw_faces, draw_vector, make_value_and_gradient
 
 from dfi_jax import (
     VGG,
@@ -30,7 +31,6 @@ from dfi_jax import (
     Recipe,
     load_vgg,
     make_problem,
-    objective,
     prepare,
     reconstruct,
     starter,
@@ -47,30 +47,27 @@ class Config:
       precisions: Precisions. Images of the others are compared with those of the first.
       batches: Numbers of faces that are edited at once.
       rounds: Number of rounds of each measurement.
-      small: Whether images, layers and iterations are few.
+      changes: Changes to the default recipe.
     """
 
     weights: str = "vgg16"
     precisions: tuple[Precision, ...] = ("highest", "tf32")
     batches: tuple[int, ...] = (1, 64)
     rounds: int = 5
-    small: bool = False
+    changes: Mapping[str, str] = field(default_factory=dict)
 
 
-QUICK = Config(weights="random-vgg16", batches=(1, 2), rounds=2, small=True)
+QUICK = Config(
+    weights="random-vgg16",
+    batches=(1, 2),
+    rounds=2,
+    changes={"features.layers": "conv1_2", "features.size": "32", "solver.iterations": "3"},
+)
 
 
 def run(config: Config) -> dict[str, Any]:
     """Returns everything that is measured."""
-    recipe = Recipe()
-    if config.small:
-        recipe = recipe.set(
-            {
-                "features.layers": "conv1_2",
-                "features.size": "32",
-                "solver.iterations": "3",
-            }
-        )
+    recipe = Recipe().set(config.changes)
     record: dict[str, Any] = {"config": dataclasses.asdict(config), "machine": describe_machine()}
     record["edits"], record["steps"] = [], []
     for n in config.batches:
@@ -80,8 +77,8 @@ def run(config: Config) -> dict[str, Any]:
             exact = dataclasses.replace(load_vgg(config.weights), precision=precision)
             vgg, problem = prepare_problem(exact, faces, recipe=recipe)
             solve = partial(reconstruct, vgg, problem, recipe=recipe, batch_size=n)
-            (seconds,) = time_in_turns([partial(images_of, solve)], config.rounds)
-            images = images_of(solve)
+            (seconds,) = time_in_turns([solve], config.rounds)
+            images = solve().images
             first = images if first is None else first
             row = {"batch": n, "precision": precision}
             differ = float(np.abs(images - first).mean())
@@ -92,29 +89,18 @@ def run(config: Config) -> dict[str, Any]:
 
 def prepare_problem(vgg: VGG, faces: jax.Array, *, recipe: Recipe) -> tuple[VGG, Problem]:
     """Returns the network, ready for many evaluations, and the problem of adding a smile."""
-    if recipe == Recipe():
-        vector = starter("smiling").features
-    else:
-        vector = draw_vector(vgg.architecture, recipe)
+    drawn = vgg.name.startswith("random-")
+    vector = draw_vector(vgg.architecture, recipe) if drawn else starter("smiling").features
     problem = make_problem(vgg, faces, vector, np.ones(len(faces), np.float32), recipe=recipe)
     return prepare(vgg, layers=recipe.features.layers), problem
-
-
-def images_of(solve: Any) -> np.ndarray:
-    """Returns the images of a reconstruction."""
-    return np.asarray(solve().images)
 
 
 def time_step(
     vgg: VGG, problem: Problem, faces: jax.Array, config: Config, *, recipe: Recipe
 ) -> dict[str, Any]:
     """Returns the seconds of a value and gradient, with JAX and with PyTorch."""
-
-    @jax.jit
-    def differentiate(z: jax.Array, vgg: VGG, problem: Problem) -> Any:
-        return jax.value_and_grad(lambda z: objective(vgg, z, problem, recipe=recipe).sum())(z)
-
-    (seconds,) = time_in_turns([partial(differentiate, faces, vgg, problem)], config.rounds)
+    evaluate = make_value_and_gradient(vgg, problem, faces, recipe=recipe)
+    (seconds,) = time_in_turns([evaluate], config.rounds)
     return {"seconds": seconds, "torch": time_torch(vgg, problem, faces, config)}
 
 

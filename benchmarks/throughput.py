@@ -32,9 +32,16 @@ import jax.numpy as jnp
 import numpy as np
 from throughput_tables import draw_plot, print_tables
 from timing import describe_machine, time_in_turns
-from workload import count_flops, draw_faces, draw_problems, load_network, make_problems
+from workload import (
+    count_flops,
+    draw_faces,
+    draw_problems,
+    load_network,
+    make_problems,
+    make_value_and_gradient,
+)
 
-from dfi_jax import VGG, Problem, Recipe, objective, reconstruct, starter
+from dfi_jax import Recipe, reconstruct, starter
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 """Whether the comparison with PyTorch can be made."""
@@ -144,11 +151,9 @@ def time_step(name: str, n: int, *, config: Config) -> dict[str, Any]:
     problem = draw_problems(vgg, n, recipe=recipe)
     start = draw_faces(n, config.size)
 
-    @jax.jit
-    def differentiate(z: jax.Array, vgg: VGG, problem: Problem) -> Any:
-        return jax.value_and_grad(lambda z: objective(vgg, z, problem, recipe=recipe).sum())(z)
-
-    functions: list[Callable[[], Any]] = [partial(differentiate, start, vgg, problem)]
+    functions: list[Callable[[], Any]] = [
+        make_value_and_gradient(vgg, problem, start, recipe=recipe)
+    ]
     row: dict[str, Any] = {"network": vgg.name, "images": n}
     if HAS_TORCH:
         import torch_lbfgs

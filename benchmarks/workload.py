@@ -1,14 +1,15 @@
 """The networks and problems that `throughput.py` measures."""
 
 import dataclasses
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from dfi_jax import VGG, Problem, Recipe, load_dataset, load_vgg, make_problem, prepare
+from dfi_jax import VGG, Problem, Recipe, load_dataset, load_vgg, make_problem, objective, prepare
 from dfi_jax.network.vgg import feature_shapes, trunk_layers
 from dfi_jax.recipe.features import Features
 
@@ -58,6 +59,18 @@ def make_problems(
         jnp.asarray(alphas, jnp.float32),
         recipe=recipe,
     )
+
+
+def make_value_and_gradient(
+    vgg: VGG, problem: Problem, images: Float[Array, "n s s 3"], *, recipe: Recipe
+) -> Callable[[], tuple[Array, Array]]:
+    """Returns a function that computes the sum of the objectives, and its gradient."""
+
+    @jax.jit
+    def differentiate(z: Array, vgg: VGG, problem: Problem) -> tuple[Array, Array]:
+        return jax.value_and_grad(lambda z: objective(vgg, z, problem, recipe=recipe).sum())(z)
+
+    return partial(differentiate, images, vgg, problem)
 
 
 def count_flops(architecture: str, recipe: Recipe) -> int:

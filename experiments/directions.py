@@ -31,7 +31,7 @@ import dataclasses
 import itertools
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +56,6 @@ from dfi_jax import (
     make_problem,
     reconstruct,
 )
-from dfi_jax.data.wanted import find_attribute
 from dfi_jax.engine.reconstruction import largest_batch, prepare_for
 from dfi_jax.metrics.change import measure_change
 from dfi_jax.metrics.judge import Judge, fit_judge
@@ -142,6 +141,7 @@ def run(config: Config) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     for starter in config.starters:
         attribute = STARTERS[starter].attribute
+        on = judged_edits.has(dataset, tested, attribute)
         photos = itertools.islice(
             judged_edits.people_without(dataset, groups.photos, attribute), config.photos
         )
@@ -154,7 +154,7 @@ def run(config: Config) -> dict[str, Any]:
                 {
                     "starter": starter,
                     "direction": name,
-                    "auc": auc(left_out @ flatten(vector), has(dataset, tested, attribute)),
+                    "auc": auc(left_out @ flatten(vector), on),
                     "reaches": found is not None,
                     "curve": curve,
                     "at": found or {"alpha": curve[-1][0], **curve[-1][1]},
@@ -168,12 +168,6 @@ def run(config: Config) -> dict[str, Any]:
 def report(text: str) -> None:
     """Prints what the experiment is doing."""
     print(text, file=sys.stderr, flush=True)
-
-
-def has(dataset: Dataset, rows: np.ndarray, attribute: str) -> np.ndarray:
-    """Returns which images have an attribute."""
-    on = dataset.scores[rows, find_attribute(attribute.removeprefix("~"), dataset.attributes)] > 0
-    return ~on if attribute.startswith("~") else on
 
 
 def describe(
@@ -212,7 +206,7 @@ def make_directions(
     _, numbers = np.unique(people, return_inverse=True)
     found = {}
     for starter in config.starters:
-        on = has(dataset, np.array(rows), STARTERS[starter].attribute)
+        on = judged_edits.has(dataset, rows, STARTERS[starter].attribute)
         logistic = normals.fit_normals(coordinates, on, numbers, kind="logistic")
         ridge = normals.fit_normals(coordinates, on, numbers, kind="ridge")[:1]
         found[starter] = np.concatenate([logistic, ridge])
@@ -253,21 +247,21 @@ def directions_of(
         regress(fitted, STARTERS[starter], shrinkage=Wiener(focus=c)).features for c in (0.0, FOCUS)
     )
     twice = regress(fitted, STARTERS[starter], shrinkage=Wiener(focus=2 * FOCUS)).features
-    makers: dict[str, Callable[[], Features]] = {
-        "mean difference": lambda: difference,
-        "mean difference, shrunk": lambda: fitted.vector(attribute, hold=[]).features,
-        "regression": lambda: regression,
-        "regression, all held": lambda: fitted.vector(attribute, hold=every).features,
-        "regression, focused": lambda: regression_focused,
-        "regression, focused twice": lambda: twice,
-        "ridge": lambda: unflatten(jnp.asarray(along(found[-1]) * found[-1])),
-        "logistic": lambda: logistic,
-        "logistic, shrunk": lambda: shrunk,
-        "logistic, focused": lambda: focused,
-        "both": lambda: both(regression, shrunk),
-        "both, focused": lambda: both(regression_focused, focused),
+    made: dict[str, Features] = {
+        "mean difference": difference,
+        "mean difference, shrunk": fitted.vector(attribute, hold=[]).features,
+        "regression": regression,
+        "regression, all held": fitted.vector(attribute, hold=every).features,
+        "regression, focused": regression_focused,
+        "regression, focused twice": twice,
+        "ridge": unflatten(jnp.asarray(along(found[-1]) * found[-1])),
+        "logistic": logistic,
+        "logistic, shrunk": shrunk,
+        "logistic, focused": focused,
+        "both": both(regression, shrunk),
+        "both, focused": both(regression_focused, focused),
     }
-    return {name: makers[name]() for name in config.directions or makers}
+    return {name: made[name] for name in config.directions or made}
 
 
 def both(first: Features, second: Features) -> Features:
@@ -322,23 +316,15 @@ def edit(vgg: VGG, faces: Faces, vector: Features, alpha: float, *, recipe: Reci
 
 def measure(judge: Judge, faces: Faces, edited: Faces, attribute: str) -> dict[str, float]:
     """Returns the means over all faces of what `judged_edits.measure` defines, without identity."""
-    column = find_attribute(attribute.removeprefix("~"), judge.attributes)
-    sign = -1 if attribute.startswith("~") else 1
-    after = judge.positions(edited)
-    moved = after - judge.positions(faces)
-    reached = after[:, column] > 0.5 if sign > 0 else after[:, column] < 0.5
     with ThreadPoolExecutor() as pool:
-        change = np.array(list(pool.map(measure_change, faces, edited)))
-    gains = sign * moved[:, column]
-    return {
-        "gain": float(gains.mean()),
-        "spread": float(gains.std()),
-        "reached": float(reached.mean()),
-        "others": float(np.abs(np.delete(moved, column, axis=1)).mean()),
-        **dict(
-            zip(("mean", "border", "luma", "chroma"), change.mean(axis=0).tolist(), strict=True)
-        ),
-    }
+        changes = pool.map(measure_change, faces, edited)
+    positions = zip(judge.positions(faces), judge.positions(edited), changes, strict=True)
+    return judged_edits.average(
+        [
+            judged_edits.measure_movement(judge, before, after, attribute) | change._asdict()
+            for before, after, change in positions
+        ]
+    )
 
 
 def print_tables(record: dict[str, Any]) -> None:

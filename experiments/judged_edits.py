@@ -79,14 +79,20 @@ def choose_photos(
 
 def people_without(dataset: Dataset, rows: Sequence[int], attribute: str) -> Iterator[int]:
     """Yields an image each of different people who lack an attribute, in random order."""
-    (term,) = Wanted.of(attribute, dataset.attributes).terms
-    scores = dataset.scores[:, find_attribute(term.name, dataset.attributes)]
+    present = has(dataset, np.arange(len(dataset)), attribute)
     seen: set[Any] = set()
     for row in np.random.default_rng(2).permutation(rows).tolist():
         person = row if dataset.people is None else dataset.people[row]
-        if (scores[row] > 0) != term.on and person not in seen:
+        if not present[row] and person not in seen:
             seen.add(person)
             yield row
+
+
+def has(dataset: Dataset, rows: Sequence[int] | np.ndarray, attribute: str) -> np.ndarray:
+    """Returns which images have an attribute, such as `Smiling` or `~Young`."""
+    (term,) = Wanted.of(attribute, dataset.attributes).terms
+    scores = dataset.scores[rows, find_attribute(term.name, dataset.attributes)]
+    return (scores > 0) == term.on
 
 
 def place(dataset: Dataset, row: int) -> Placement | None:
@@ -224,20 +230,29 @@ def measure(judge: Judge, edit: Edited, attribute: str) -> dict[str, float]:
 
     Identity and geometry are NaN without dlib.
     """
-    name, sign = attribute.removeprefix("~"), -1 if attribute.startswith("~") else 1
-    column = find_attribute(name, judge.attributes)
     before, after = judge.positions(np.stack([edit.face, edit.edited]))
-    moved = after - before
-    position = after[column] if sign > 0 else 1 - after[column]
     distance = identity_distance(edit.face, edit.edited) if faces.installed() else float("nan")
     return {
-        "gain": float(sign * moved[column]),
-        "reached": float(position > 0.5),
-        "others": float(np.abs(np.delete(moved, column)).mean()),
+        **measure_movement(judge, before, after, attribute),
         **measure_change(edit.face, edit.edited)._asdict(),
         "identity": distance,
         "same_person": float(distance < SAME_PERSON) if faces.installed() else float("nan"),
         **reshaped(edit),
+    }
+
+
+def measure_movement(
+    judge: Judge, before: np.ndarray, after: np.ndarray, attribute: str
+) -> dict[str, float]:
+    """Returns the measures `gain`, `reached` and `others` of two positions of a face."""
+    name, sign = attribute.removeprefix("~"), -1 if attribute.startswith("~") else 1
+    column = find_attribute(name, judge.attributes)
+    moved = after - before
+    position = after[column] if sign > 0 else 1 - after[column]
+    return {
+        "gain": float(sign * moved[column]),
+        "reached": float(position > 0.5),
+        "others": float(np.abs(np.delete(moved, column)).mean()),
     }
 
 

@@ -10,9 +10,10 @@ from jaxtyping import Bool, Float, Int
 
 PENALTY = {"ridge": 0.1, "logistic": 0.01}
 """λ of each kind, in mean squared distances of an image from the mean. For eight attributes of LFW,
-logistic regression separates people left out of the fit best with 0.01, out of 0.01, 0.1 and 1."""
+logistic regression separates people left out of the fit best with 0.01, out of 0.01, 0.1 and 1.
+Ridge's λ isn't tuned."""
 
-FOLDS = 8
+GROUPS = 8
 """Number of groups of people. Each group is left out of one fit."""
 
 NEWTON_STEPS = 30
@@ -113,14 +114,14 @@ def fit_normals(
 
     Returns:
       The normal for all images in the first row. In each further row, the normal without the people
-      of one of `FOLDS` groups.
+      of one of `GROUPS` groups.
     """
     fit = {"ridge": ridge, "logistic": logistic}[kind]
     x = coordinates.rows
     # A step of the mean squared distance makes λ independent of the features' units.
     penalty = PENALTY[kind] * float(np.mean(np.sum(np.square(x - x.mean(axis=0)), axis=1)))
-    groups = np.random.default_rng(0).permutation(people.max() + 1)[people] % FOLDS
-    kept = [np.ones(len(x), bool), *(groups != group for group in range(FOLDS))]
+    groups = np.random.default_rng(0).permutation(people.max() + 1)[people] % GROUPS
+    kept = [np.ones(len(x), bool), *(groups != group for group in range(GROUPS))]
     return np.stack([fit(x[rows], on[rows], penalty) for rows in kept])
 
 

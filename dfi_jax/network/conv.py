@@ -33,10 +33,11 @@ even. Accumulation is always float32.
 Operands are rounded explicitly on every platform, so a precision gives the same numbers everywhere,
 up to the order of summation. The rounded numbers then permit a faster implementation: `tf32` asks
 for `lax.Precision.HIGH`, which JAX documents as TF32 on GPUs that have it, and `bfloat16` passes
-bfloat16 operands except on a CPU, where rounding just costs time. On an H200, a value and gradient
-takes 1.12 milliseconds per face at `highest` and 0.21 at `tf32` (VGG-16, 64 faces of 200 × 200, jax
-0.11.2). In XLA's sources, NVIDIA GPUs have no convolution from bfloat16 to float32 and fall back to
-float32, so `bfloat16` is unlikely to be faster there than `tf32`; it hasn't been measured.
+bfloat16 operands except on a CPU. On a CPU, rounding just costs time. On an H200, a value and
+gradient takes 1.12 milliseconds per face at `highest` and 0.21 at `tf32` (VGG-16, 64 faces of
+200 × 200, jax 0.11.2). In XLA's sources, NVIDIA GPUs have no convolution from bfloat16 to float32
+and fall back to float32, so `bfloat16` is unlikely to be faster there than `tf32`; it hasn't been
+measured.
 """
 
 _MANTISSA_BITS: dict[Precision, int] = {"tf32": 10, "bfloat16": 7}

@@ -62,7 +62,7 @@ class Wiener(ShrinkageStage):
       strength: c. ⟨w²⟩ contains ⟨s²⟩ once, so that 1 removes the noise on average. The default has
         the smallest error on halves of LFW (docs/vectors.md).
       focus: c of a second factor of the same form, whose averages are over all channels of the
-        neighbourhood. It is near 0 where no channel shows the attribute, such as in the background.
+        neighbourhood. It is near 0 if no channel shows the attribute there, as in a background.
 
     References:
       James and Stein, "Estimation with Quadratic Loss", Proc. Fourth Berkeley Symposium, 1961.
@@ -76,7 +76,7 @@ class Wiener(ShrinkageStage):
     focus: float = 0.0
 
     def shrink(self, w: Features, variance: Features) -> Features:
-        """Returns w·max(0, 1 − c·⟨s²⟩/⟨w²⟩).
+        """Returns w·max(0, 1 − c·⟨s²⟩/⟨w²⟩), times the second factor if `focus` isn't 0.
 
         >>> w, variance = {"conv1_1": jnp.full((1, 1, 1), 2.0)}, {"conv1_1": jnp.ones((1, 1, 1))}
         >>> Wiener(over="activation").shrink(w, variance)["conv1_1"].tolist()
