@@ -59,7 +59,6 @@ from dfi_jax import (
 from dfi_jax.engine.reconstruction import largest_batch, prepare_for
 from dfi_jax.metrics.change import measure_change
 from dfi_jax.metrics.judge import Judge, fit_judge
-from dfi_jax.network.vgg import features
 from dfi_jax.recipe.features import Features
 from dfi_jax.recipe.shrinkage import Wiener
 from dfi_jax.storage.files import write_text
@@ -137,7 +136,7 @@ def run(config: Config) -> dict[str, Any]:
     report("normals")
     made = make_directions(exact, dataset, fitted, groups.vectors, config, recipe=recipe)
     tested = np.random.default_rng(3).permutation(groups.judge)[: config.tested]
-    left_out = describe(exact, dataset, tested, recipe=recipe)
+    left_out = normals.describe(exact, dataset, tested.tolist(), recipe=recipe)
     rows: list[dict[str, Any]] = []
     for starter in config.starters:
         attribute = STARTERS[starter].attribute
@@ -154,7 +153,7 @@ def run(config: Config) -> dict[str, Any]:
                 {
                     "starter": starter,
                     "direction": name,
-                    "auc": auc(left_out @ flatten(vector), on),
+                    "auc": auc(left_out @ normals.flatten(vector), on),
                     "reaches": found is not None,
                     "curve": curve,
                     "at": found or {"alpha": curve[-1][0], **curve[-1][1]},
@@ -170,27 +169,6 @@ def report(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def describe(
-    vgg: VGG, dataset: Dataset, rows: np.ndarray, *, recipe: Recipe
-) -> Float[np.ndarray, "n d"]:
-    """Returns the features of images, one row each, as float16: a million activations take 2 MB."""
-    stage = recipe.features
-    found = []
-    for batch in dataset.batches(rows, size=stage.size):
-        phi = features(vgg, jnp.asarray(batch), layers=stage.layers)
-        layers = [
-            np.asarray(phi[name], np.float16).reshape(len(batch), -1)
-            for name in sorted(stage.layers)
-        ]
-        found.append(np.concatenate(layers, axis=1))
-    return np.concatenate(found)
-
-
-def flatten(phi: Features) -> Float[np.ndarray, " d"]:
-    """Returns all activations of all layers in one row, the layers in the order of their names."""
-    return np.asarray(ravel_pytree(phi)[0])
-
-
 def make_directions(
     vgg: VGG,
     dataset: Dataset,
@@ -201,7 +179,7 @@ def make_directions(
     recipe: Recipe,
 ) -> dict[str, dict[str, Features]]:
     """Returns all directions of every attribute."""
-    coordinates = normals.Coordinates(describe(vgg, dataset, np.array(rows), recipe=recipe))
+    coordinates = normals.Coordinates(normals.describe(vgg, dataset, rows, recipe=recipe))
     people = np.array(rows) if dataset.people is None else dataset.people[rows]
     _, numbers = np.unique(people, return_inverse=True)
     found = {}
@@ -233,15 +211,9 @@ def directions_of(
     """
     attribute, every = STARTERS[starter].attribute, fitted.origin.attributes
     difference = fitted.vector(attribute, hold=[], shrinkage=Unshrunk()).features
-    flat, unflatten = ravel_pytree(difference)
-    delta = np.asarray(flat)
-
-    def along(n: np.ndarray) -> float:
-        return float(n @ delta) / float(n @ n)
-
-    scale = along(found[0])
-    logistic = unflatten(jnp.asarray(scale * found[0]))
-    variance = unflatten(jnp.asarray(scale**2 * normals.jackknife(found[1:-1])))
+    delta, unflatten = ravel_pytree(difference)
+    ridge = normals.along(found[-1], np.asarray(delta)) * found[-1]
+    logistic, variance = normals.as_vector(found[:-1], difference)
     shrunk, focused = (Wiener(focus=c).shrink(logistic, variance) for c in (0.0, FOCUS))
     regression, regression_focused = (
         regress(fitted, STARTERS[starter], shrinkage=Wiener(focus=c)).features for c in (0.0, FOCUS)
@@ -254,7 +226,7 @@ def directions_of(
         "regression, all held": fitted.vector(attribute, hold=every).features,
         "regression, focused": regression_focused,
         "regression, focused twice": twice,
-        "ridge": unflatten(jnp.asarray(along(found[-1]) * found[-1])),
+        "ridge": unflatten(jnp.asarray(ridge)),
         "logistic": logistic,
         "logistic, shrunk": shrunk,
         "logistic, focused": focused,

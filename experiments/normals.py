@@ -1,12 +1,23 @@
 """Normals of linear classifiers on features, which are directions in which an attribute grows.
 
+The normal n of a classifier becomes an attribute vector as w = n(n·Δμ)/‖n‖², the part of the mean
+difference Δμ that lies along it. Its standard error comes from a jackknife over groups of people.
+
 With the rows of X the centred features of n images, far fewer than the d activations, a normal is
 XᵀU·v^(−1/2)·b, where XXᵀ = U·diag(v)·Uᵀ and b is the normal in the n coordinates U·v^(1/2) of the
 images. These coordinates keep all distances, so classifiers are fitted in them.
 """
 
+from collections.abc import Sequence
+
+import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Bool, Float, Int
+
+from dfi_jax import VGG, Dataset, Recipe
+from dfi_jax.network.vgg import features
+from dfi_jax.recipe.features import Features
 
 PENALTY = {"ridge": 0.1, "logistic": 0.01}
 """λ of each kind, in mean squared distances of an image from the mean. For eight attributes of LFW,
@@ -24,6 +35,32 @@ CONVERGED = 1e-8
 
 BLOCK = 1 << 16
 """Number of activations that are in memory as float32 at a time."""
+
+
+def describe(
+    vgg: VGG, dataset: Dataset, rows: Sequence[int], *, recipe: Recipe
+) -> Float[np.ndarray, "n d"]:
+    """Returns the features of images, one row each, as float16: a million activations take 2 MB."""
+    layers = recipe.features.layers
+    found, done = None, 0
+    for batch in dataset.batches(np.array(rows), size=recipe.features.size):
+        phi = features(vgg, jnp.asarray(batch), layers=layers)
+        some = np.concatenate(
+            [np.asarray(phi[name], np.float16).reshape(len(batch), -1) for name in sorted(layers)],
+            axis=1,
+        )
+        if found is None:
+            # The features of 3000 images take 6 GB, so they are in memory only once.
+            found = np.empty((len(rows), some.shape[1]), np.float16)
+        found[done : done + len(some)] = some
+        done += len(some)
+    assert found is not None
+    return found
+
+
+def flatten(phi: Features) -> Float[np.ndarray, " d"]:
+    """Returns all activations of all layers in one row, in the order of `describe`."""
+    return np.asarray(ravel_pytree(phi)[0])
 
 
 class Coordinates:
@@ -136,3 +173,27 @@ def jackknife(left_out: Float[np.ndarray, "g d"]) -> Float[np.ndarray, " d"]:
     g = len(left_out)
     squares = np.square(left_out - left_out.mean(axis=0)).sum(axis=0)
     return np.asarray((g - 1) / g * squares)
+
+
+def along(n: Float[np.ndarray, " d"], difference: Float[np.ndarray, " d"]) -> float:
+    """Returns n·Δμ/‖n‖², the multiple of a normal that is the part of Δμ along it.
+
+    >>> along(np.array([0.0, 2.0]), np.array([3.0, 1.0]))
+    0.5
+    """
+    return float(n @ difference) / float(n @ n)
+
+
+def as_vector(found: Float[np.ndarray, "k d"], difference: Features) -> tuple[Features, Features]:
+    """Returns a normal as an attribute vector w, and the squared standard error of w.
+
+    Args:
+      found: The normal for all images, and those without a group of people each.
+      difference: Δμ, (h, w, c) per layer.
+    """
+    delta, unflatten = ravel_pytree(difference)
+    scale = along(found[0], np.asarray(delta))
+    return (
+        unflatten(jnp.asarray(scale * found[0])),
+        unflatten(jnp.asarray(scale**2 * jackknife(found[1:]))),
+    )

@@ -3,19 +3,20 @@
     python experiments/starter_vectors.py lfw:DIR [--out DIR] [--json]
     python experiments/starter_vectors.py --quick
 
-Each vector is fitted to all images of the dataset at once (`dfi_jax.vectors.fit`), with the other
-attributes held constant, except those that belong to the attribute itself: grey hair and baldness
-may come with age.
+Each vector is fitted to all images of the dataset at once. A *regression* (`dfi_jax.vectors.fit`)
+holds the other attributes constant, except those that belong to the attribute itself: grey hair and
+baldness may come with age. A *normal* is that of logistic regression (`normals`), shrunk and
+focused. Where both were compared, the better one is made (`directions.py`).
 
 The vectors are calibrated on people whom neither a vector nor the judge has seen. For that, each
 vector is fitted to half of the people, and faces of other people are edited with it at several
-strengths (`judged_edits`). The vector is then scaled so that strength 1 moves these faces by the
-distance between typical faces without and with the attribute, as a mean. A second set of faces,
-edited at strength 1, shows what the calibrated vector is worth.
+strengths (`judged_edits`). The vector is then scaled so that strength 1 moves these faces by `GAIN`
+times the distance between typical faces without and with the attribute, as a mean. A second set of
+faces, edited at strength 1, shows what the calibrated vector is worth.
 
 Writes the vectors as int8 with a scale per channel, each with its calibration, and one picture of
 the second set per vector. The vectors in `dfi_jax/assets/vectors` are made from the 3000 images of
-LFW. `--quick` makes one vector from drawn faces.
+LFW; normals of so many take 10 GB of memory. `--quick` makes two vectors from drawn faces.
 """
 
 import argparse
@@ -26,20 +27,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import judged_edits
+import normals
 import numpy as np
 from fitted_vectors import halve
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Float
 
-from dfi_jax import AttributeVector, Editor, Recipe, load_dataset, load_vgg
+from dfi_jax import VGG, AttributeVector, Dataset, Editor, Recipe, load_dataset, load_vgg
 from dfi_jax.data.wanted import find_attribute
 from dfi_jax.metrics.judge import Judge, fit_judge
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
+from dfi_jax.vectors.attribute_vector import from_estimate
 from dfi_jax.vectors.fit import fit
 from dfi_jax.vectors.fitted import DEFAULT_SHRINKAGE, FittedDataset
+
+GAIN = 1.2
+"""Mean movement of faces at strength 1, in distances between typical faces.
+
+Some people without an attribute are further from it than others. Moved by exactly one distance, a
+quarter of them would still look to the judge like faces without spectacles."""
+
+FOCUSED = Wiener(focus=1.5)
+"""Shrinkage of a normal (docs/directions.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,21 +62,26 @@ class Starter:
 
     Attributes:
       attribute: Attribute of the dataset.
-      belongs: Attributes that belong to it, so that they aren't held constant.
+      kind: Kind of vector.
+      belongs: Attributes that belong to it, so that a regression doesn't hold them constant.
       alphas: Strengths of the calibration, before the vector is scaled.
     """
 
     attribute: str
+    kind: Literal["regression", "normal"] = "regression"
     belongs: tuple[str, ...] = ()
-    alphas: tuple[float, ...] = (1.0, 2.0)
+    alphas: tuple[float, ...] = (1.5, 2.5)
 
 
 STARTERS = {
     "smiling": Starter(
-        attribute="Smiling", belongs=("High Cheekbones", "Mouth Slightly Open", "Narrow Eyes")
+        attribute="Smiling",
+        kind="normal",
+        belongs=("High Cheekbones", "Mouth Slightly Open", "Narrow Eyes"),
+        alphas=(2.5, 4.0),
     ),
-    "mouth-open": Starter(attribute="Mouth Slightly Open"),
-    "eyeglasses": Starter(attribute="Eyeglasses"),
+    "mouth-open": Starter(attribute="Mouth Slightly Open", kind="normal", alphas=(2.0, 3.5)),
+    "eyeglasses": Starter(attribute="Eyeglasses", kind="normal", alphas=(1.5, 3.0)),
     "older": Starter(
         attribute="~Young",
         belongs=(
@@ -73,7 +92,7 @@ STARTERS = {
             "Double Chin",
             "Attractive",
         ),
-        alphas=(2.0, 4.0),
+        alphas=(3.0, 5.0),
     ),
     "moustache": Starter(
         attribute="Mustache", belongs=("Goatee", "No Beard", "5 o' Clock Shadow", "Sideburns")
@@ -85,7 +104,7 @@ STARTERS = {
     "blond": Starter(
         attribute="Blond Hair",
         belongs=("Black Hair", "Brown Hair", "Gray Hair"),
-        alphas=(2.0, 4.0),
+        alphas=(2.5, 4.0),
     ),
 }
 """The vectors that come with the package, by name."""
@@ -107,8 +126,8 @@ class Config:
 
     dataset: str
     starters: tuple[str, ...] = tuple(STARTERS)
-    calibrating: int = 4
-    testing: int = 6
+    calibrating: int = 10
+    testing: int = 8
     changes: Mapping[str, str] = field(default_factory=dict)
     weights: str = "vgg16"
     out: str = "out/starter_vectors"
@@ -116,7 +135,7 @@ class Config:
 
 QUICK = Config(
     dataset="synthetic:160",
-    starters=("smiling",),
+    starters=("smiling", "older"),
     calibrating=2,
     testing=1,
     changes={
@@ -132,18 +151,13 @@ def run(config: Config) -> dict[str, Any]:
     """Makes every vector, and returns what it is worth."""
     dataset, vgg = load_dataset(config.dataset), load_vgg(config.weights)
     editor = Editor(recipe=Recipe().set(config.changes), weights=vgg)
-    groups, recipe = judged_edits.divide(dataset), editor.resolved_recipe
-    sums = Path(config.out, f"{len(dataset)}-images-{recipe.features.size}-pixels")
-    halves = [
-        fit(vgg, dataset, recipe=recipe, rows=rows, folder=sums / f"half-{i}")
-        for i, rows in enumerate(halve(dataset))
-    ]
-    whole = FittedDataset.merge(halves)
+    groups, out = judged_edits.divide(dataset), Path(config.out)
+    from_half, from_all = make_vectors(vgg, dataset, config, recipe=editor.resolved_recipe)
     judge = fit_judge(dataset, groups.judge)
     rows = []
     for name in config.starters:
         print(name, file=sys.stderr, flush=True)
-        attribute = STARTERS[name].attribute
+        attribute, half, whole = STARTERS[name].attribute, from_half[name], from_all[name]
         photos = judged_edits.choose_photos(
             dataset, groups.photos, attribute, config.calibrating + config.testing
         )
@@ -152,37 +166,142 @@ def run(config: Config) -> dict[str, Any]:
         edit = partial(
             judged_edits.edit_and_measure, editor, dataset, judge=judge, attribute=attribute
         )
-        vector, folder = regress(halves[0], STARTERS[name]), Path(config.out, "edits", name)
-        curve = edit(dict(calibrating), vector, STARTERS[name].alphas, folder / "calibrating")
+        folder = out / "edits" / name
+        curve = edit(dict(calibrating), half, STARTERS[name].alphas, folder / "calibrating")
         # A vector that doesn't reach the attribute keeps the largest strength.
-        at = judged_edits.matched(curve) or {"alpha": curve[-1][0]}
-        ((_, tested),) = edit(dict(testing), vector.scaled(at["alpha"]), (1.0,), folder / "testing")
-        made = regress(whole, STARTERS[name]).scaled(at["alpha"])
+        at = judged_edits.matched(curve, GAIN) or {"alpha": curve[-1][0]}
+        ((_, tested),) = edit(dict(testing), half.scaled(at["alpha"]), (1.0,), folder / "testing")
+        # A vector from more images is less shrunk, so it is scaled to the same effect.
+        factor = at["alpha"] * along(half, whole)
         calibration = tuple((alpha / at["alpha"], means["gain"]) for alpha, means in curve)
-        provenance = dataclasses.replace(made.provenance, calibration=calibration)
-        path = Path(config.out, "vectors", f"{name}.safetensors")
+        scaled = whole.scaled(factor)
+        made = AttributeVector(
+            scaled.features, dataclasses.replace(scaled.provenance, calibration=calibration)
+        )
         rows.append(
             {
                 "starter": name,
                 "attribute": attribute,
                 "auc": auc_of(judge, attribute),
-                "factor": at["alpha"],
+                "factor": factor,
                 "curve": curve,
                 "strength 1": tested,
-                **save(AttributeVector(made.features, provenance), path),
+                **save(made, out / "vectors" / f"{name}.safetensors"),
             }
         )
     return {"config": dataclasses.asdict(config), "rows": rows}
 
 
+def make_vectors(
+    vgg: VGG, dataset: Dataset, config: Config, *, recipe: Recipe
+) -> list[dict[str, AttributeVector]]:
+    """Returns the vectors from half of the people and from all of them, before calibration.
+
+    Writes them as files, which a rerun reads.
+    """
+    half, other = halve(dataset)
+    groups, out = {"half": half, "all": [*half, *other]}, Path(config.out)
+    paths = {
+        group: {name: out / group / f"{name}.safetensors" for name in config.starters}
+        for group in groups
+    }
+    if not all(path.exists() for each in paths.values() for path in each.values()):
+        parts = out / f"{len(dataset)}-images-{recipe.features.size}-pixels"
+        fitted = [
+            fit(vgg, dataset, recipe=recipe, rows=rows, folder=parts / f"half-{i}")
+            for i, rows in enumerate((half, other))
+        ]
+        sums = {"half": fitted[0], "all": FittedDataset.merge(fitted)}
+        save_average(sums["all"], out / "average.safetensors")
+        described = normals.describe(vgg, dataset, groups["all"], recipe=recipe)
+        for group, rows in groups.items():
+            classified = {name: STARTERS[name] for name in config.starters if is_normal(name)}
+            found = fit_normals(described[: len(rows)], dataset, rows, classified, sums[group])
+            for name in config.starters:
+                vector = found[name] if name in found else regress(sums[group], STARTERS[name])
+                vector.save(paths[group][name])
+    return [
+        {name: AttributeVector.load(path) for name, path in each.items()} for each in paths.values()
+    ]
+
+
+def save_average(fitted: FittedDataset, path: Path) -> None:
+    """Writes the mean features of all images, in the form of a vector."""
+    of = fitted.vector(fitted.origin.attributes[0], hold=[])
+    assert of.replacement is not None
+    provenance = dataclasses.replace(
+        of.provenance,
+        attributes=(),
+        n_source=0,
+        n_target=len(fitted.scores),
+        penalty=None,
+        length=(),
+        noise=(),
+        shrinkage=Unshrunk(),
+        note="mean features of all images",
+    )
+    AttributeVector(of.replacement.average, provenance).save(path, dtype="int8")
+
+
+def is_normal(name: str) -> bool:
+    """Returns whether a starter is a normal."""
+    return STARTERS[name].kind == "normal"
+
+
+def fit_normals(
+    described: Float[np.ndarray, "n d"],
+    dataset: Dataset,
+    rows: list[int],
+    starters: Mapping[str, Starter],
+    fitted: FittedDataset,
+) -> dict[str, AttributeVector]:
+    """Returns the normals of some starters.
+
+    Args:
+      described: Features of the images.
+      dataset: The dataset.
+      rows: Numbers of the images.
+      starters: The starters by name.
+      fitted: Sums of the same images, which the mean difference comes from.
+    """
+    coordinates = normals.Coordinates(described)
+    people = np.array(rows) if dataset.people is None else dataset.people[rows]
+    _, numbers = np.unique(people, return_inverse=True)
+    made = {}
+    for name, starter in starters.items():
+        print(f"normal of {name}, {len(rows)} images", file=sys.stderr, flush=True)
+        on = judged_edits.has(dataset, rows, starter.attribute)
+        found = normals.fit_normals(coordinates, on, numbers, kind="logistic")
+        difference = fitted.vector(starter.attribute, hold=[], shrinkage=Unshrunk())
+        assert difference.replacement is not None
+        w, variance = normals.as_vector(coordinates.activations(found), difference.features)
+        provenance = dataclasses.replace(
+            difference.provenance, penalty=None, note="normal of logistic regression"
+        )
+        made[name] = from_estimate(
+            w,
+            variance,
+            provenance,
+            average=difference.replacement.average,
+            shrinkage=FOCUSED,
+        )
+    return made
+
+
 def regress(
     fitted: FittedDataset, starter: Starter, *, shrinkage: Unshrunk | Wiener = DEFAULT_SHRINKAGE
 ) -> AttributeVector:
-    """Returns a starter's vector before it is calibrated."""
+    """Returns a starter's regression before it is calibrated."""
     free = (starter.attribute.removeprefix("~"), *starter.belongs)
     names = fitted.origin.attributes
     held = [name for name in names if name not in free]
     return fitted.vector(starter.attribute, hold=held, shrinkage=shrinkage)
+
+
+def along(vector: AttributeVector, other: AttributeVector) -> float:
+    """Returns ‖v‖²/(v·w), the multiple of w whose part along v is v."""
+    v, w = (ravel_pytree(each.features)[0] for each in (vector, other))
+    return float(jnp.vdot(v, v) / jnp.vdot(v, w))
 
 
 def auc_of(judge: Judge, attribute: str) -> float:

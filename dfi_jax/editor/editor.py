@@ -411,7 +411,10 @@ class Editor:
             if isinstance(step, CancelResidual):
                 unedited = solve_unedited(vgg, work, step, on_progress=on_progress)
         faces = np.stack([work.as_face(z) for z in result.images])
-        pixels = tuple(work.finish(z, unedited=unedited) for z in faces)
+        pixels = tuple(
+            work.finish(z, alpha=alpha, unedited=unedited)
+            for alpha, z in zip(work.alphas, faces, strict=True)
+        )
         work.seconds["finish"] = time.perf_counter() - started
         return Edit(
             photo=work.located.photo,

@@ -95,8 +95,8 @@ def vector_record(vector: AttributeVector) -> dict[str, Any]:
     ['~Young']
     """
     digest = hashlib.sha256()
-    for name in sorted(vector.features):
-        digest.update(name.encode() + np.asarray(vector.features[name]).tobytes())
+    for path, layer in jax.tree.leaves_with_path((vector.features, vector.replacement)):
+        digest.update(jax.tree_util.keystr(path).encode() + np.asarray(layer).tobytes())
     fields = vector.provenance.to_dict().items()
     described = {name: list(v) if isinstance(v, tuple) else v for name, v in fields}
     return described | {"sha256": digest.hexdigest()}

@@ -118,5 +118,6 @@ def _make_problem(
         work.vector.features,
         jnp.asarray([alpha], jnp.float32),
         recipe=recipe,
+        replacement=work.vector.replacement,
         start=start,
     )

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -15,6 +16,7 @@ from dfi_jax.engine.slots import Reconstruction
 from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG
 from dfi_jax.photo import finish
+from dfi_jax.photo.image import resize
 from dfi_jax.photo.photo import Photo
 from dfi_jax.photo.warp import Warp
 from dfi_jax.progress import OnProgress
@@ -83,8 +85,26 @@ class Work:
         self.seconds["reconstruction"] += time.perf_counter()
         return concatenate([self.results[i] for i in range(len(self.alphas))])
 
+    def replaced(self, alpha: float) -> Float[np.ndarray, "s s 3"] | None:
+        """Returns where an edit replaces the face's own features, from 0 to 1, or None if nowhere.
+
+        It is the share of the layer with the most positions.
+        """
+        if self.vector.replacement is None:
+            return None
+        shares = self.recipe.removal.shares(jnp.asarray([alpha]), self.vector.replacement)
+        finest = np.asarray(max(shares.values(), key=lambda share: share.shape[1])[0])
+        if not finest.any():
+            return None
+        mask = np.repeat(resize(finest, self.face.shape[:2]), 3, axis=-1)
+        return mask if self.warp is None else self.warp.back(mask)
+
     def finish(
-        self, z: Float[np.ndarray, "s s 3"], *, unedited: list[Float[np.ndarray, "s s 3"]]
+        self,
+        z: Float[np.ndarray, "s s 3"],
+        *,
+        alpha: float,
+        unedited: list[Float[np.ndarray, "s s 3"]],
     ) -> Float[np.ndarray, "_ _ 3"]:
         """Returns the finished photo of an edited crop, in [0, 1].
 
@@ -92,6 +112,7 @@ class Work:
 
         Args:
           z: The edited crop, as `as_face` returns it.
+          alpha: Its strength.
           unedited: Edited crops at α = 0, if the recipe has the step `cancel_residual`.
         """
         pixels, placement = self.located.photo.pixels, self.located.placement
@@ -106,6 +127,10 @@ class Work:
                     assert self.mask is not None
                     z = finish.apply_mask(z, self.face, self.mask)
                 case TransferDifference():
+                    replaced = self.replaced(alpha)
+                    if replaced is not None:
+                        # A frame that is taken off has details that the crop doesn't show.
+                        pixels = placement.smooth(pixels, replaced, feather=step.feather)
                     z = placement.paste(pixels, z - self.face, feather=step.feather)
         return np.clip(z, 0, 1)
 

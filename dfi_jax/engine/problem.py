@@ -12,6 +12,7 @@ from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG, feature_shapes, features, trunk_layers
 from dfi_jax.recipe import LBFGS, Recipe
 from dfi_jax.recipe.features import Features, square_norms
+from dfi_jax.recipe.removal import Replacement
 
 ACTIVATION_COPIES = 1.7
 """Memory of an evaluation and its gradient, relative to the size of all activations.
@@ -26,7 +27,7 @@ class Problem(NamedTuple):
 
     Attributes:
       start: The image that z starts from, RGB in [0, 1].
-      target: φ(x) + αw.
+      target: φ(x) + αw, and where an attribute is taken away what `recipe.removal` says.
       square_norms: ‖φ(x)‖² of each layer.
     """
 
@@ -42,19 +43,23 @@ def make_problem(
     alphas: Float[Array | np.ndarray, " n"] | Sequence[float],
     *,
     recipe: Recipe,
+    replacement: Replacement | None = None,
     start: Float[Array | np.ndarray, "n h w 3"] | None = None,
 ) -> Problem:
     """Returns the problems of moving each image's features along an attribute vector.
 
-    The target is φ(x) + α·w, with φ normalised and w scaled as the recipe says. A single image
-    with several strengths is a sweep, one problem per strength.
+    The target is φ(x) + α·w, with φ normalised and w scaled as the recipe says. Where an attribute
+    is taken away, the recipe's removal moves it as well. A single image with several strengths is a
+    sweep, one problem per strength.
 
     Args:
       vgg: The network.
       images: x, RGB in [0, 1]: one image, or as many as there are strengths.
       vector: w, (h, w, c) per layer.
       alphas: α of each problem.
-      recipe: The normalisation of features, the scaling of the vector, and the start.
+      recipe: The normalisation of features, the scaling of the vector, the removal, and the start.
+      replacement: Features that can take the place of the image's own (`AttributeVector`), or None
+        to take nothing's place.
       start: The image that z starts from, if not the recipe's.
 
     Raises:
@@ -76,6 +81,9 @@ def make_problem(
     phi = recipe.features.normalize(features(vgg, images, layers=recipe.features.layers))
     w = recipe.vector.scale(vector, phi)
     target = {name: layer + alphas[:, None, None, None] * w[name] for name, layer in phi.items()}
+    if replacement is not None:
+        moved = recipe.removal.move(phi, alphas, replacement)
+        target = {name: layer + moved[name] for name, layer in target.items()}
     if start is None:
         repeated = jnp.broadcast_to(images, (n, *images.shape[1:]))
         start = recipe.start.images(repeated, vgg.preprocess.mean_rgb)

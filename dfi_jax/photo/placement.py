@@ -216,6 +216,33 @@ class Placement:
         np.add(changed, warped * kept, out=changed, where=kept > 0)
         return result
 
+    def smooth(
+        self,
+        pixels: Float[np.ndarray, "H W 3"],
+        mask: Float[np.ndarray, "h w 3"],
+        *,
+        feather: float = 0.08,
+    ) -> Float[np.ndarray, "H W 3"]:
+        """Takes the details that are finer than the crop's pixels out of a part of a photo.
+
+        >>> pixels = np.zeros((400, 400, 3))
+        >>> pixels[::2] = 1.0  # Lines of one pixel, and a crop with half of the photo's pixels.
+        >>> smoothed = Placement.whole((400, 400)).smooth(pixels, np.ones((200, 200, 3)))
+        >>> smoothed[100, 100].round(2).tolist()
+        [0.5, 0.5, 0.5]
+
+        Args:
+          pixels: Photo, RGB in [0, 1].
+          mask: Where the details are taken out, from 0 to 1, of the crop's size.
+          feather: Part of the crop's side over which the mask fades out, as for `paste`.
+
+        Raises:
+          InputError: As `paste`.
+        """
+        nothing = np.zeros_like(pixels)
+        coarse = self.paste(nothing, self.crop(pixels, size=len(mask)), feather=0)
+        return pixels + self.paste(nothing, mask, feather=feather) * (coarse - pixels)
+
     def map_points(self, points: Float[np.ndarray, "*p 2"]) -> Float[np.ndarray, "*p 2"]:
         """Returns where points of the canonical crop lie in the photo.
 

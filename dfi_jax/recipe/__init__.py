@@ -17,6 +17,7 @@ from dfi_jax.recipe.objective import (
     ValidPixels,
 )
 from dfi_jax.recipe.recipe import Recipe
+from dfi_jax.recipe.removal import Replace, Replacement, Subtract
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
 from dfi_jax.recipe.solver import LBFGS, Adam, VGGSpectrum
 from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious
@@ -40,6 +41,9 @@ __all__ = [
     "ObjectiveStage",
     "Recipe",
     "Relative",
+    "Replace",
+    "Replacement",
+    "Subtract",
     "SumSquares",
     "TotalVariation",
     "TransferDifference",

@@ -3,10 +3,12 @@
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors
@@ -16,9 +18,11 @@ from dfi_jax.errors import FileError, InputError
 from dfi_jax.network.vgg import VGG, feature_shapes
 from dfi_jax.recipe import L2, Recipe, Unshrunk, Wiener
 from dfi_jax.recipe.features import Features
+from dfi_jax.recipe.removal import Replacement
 from dfi_jax.recipe.stage import Stage
 from dfi_jax.recipe.stage import from_dict as read_stage
 from dfi_jax.storage.files import write_tensors
+from dfi_jax.vectors import replacement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,15 +125,19 @@ class AttributeVector:
     Attributes:
       features: w, (h, w, c) per layer.
       provenance: Record of how it was made.
+      replacement: What can take the place of a photo's own features where the attribute is taken
+        away, or None if it is unknown.
     """
 
     features: Features
     provenance: Provenance = struct.field(pytree_node=False)
+    replacement: Replacement | None = None
 
     def save(self, path: str | Path, *, dtype: Literal["float32", "int8"] = "float32") -> None:
         """Writes the vector as a safetensors file, whole or not at all.
 
-        The provenance is in the file's metadata, one JSON value per field.
+        The provenance is in the file's metadata, one JSON value per field. If the replacement is
+        known, each of its parts is a tensor `LAYER.PART` beside w, which is the tensor `LAYER`.
 
         Args:
           path: The file to write.
@@ -145,15 +153,13 @@ class AttributeVector:
         ...     AttributeVector.load(f"{folder}/older.safetensors").provenance.dataset
         'lfw'
         """
+        parts = {"": self.features}
+        if self.replacement is not None:
+            parts |= {f".{part}": layers for part, layers in self.replacement._asdict().items()}
         tensors: dict[str, np.ndarray] = {}
-        for name, layer in self.features.items():
-            w = np.asarray(layer)
-            if dtype == "int8":
-                steps = np.max(np.abs(w), axis=(0, 1)) / 127
-                tensors[f"{name}.scale"] = steps.astype(np.float32)
-                tensors[name] = np.round(w / np.where(steps > 0, steps, 1)).astype(np.int8)
-            else:
-                tensors[name] = np.ascontiguousarray(w, np.float32)
+        for part, layers in parts.items():
+            for layer, w in layers.items():
+                tensors |= _store_layer(layer + part, np.asarray(w), dtype)
         metadata = {key: json.dumps(value) for key, value in self.provenance.to_dict().items()}
         write_tensors(Path(path), tensors, metadata=metadata)
 
@@ -178,18 +184,26 @@ class AttributeVector:
             raise FileError(f"{path} can't be read as an attribute vector ({error}).") from None
         try:
             provenance = Provenance.from_dict({k: json.loads(v) for k, v in metadata.items()})
-            layers = {name: _read_layer(tensors, name) for name in provenance.layers}
+            layers = _read_layers(tensors, provenance.layers, "")
+            found = None
+            if f"{provenance.layers[0]}.{Replacement._fields[0]}" in tensors:
+                found = Replacement(
+                    *(
+                        _read_layers(tensors, provenance.layers, f".{n}")
+                        for n in Replacement._fields
+                    )
+                )
         except (KeyError, TypeError, ValueError) as error:
             raise FileError(
                 f"{path} is not an attribute vector of dfi_jax ({error}); give a file that "
                 f"`dfi vectors make` or `AttributeVector.save` wrote."
             ) from None
-        if not all(np.isfinite(layer).all() for layer in layers.values()):
+        if not all(np.isfinite(layer).all() for layer in jax.tree.leaves((layers, found))):
             raise FileError(f"{path} has values that are not finite; compute the vector again.")
-        return cls({name: jnp.asarray(layer) for name, layer in layers.items()}, provenance)
+        return cls(layers, provenance, found)
 
     def opposite(self) -> "AttributeVector":
-        """Returns −w.
+        """Returns −w, which takes the attribute away.
 
         It isn't calibrated: removing an attribute isn't adding it with another sign.
 
@@ -202,6 +216,7 @@ class AttributeVector:
         return AttributeVector(
             {name: -layer for name, layer in self.features.items()},
             dataclasses.replace(self.provenance, attributes=flipped, calibration=()),
+            self.replacement and replacement.opposite(self.replacement),
         )
 
     def scaled(self, factor: float) -> "AttributeVector":
@@ -220,6 +235,9 @@ class AttributeVector:
                 noise=tuple(factor * noise for noise in made.noise),
                 calibration=tuple((alpha / factor, moved) for alpha, moved in made.calibration),
             ),
+            self.replacement
+            if factor >= 0 or self.replacement is None
+            else replacement.opposite(self.replacement),
         )
 
     def check(self, vgg: VGG, *, recipe: Recipe) -> None:
@@ -255,7 +273,12 @@ class AttributeVector:
 
 
 def from_estimate(
-    w: Features, variance: Features, provenance: Provenance, *, shrinkage: Unshrunk | Wiener
+    w: Features,
+    variance: Features,
+    provenance: Provenance,
+    *,
+    average: Features,
+    shrinkage: Unshrunk | Wiener,
 ) -> AttributeVector:
     """Returns an estimated vector, shrunk, whose provenance knows its length and its noise.
 
@@ -263,11 +286,12 @@ def from_estimate(
       w: The estimate, (h, w, c) per layer.
       variance: s², the squared standard error of each activation of w.
       provenance: How w was estimated.
+      average: Mean features of images, which a removal can put in the place of a photo's own.
       shrinkage: Shrinkage that takes noise out of w.
 
     >>> w, variance = {"conv1_1": jnp.full((1, 1, 1), 5.0)}, {"conv1_1": jnp.full((1, 1, 1), 9.0)}
     >>> made = dataclasses.replace(starter("older").provenance, layers=("conv1_1",))
-    >>> found = from_estimate(w, variance, made, shrinkage=Unshrunk())
+    >>> found = from_estimate(w, variance, made, average=w, shrinkage=Unshrunk())
     >>> found.provenance.noise, found.provenance.signal
     ((3.0,), (4.0,))
     """
@@ -282,11 +306,16 @@ def from_estimate(
             noise=tuple(noise[name] for name in provenance.layers),
             shrinkage=shrinkage,
         ),
+        replacement.of_attribute(features, average),
     )
 
 
 STARTERS = Path(__file__).parents[1] / "assets" / "vectors"
 """Folder of the vectors that come with the package, one `NAME.safetensors` per attribute."""
+
+
+AVERAGE = STARTERS.parent / "average.safetensors"
+"""Mean features of the images that the vectors come from, as a vector's file."""
 
 
 def starter_names() -> tuple[str, ...]:
@@ -318,7 +347,28 @@ def starter(name: str) -> AttributeVector:
             f"the starter vector {name!r} doesn't exist; choose from {', '.join(starter_names())}, "
             f"or give a vector's file, or a dataset to compute it from."
         )
-    return AttributeVector.load(STARTERS / f"{name.casefold()}.safetensors")
+    vector = AttributeVector.load(STARTERS / f"{name.casefold()}.safetensors")
+    # One average serves all vectors, so it isn't in their files.
+    average = AttributeVector.load(AVERAGE).features
+    return AttributeVector(
+        vector.features, vector.provenance, replacement.of_attribute(vector.features, average)
+    )
+
+
+def _store_layer(name: str, w: np.ndarray, dtype: str) -> dict[str, np.ndarray]:
+    if dtype != "int8":
+        return {name: np.ascontiguousarray(w, np.float32)}
+    steps = np.max(np.abs(w), axis=(0, 1)) / 127
+    return {
+        name: np.round(w / np.where(steps > 0, steps, 1)).astype(np.int8),
+        f"{name}.scale": steps.astype(np.float32),
+    }
+
+
+def _read_layers(
+    tensors: dict[str, np.ndarray], layers: Sequence[str], part: str
+) -> dict[str, jax.Array]:
+    return {name: jnp.asarray(_read_layer(tensors, name + part)) for name in layers}
 
 
 def _read_layer(tensors: dict[str, np.ndarray], name: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 
 from dfi_jax.errors import InputError
 from dfi_jax.recipe.features import Features
+from dfi_jax.vectors import replacement
 from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
 
 
@@ -50,7 +51,10 @@ def combine(vectors: Sequence[tuple[AttributeVector, float]]) -> AttributeVector
         calibration=(),
         note="sum of vectors",
     )
-    return AttributeVector(total, provenance)
+    replacements = [(v.replacement, s) for v, s in vectors if v.replacement is not None]
+    return AttributeVector(
+        total, provenance, replacement.combine(replacements) if replacements else None
+    )
 
 
 def project_out(vector: AttributeVector, kept: Sequence[AttributeVector]) -> AttributeVector:
@@ -98,6 +102,7 @@ def project_out(vector: AttributeVector, kept: Sequence[AttributeVector]) -> Att
             noise=(),
             calibration=(),
         ),
+        vector.replacement,
     )
 
 

@@ -115,5 +115,7 @@ def attribute_vector(
             lambda a, b: a / target.images + b / source.images, target.variance, source.variance
         ),
         provenance,
+        # Without the attribute, which takes the place of what has it.
+        average=source.mean,
         shrinkage=recipe.shrinkage,
     )

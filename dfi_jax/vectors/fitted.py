@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import safetensors
 from jaxtyping import Float
@@ -180,7 +181,9 @@ class FittedDataset:
             held=tuple(origin.attributes[a] for a in held),
             penalty=penalty,
         )
-        return from_estimate(w, variance, provenance, shrinkage=shrinkage)
+        n = len(self.scores)
+        average = {name: jnp.asarray(layer[0] / n) for name, layer in self.products.items()}
+        return from_estimate(w, variance, provenance, average=average, shrinkage=shrinkage)
 
     def check(self, attribute: Wanted | str | None) -> Wanted:
         """Returns an attribute as `vector` understands it.

@@ -1,0 +1,113 @@
+"""What becomes of a photo's own features where an edit takes an attribute away.
+
+A vector holds the average of many spectacles, which is blurred, because no two have the same shape.
+Adding it draws plausible spectacles. Subtracting it takes the blurred average away from one sharp
+frame, which remains, and doesn't say what lies behind.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from dfi_jax.recipe.features import Features
+from dfi_jax.recipe.stage import Stage
+
+
+class Replacement(NamedTuple):
+    """Features that can take the place of a photo's own, and where. A pytree.
+
+    Attributes:
+      average: μ, the mean features of faces, (h, w, c) per layer.
+      forwards: m₊, where a positive strength takes an attribute away, from 0 to 1, (h, w, 1) per
+        layer.
+      backwards: m₋, where a negative strength does.
+    """
+
+    average: Features
+    forwards: Features
+    backwards: Features
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovalStage(Stage):
+    """The removal of an attribute."""
+
+    @abstractmethod
+    def shares(self, alphas: Float[Array, " n"], replacement: Replacement) -> Features:
+        """Returns the share of each position that is replaced, (n, h, w, 1) per layer.
+
+        Args:
+          alphas: α of each image.
+          replacement: Features that can take the place of the image's own, and where.
+        """
+
+    def move(self, phi: Features, alphas: Float[Array, " n"], replacement: Replacement) -> Features:
+        """Returns what is added to the target of each image, besides αw: share·(μ − φ(x)).
+
+        Args:
+          phi: φ(x), (n, h, w, c) per layer.
+          alphas: α of each image.
+          replacement: Features that can take the place of φ(x), and where.
+
+        Returns:
+          (n, h, w, c) per layer.
+
+        >>> none, one = {"conv1_1": jnp.zeros((1, 1, 1))}, {"conv1_1": jnp.ones((1, 1, 1))}
+        >>> away = Replacement(average=one, forwards=one, backwards=none)
+        >>> phi = {"conv1_1": jnp.full((2, 1, 1, 1), 5.0)}
+        >>> Replace().move(phi, jnp.array([0.5, 2.0]), away)["conv1_1"].ravel().tolist()
+        [-2.0, -4.0]
+        """
+        shares = self.shares(alphas, replacement)
+        return {n: shares[n] * (replacement.average[n] - layer) for n, layer in phi.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subtract(RemovalStage):
+    """The vector is subtracted and nothing else, as in all published systems."""
+
+    kind: ClassVar[str] = "subtract"
+
+    def shares(self, alphas: Float[Array, " n"], replacement: Replacement) -> Features:
+        """Returns zeros.
+
+        >>> one = {"conv1_1": jnp.ones((1, 1, 1))}
+        >>> Subtract().shares(jnp.ones(1), Replacement(one, one, one))["conv1_1"].ravel().tolist()
+        [0.0]
+        """
+        return Replace(share=0.0).shares(alphas, replacement)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replace(RemovalStage):
+    """The average face takes the place of the photo where the attribute was.
+
+    The share of a position that is replaced is ρ·(m₊·min(1, α) for positive strengths, and
+    m₋·min(1, −α) for negative ones). The vector is subtracted as well. Nothing is replaced at
+    strength 0.
+
+    Attributes:
+      share: ρ, the largest share of a photo's own features that is replaced.
+    """
+
+    kind: ClassVar[str] = "replace"
+    least: ClassVar = {"share": 0}
+
+    share: float = 1.0
+
+    def shares(self, alphas: Float[Array, " n"], replacement: Replacement) -> Features:
+        """Returns ρ·(m₊·min(1, max(0, α)) + m₋·min(1, max(0, −α))).
+
+        >>> none, one = {"conv1_1": jnp.zeros((1, 1, 1))}, {"conv1_1": jnp.ones((1, 1, 1))}
+        >>> away = Replacement(average=one, forwards=none, backwards=one)
+        >>> Replace().shares(jnp.array([1.0, -0.5, -2.0]), away)["conv1_1"].ravel().tolist()
+        [0.0, 0.5, 1.0]
+        """
+        forth, back = (jnp.clip(sign * alphas, 0, 1)[:, None, None, None] for sign in (1, -1))
+        return {
+            name: self.share * (forth * forwards + back * replacement.backwards[name])
+            for name, forwards in replacement.forwards.items()
+        }
