@@ -12,7 +12,9 @@ The vectors are calibrated on people whom neither a vector nor the judge has see
 vector is fitted to half of the people, and faces of other people are edited with it at several
 strengths (`judged_edits`). The vector is then scaled so that strength 1 moves these faces by `GAIN`
 times the distance between typical faces without and with the attribute, as a mean. A second set of
-faces, edited at strength 1, shows what the calibrated vector is worth.
+faces, edited at strength 1, shows what the calibrated vector is worth. The attribute is also taken
+away from faces that have it, at strength 1: by the default recipe, which replaces the photo's
+features where the attribute was, and by subtracting the vector and nothing else.
 
 Writes the vectors as int8 with a scale per channel, each with its calibration, and one picture of
 the second set per vector. The vectors in `dfi_jax/assets/vectors` are made from the 3000 images of
@@ -119,6 +121,7 @@ class Config:
       starters: Names of the vectors.
       calibrating: Number of photos per vector that are edited to calibrate it.
       testing: Number of photos per vector that are edited with the calibrated vector.
+      removing: Number of photos per vector from which the attribute is taken away.
       changes: Changes to the default recipe.
       weights: Name of the network.
       out: Folder for sums, edits, pictures and vectors.
@@ -128,6 +131,7 @@ class Config:
     starters: tuple[str, ...] = tuple(STARTERS)
     calibrating: int = 10
     testing: int = 8
+    removing: int = 4
     changes: Mapping[str, str] = field(default_factory=dict)
     weights: str = "vgg16"
     out: str = "out/starter_vectors"
@@ -138,6 +142,7 @@ QUICK = Config(
     starters=("smiling", "older"),
     calibrating=2,
     testing=1,
+    removing=1,
     changes={
         "features.layers": "conv1_2,conv2_1",
         "features.size": "64",
@@ -166,11 +171,25 @@ def run(config: Config) -> dict[str, Any]:
         edit = partial(
             judged_edits.edit_and_measure, editor, dataset, judge=judge, attribute=attribute
         )
-        folder = out / "edits" / name
+        folder, recipe = out / "edits" / name, editor.resolved_recipe
         curve = edit(dict(calibrating), half, STARTERS[name].alphas, folder / "calibrating")
         # A vector that doesn't reach the attribute keeps the largest strength.
         at = judged_edits.matched(curve, GAIN) or {"alpha": curve[-1][0]}
         ((_, tested),) = edit(dict(testing), half.scaled(at["alpha"]), (1.0,), folder / "testing")
+        taken = opposite(attribute)
+        wearing = judged_edits.choose_photos(dataset, groups.photos, taken, config.removing)
+        removed = {}
+        for way in ("replace", "subtract"):
+            ((_, removed[way]),) = judged_edits.edit_and_measure(
+                Editor(recipe=recipe.set({"removal": way}), weights=vgg),
+                dataset,
+                wearing,
+                half.scaled(at["alpha"]).opposite(),
+                (1.0,),
+                folder / way,
+                judge=judge,
+                attribute=taken,
+            )
         # A vector from more images is less shrunk, so it is scaled to the same effect.
         factor = at["alpha"] * along(half, whole)
         calibration = tuple((alpha / at["alpha"], means["gain"]) for alpha, means in curve)
@@ -186,6 +205,7 @@ def run(config: Config) -> dict[str, Any]:
                 "factor": factor,
                 "curve": curve,
                 "strength 1": tested,
+                "removed": removed,
                 **save(made, out / "vectors" / f"{name}.safetensors"),
             }
         )
@@ -298,6 +318,11 @@ def regress(
     return fitted.vector(starter.attribute, hold=held, shrinkage=shrinkage)
 
 
+def opposite(attribute: str) -> str:
+    """Returns the attribute of the faces that lack an attribute, such as `~Smiling` or `Young`."""
+    return attribute[1:] if attribute.startswith("~") else f"~{attribute}"
+
+
 def along(vector: AttributeVector, other: AttributeVector) -> float:
     """Returns ‖v‖²/(v·w), the multiple of w whose part along v is v."""
     v, w = (ravel_pytree(each.features)[0] for each in (vector, other))
@@ -346,6 +371,12 @@ def print_tables(record: dict[str, Any]) -> None:
     for row in record["rows"]:
         values = " | ".join(f"{row['strength 1'][name]:.2f}" for name in columns)
         print(f"| {row['starter']} | {values} |")
+    print(f"\n| vector, taken away | way | {' | '.join(columns)} |")
+    print("| --- " * (2 + len(columns)) + "|")
+    for row in record["rows"]:
+        for way, means in row["removed"].items():
+            values = " | ".join(f"{means[name]:.2f}" for name in columns)
+            print(f"| {row['starter']} | {way} | {values} |")
     print(f"\nThe vectors are in {record['config']['out']}/vectors.")
 
 

@@ -240,7 +240,7 @@ class Placement:
           InputError: As `paste`.
         """
         nothing = np.zeros_like(pixels)
-        coarse = self.paste(nothing, self.crop(pixels, size=len(mask)), feather=0)
+        coarse = self.paste(nothing, self.crop(pixels, size=len(mask)), feather=0.0)
         return pixels + self.paste(nothing, mask, feather=feather) * (coarse - pixels)
 
     def map_points(self, points: Float[np.ndarray, "*p 2"]) -> Float[np.ndarray, "*p 2"]:

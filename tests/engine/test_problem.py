@@ -1,9 +1,10 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from builders import make_vector, small_recipe
 
-from dfi_jax import make_problem
+from dfi_jax import Replacement, features, make_problem
 from dfi_jax.engine.problem import problem_bytes
 
 
@@ -39,3 +40,27 @@ def test_memory_grows_with_size_and_pairs():
     assert pairs[1] - pairs[0] == 10 * 2 * 4 * 3 * 16 * 16
     adam = problem_bytes("vgg16", recipe=small_recipe(solver="adam"))
     assert adam < pairs[0]
+
+
+def test_a_target_is_the_photo_the_vector_and_what_is_replaced(random_vgg, waves):
+    recipe = small_recipe(vector__factor=3.0)
+    w = make_vector(random_vgg, recipe).features
+    half = {name: jnp.full((*layer.shape[:2], 1), 0.5) for name, layer in w.items()}
+    average = {name: layer + 1 for name, layer in w.items()}
+    alphas = [0.0, 0.5, -1.0]
+    away = Replacement(average, forwards=half, backwards=jax.tree.map(jnp.zeros_like, half))
+    found, plain, subtracted = (
+        make_problem(random_vgg, waves, w, alphas, recipe=r, replacement=replacement).target
+        for r, replacement in (
+            (recipe, away),
+            (recipe, None),
+            (recipe.set({"removal": "subtract"}), away),
+        )
+    )
+    phi = features(random_vgg, waves, layers=recipe.features.layers)
+    for name in w:
+        np.testing.assert_array_equal(subtracted[name], plain[name])
+        np.testing.assert_array_equal(found[name][0], phi[name][0])
+        np.testing.assert_array_equal(found[name][2], plain[name][2])
+        expected = phi[name][1] + 0.25 * (average[name] - phi[name][1]) + 0.5 * 3 * w[name]
+        np.testing.assert_allclose(found[name][1], expected, atol=1e-4)

@@ -120,6 +120,21 @@ def test_detail_finer_than_the_crop_s_pixels_becomes_its_mean(scale, angle):
         np.testing.assert_allclose(face[20:180, 20:180], 0.5, atol=0.03)
 
 
+def test_smoothing_leaves_what_the_crop_shows_and_only_where_the_mask_is():
+    y, x = np.mgrid[:900, :1000]
+    wave = (0.5 + 0.3 * np.sin(x / 60))[..., None] * np.ones(3)
+    checkerboard = 0.2 * ((x + y) % 2 - 0.5)[..., None]
+    photo = (wave + checkerboard).astype(np.float32)
+    placement = placement_of(similarity(4.0, 0.2, 180.0, 20.0))
+    mask = np.zeros((200, 200, 3), np.float32)
+    mask[60:140, 60:140] = 1
+    found = placement.smooth(photo, mask)
+    inside = placement.paste(np.zeros_like(photo), mask)[..., 0]
+    np.testing.assert_array_equal(found[inside == 0], photo[inside == 0])
+    # The wave goes through the crop and back, and the checkerboard is gone.
+    np.testing.assert_allclose(found[inside == 1], wave[inside == 1], atol=0.01)
+
+
 def test_the_matrix_of_a_box_is_that_of_its_pixels():
     photo = np.random.default_rng(0).random((400, 300, 3)).astype(np.float32)
     placement = Placement.from_box((40, 120, 240, 320))

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from dfi_jax import Editor, Recipe, load_dataset
+
+SIZE = 64
+RECIPE = Recipe().set({"features.size": str(SIZE), "features.layers": "conv2_1,conv3_1"})
+
+
+@pytest.fixture(scope="module")
+def editor():
+    return Editor(recipe=RECIPE, cache=None)
+
+
+@pytest.fixture(scope="module")
+def people():
+    return load_dataset("synthetic:60")
+
+
+@pytest.fixture(scope="module")
+def vector(editor, people):
+    """The vector of drawn spectacles."""
+    return editor.fit(people).vector("Eyeglasses")
+
+
+@pytest.fixture(scope="module")
+def worn(people):
+    """A face with a heavier frame than any in the dataset, the face, and where the frame is."""
+    row = int(np.argmin(people.scores[:, people.attributes.index("Eyeglasses")]))
+    face = people.face(row, SIZE)
+    frame = Image.new("L", (SIZE, SIZE))
+    for x in (24, 40):
+        ImageDraw.Draw(frame).rectangle((x - 7, 30, x + 7, 40), outline=255, width=2)
+    where = np.asarray(frame) > 0
+    return np.where(where[..., None], np.float32(0.05), face), face, where
+
+
+def test_a_frame_of_another_shape_is_taken_off_and_not_only_made_fainter(editor, vector, worn):
+    photo, face, frame = worn
+    without = vector.replace(replacement=None)  # Then the vector is subtracted and nothing else.
+    edits = {
+        name: editor.edit(photo, v, alphas=[alpha], face="whole").pixels[0]
+        for name, v, alpha in (
+            ("replaced", vector, -1.0),
+            ("opposite", vector.opposite(), 1.0),
+            ("subtracted", without, -1.0),
+        )
+    }
+    np.testing.assert_allclose(edits["opposite"], edits["replaced"], atol=1e-5)
+    left = {
+        name: np.abs(edited - face)[frame].mean() / np.abs(photo - face)[frame].mean()
+        for name, edited in edits.items()
+    }
+    assert left["replaced"] < 0.25
+    assert left["subtracted"] > 0.5
