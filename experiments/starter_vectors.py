@@ -191,9 +191,10 @@ def run(config: Config) -> dict[str, Any]:
                 attribute=taken,
             )
         # A vector from more images is less shrunk, so it is scaled to the same effect.
-        factor = at["alpha"] * along(half, whole)
+        factor = at["alpha"] * matching_factor(half, whole)
         calibration = tuple((alpha / at["alpha"], means["gain"]) for alpha, means in curve)
         scaled = whole.scaled(factor)
+        # One average serves all vectors, so it isn't in their files.
         made = AttributeVector(
             scaled.features, dataclasses.replace(scaled.provenance, calibration=calibration)
         )
@@ -225,14 +226,17 @@ def make_vectors(
         group: {name: out / group / f"{name}.safetensors" for name in config.starters}
         for group in groups
     }
-    if not all(path.exists() for each in paths.values() for path in each.values()):
+    average = out / "average.safetensors"
+    if not all(
+        path.exists() for path in (average, *paths["half"].values(), *paths["all"].values())
+    ):
         parts = out / f"{len(dataset)}-images-{recipe.features.size}-pixels"
         fitted = [
             fit(vgg, dataset, recipe=recipe, rows=rows, folder=parts / f"half-{i}")
             for i, rows in enumerate((half, other))
         ]
         sums = {"half": fitted[0], "all": FittedDataset.merge(fitted)}
-        save_average(sums["all"], out / "average.safetensors")
+        save_average(sums["all"], average)
         described = normals.describe(vgg, dataset, groups["all"], recipe=recipe)
         for group, rows in groups.items():
             classified = {name: STARTERS[name] for name in config.starters if is_normal(name)}
@@ -247,20 +251,17 @@ def make_vectors(
 
 def save_average(fitted: FittedDataset, path: Path) -> None:
     """Writes the mean features of all images, in the form of a vector."""
-    of = fitted.vector(fitted.origin.attributes[0], hold=[])
-    assert of.replacement is not None
     provenance = dataclasses.replace(
-        of.provenance,
+        fitted.vector(fitted.origin.attributes[0], hold=[], shrinkage=Unshrunk()).provenance,
         attributes=(),
         n_source=0,
         n_target=len(fitted.scores),
         penalty=None,
         length=(),
         noise=(),
-        shrinkage=Unshrunk(),
         note="mean features of all images",
     )
-    AttributeVector(of.replacement.average, provenance).save(path, dtype="int8")
+    AttributeVector(fitted.mean, provenance).save(path, dtype="int8")
 
 
 def is_normal(name: str) -> bool:
@@ -293,7 +294,6 @@ def fit_normals(
         on = judged_edits.has(dataset, rows, starter.attribute)
         found = normals.fit_normals(coordinates, on, numbers, kind="logistic")
         difference = fitted.vector(starter.attribute, hold=[], shrinkage=Unshrunk())
-        assert difference.replacement is not None
         w, variance = normals.as_vector(coordinates.activations(found), difference.features)
         provenance = dataclasses.replace(
             difference.provenance, penalty=None, note="normal of logistic regression"
@@ -302,7 +302,7 @@ def fit_normals(
             w,
             variance,
             provenance,
-            average=difference.replacement.average,
+            average=fitted.mean,
             shrinkage=FOCUSED,
         )
     return made
@@ -323,7 +323,7 @@ def opposite(attribute: str) -> str:
     return attribute[1:] if attribute.startswith("~") else f"~{attribute}"
 
 
-def along(vector: AttributeVector, other: AttributeVector) -> float:
+def matching_factor(vector: AttributeVector, other: AttributeVector) -> float:
     """Returns ‖v‖²/(v·w), the multiple of w whose part along v is v."""
     v, w = (ravel_pytree(each.features)[0] for each in (vector, other))
     return float(jnp.vdot(v, v) / jnp.vdot(v, w))

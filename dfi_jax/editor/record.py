@@ -11,6 +11,7 @@ import numpy as np
 from dfi_jax.editor.work import Work
 from dfi_jax.engine.slots import Reconstruction
 from dfi_jax.network.vgg import VGG
+from dfi_jax.recipe import Replace
 from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
 
 NOISY = 0.8
@@ -43,7 +44,7 @@ def make_record(
         "placement": placement.to_json(),
         "selections": [selection.record() for selection in work.selections],
         "vector": vector_record(work.vector),
-        "warnings": find_warnings(work.vector.provenance),
+        "warnings": [*find_warnings(work.vector.provenance), *removal_warnings(work)],
         "recipe": work.recipe.to_dict(),
         "network": network_record(vgg),
         "files": [f"alpha-{alpha:g}{photo.suffix}" for alpha in request["alphas"]],
@@ -77,6 +78,18 @@ def find_warnings(made: Provenance) -> list[str]:
     ]
 
 
+def removal_warnings(work: Work) -> list[str]:
+    """Returns a sentence if the recipe can't replace anything where an attribute is taken away."""
+    if work.vector.replacement is not None or not isinstance(work.recipe.removal, Replace):
+        return []
+    if min(work.alphas) >= 0:
+        return []
+    return [
+        "the attribute vector was made before vectors had an average face, so it was only "
+        "subtracted; compute it again to take the attribute away."
+    ]
+
+
 def network_record(vgg: VGG) -> dict[str, Any]:
     """Returns the network's name and identity, and how its convolutions are computed.
 
@@ -88,14 +101,16 @@ def network_record(vgg: VGG) -> dict[str, Any]:
 
 
 def vector_record(vector: AttributeVector) -> dict[str, Any]:
-    """Returns how a vector was made, and the SHA-256 of its numbers.
+    """Returns how a vector was made, and the SHA-256 of its numbers and its replacement's.
 
     >>> import dfi_jax
     >>> vector_record(dfi_jax.starter("older"))["attributes"]
     ['~Young']
     """
     digest = hashlib.sha256()
-    for path, layer in jax.tree.leaves_with_path((vector.features, vector.replacement)):
+    for name in sorted(vector.features):
+        digest.update(name.encode() + np.asarray(vector.features[name]).tobytes())
+    for path, layer in jax.tree.leaves_with_path(vector.replacement):
         digest.update(jax.tree_util.keystr(path).encode() + np.asarray(layer).tobytes())
     fields = vector.provenance.to_dict().items()
     described = {name: list(v) if isinstance(v, tuple) else v for name, v in fields}

@@ -88,16 +88,20 @@ class Work:
     def replaced(self, alpha: float) -> Float[np.ndarray, "s s 3"] | None:
         """Returns where an edit replaces the face's own features, from 0 to 1, or None if nowhere.
 
-        It is the share of the layer with the most positions.
+        It is the share of the layer with the most positions, inside the job's mask.
         """
         if self.vector.replacement is None:
             return None
-        shares = self.recipe.removal.shares(jnp.asarray([alpha]), self.vector.replacement)
+        alphas = jnp.asarray([alpha / self.recipe.vector.usual_alpha])
+        shares = self.recipe.removal.shares(alphas, self.vector.replacement)
         finest = np.asarray(max(shares.values(), key=lambda share: share.shape[1])[0])
         if not finest.any():
             return None
-        mask = np.repeat(resize(finest, self.face.shape[:2]), 3, axis=-1)
-        return mask if self.warp is None else self.warp.back(mask)
+        replaced = np.repeat(resize(finest, self.face.shape[:2]), 3, axis=-1)
+        if self.warp is not None:
+            # Interpolation overshoots at edges.
+            replaced = np.clip(self.warp.back(replaced), 0, 1)
+        return replaced if self.mask is None else replaced * self.mask
 
     def finish(
         self,

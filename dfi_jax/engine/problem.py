@@ -27,7 +27,7 @@ class Problem(NamedTuple):
 
     Attributes:
       start: The image that z starts from, RGB in [0, 1].
-      target: φ(x) + αw, and where an attribute is taken away what `recipe.removal` says.
+      target: φ(x) + αw, moved by the recipe's removal if there is a replacement.
       square_norms: ‖φ(x)‖² of each layer.
     """
 
@@ -58,8 +58,8 @@ def make_problem(
       vector: w, (h, w, c) per layer.
       alphas: α of each problem.
       recipe: The normalisation of features, the scaling of the vector, the removal, and the start.
-      replacement: Features that can take the place of the image's own (`AttributeVector`), or None
-        to take nothing's place.
+      replacement: Features that replace the image's own where an attribute is taken away, or None
+        to subtract the vector and nothing else.
       start: The image that z starts from, if not the recipe's.
 
     Raises:
@@ -82,7 +82,7 @@ def make_problem(
     w = recipe.vector.scale(vector, phi)
     target = {name: layer + alphas[:, None, None, None] * w[name] for name, layer in phi.items()}
     if replacement is not None:
-        moved = recipe.removal.move(phi, alphas, replacement)
+        moved = recipe.removal.move(phi, alphas / recipe.vector.usual_alpha, replacement)
         target = {name: layer + moved[name] for name, layer in target.items()}
     if start is None:
         repeated = jnp.broadcast_to(images, (n, *images.shape[1:]))

@@ -197,23 +197,10 @@ class Placement:
         Raises:
           InputError: If the crop lies outside the photo, or feather is negative.
         """
-        if not feather >= 0:
-            raise InputError(f"feather is {feather}; give 0 or more.")
-        photo_size = pixels.shape[1], pixels.shape[0]
-        x0, y0, x1, y1 = self.extent(photo_size)
-        matrix = self._between_corners()
-        height, width = difference.shape[:2]
-        # The difference needs no more pixels than the crop has in the photo.
-        sides = CANONICAL_SIZE * np.linalg.norm(matrix[:, :2], axis=0)
-        width, height = np.clip(np.round(sides).astype(int), 1, (width, height)).tolist()
-        inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
-        kept = _fade(inverse, photo_size, (x0, y0, x1, y1), feather=feather)[..., None]
-        inverse[:, 2] += inverse[:, :2] @ (x0, y0)
-        inverse *= np.array([width, height])[:, None] / CANONICAL_SIZE
-        warped = warp(resize(difference, (height, width)), inverse, (y1 - y0, x1 - x0))
+        rows, columns, spread, kept = self._spread(pixels, difference, feather=feather)
         result = pixels.copy()
-        changed = result[y0:y1, x0:x1]
-        np.add(changed, warped * kept, out=changed, where=kept > 0)
+        changed = result[rows, columns]
+        np.add(changed, spread * kept, out=changed, where=kept > 0)
         return result
 
     def smooth(
@@ -223,9 +210,9 @@ class Placement:
         *,
         feather: float = 0.08,
     ) -> Float[np.ndarray, "H W 3"]:
-        """Takes the details that are finer than the crop's pixels out of a part of a photo.
+        """Brings a part of a photo to the resolution of the crop, which takes finer details out.
 
-        >>> pixels = np.zeros((400, 400, 3))
+        >>> pixels = np.zeros((400, 400, 3), np.float32)
         >>> pixels[::2] = 1.0  # Lines of one pixel, and a crop with half of the photo's pixels.
         >>> smoothed = Placement.whole((400, 400)).smooth(pixels, np.ones((200, 200, 3)))
         >>> smoothed[100, 100].round(2).tolist()
@@ -233,15 +220,46 @@ class Placement:
 
         Args:
           pixels: Photo, RGB in [0, 1].
-          mask: Where the details are taken out, from 0 to 1, of the crop's size.
+          mask: Where the photo is smoothed, from 0 to 1, of the crop's size.
           feather: Part of the crop's side over which the mask fades out, as for `paste`.
 
         Raises:
-          InputError: As `paste`.
+          InputError: As `crop` and `paste`.
         """
-        nothing = np.zeros_like(pixels)
-        coarse = self.paste(nothing, self.crop(pixels, size=len(mask)), feather=0.0)
-        return pixels + self.paste(nothing, mask, feather=feather) * (coarse - pixels)
+        face = self.crop(pixels, size=len(mask))
+        rows, columns, coarse, _ = self._spread(pixels, face, feather=feather)
+        _, _, mask, kept = self._spread(pixels, mask, feather=feather)
+        result = pixels.copy()
+        changed = result[rows, columns]
+        np.add(changed, mask * kept * (coarse - changed), out=changed, where=kept > 0)
+        return result
+
+    def _spread(
+        self,
+        pixels: Float[np.ndarray, "H W 3"],
+        crop: Float[np.ndarray, "h w 3"],
+        *,
+        feather: float,
+    ) -> tuple[slice, slice, Float[np.ndarray, "y x 3"], Float[np.ndarray, "y x 1"]]:
+        """Returns the part of the photo around a crop, the crop's values there, and how they fade.
+
+        The part is given as a slice of rows and one of columns.
+        """
+        if not feather >= 0:
+            raise InputError(f"feather is {feather}; give 0 or more.")
+        photo_size = pixels.shape[1], pixels.shape[0]
+        x0, y0, x1, y1 = self.extent(photo_size)
+        matrix = self._between_corners()
+        height, width = crop.shape[:2]
+        # The crop needs no more pixels than it has in the photo.
+        sides = CANONICAL_SIZE * np.linalg.norm(matrix[:, :2], axis=0)
+        width, height = np.clip(np.round(sides).astype(int), 1, (width, height)).tolist()
+        inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
+        kept = _fade(inverse, photo_size, (x0, y0, x1, y1), feather=feather)[..., None]
+        inverse[:, 2] += inverse[:, :2] @ (x0, y0)
+        inverse *= np.array([width, height])[:, None] / CANONICAL_SIZE
+        spread = warp(resize(crop, (height, width)), inverse, (y1 - y0, x1 - x0))
+        return slice(y0, y1), slice(x0, x1), spread, kept
 
     def map_points(self, points: Float[np.ndarray, "*p 2"]) -> Float[np.ndarray, "*p 2"]:
         """Returns where points of the canonical crop lie in the photo.

@@ -57,7 +57,8 @@ class Mask(FinishStage):
 class TransferDifference(FinishStage):
     """Adds the difference between the edited and the original face to the photo at full size.
 
-    Without this step, the result is the crop that the network saw.
+    Where an attribute is taken away, the photo first loses the details that the crop doesn't show,
+    such as the edge of a frame. Without this step, the result is the crop that the network saw.
 
     Attributes:
       feather: Fraction of the crop's side over which the difference fades out, where the photo

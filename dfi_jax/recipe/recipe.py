@@ -26,7 +26,7 @@ class Recipe(Stage):
       features: Features that are moved, with their normalisation.
       shrinkage: Removal of noise from the attribute vector, where a vector is computed.
       vector: Scaling of the attribute vector.
-      removal: What becomes of the photo's own features where an attribute is taken away.
+      removal: Treatment of the photo's own features where an attribute is taken away.
       objective: Function of the image that is minimised.
       start: Image that the minimisation starts from.
       solver: Algorithm that minimises, with its number of iterations.

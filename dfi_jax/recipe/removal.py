@@ -1,4 +1,4 @@
-"""What becomes of a photo's own features where an edit takes an attribute away.
+"""Treatment of a photo's own features where an edit takes an attribute away.
 
 A vector holds the average of many spectacles, which is blurred, because no two have the same shape.
 Adding it draws plausible spectacles. Subtracting it takes the blurred average away from one sharp
@@ -12,6 +12,7 @@ from typing import ClassVar, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from dfi_jax.errors import InputError
 from dfi_jax.recipe.features import Features
 from dfi_jax.recipe.stage import Stage
 
@@ -30,6 +31,15 @@ class Replacement(NamedTuple):
     forwards: Features
     backwards: Features
 
+    def opposite(self) -> "Replacement":
+        """Returns the replacement for −w.
+
+        >>> none, one = {"conv1_1": jnp.zeros((1, 1, 1))}, {"conv1_1": jnp.ones((1, 1, 1))}
+        >>> Replacement(one, none, one).opposite().forwards["conv1_1"].tolist()
+        [[[1.0]]]
+        """
+        return Replacement(self.average, self.backwards, self.forwards)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RemovalStage(Stage):
@@ -40,16 +50,16 @@ class RemovalStage(Stage):
         """Returns the share of each position that is replaced, (n, h, w, 1) per layer.
 
         Args:
-          alphas: α of each image.
+          alphas: α of each image, in units of the recipe's usual strength (`VectorStage`).
           replacement: Features that can take the place of the image's own, and where.
         """
 
     def move(self, phi: Features, alphas: Float[Array, " n"], replacement: Replacement) -> Features:
-        """Returns what is added to the target of each image, besides αw: share·(μ − φ(x)).
+        """Returns share·(μ − φ(x)), which is added to the target of each image besides αw.
 
         Args:
           phi: φ(x), (n, h, w, c) per layer.
-          alphas: α of each image.
+          alphas: α of each image, as for `shares`.
           replacement: Features that can take the place of φ(x), and where.
 
         Returns:
@@ -85,18 +95,22 @@ class Subtract(RemovalStage):
 class Replace(RemovalStage):
     """The average face takes the place of the photo where the attribute was.
 
-    The share of a position that is replaced is ρ·(m₊·min(1, α) for positive strengths, and
-    m₋·min(1, −α) for negative ones). The vector is subtracted as well. Nothing is replaced at
-    strength 0.
+    The share of a position that is replaced is ρ·m₊·min(1, α) for a positive strength, and
+    ρ·m₋·min(1, −α) for a negative one. The vector is subtracted as well.
 
     Attributes:
-      share: ρ, the largest share of a photo's own features that is replaced.
+      share: ρ, the largest share of a photo's own features that is replaced, at most 1.
     """
 
     kind: ClassVar[str] = "replace"
     least: ClassVar = {"share": 0}
 
     share: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.share > 1:
+            raise InputError(f"the recipe's replace.share is {self.share}; give 1 or less.")
 
     def shares(self, alphas: Float[Array, " n"], replacement: Replacement) -> Features:
         """Returns ρ·(m₊·min(1, max(0, α)) + m₋·min(1, max(0, −α))).

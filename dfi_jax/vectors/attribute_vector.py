@@ -1,6 +1,7 @@
 """Attribute vectors, which are differences of mean features, and their files."""
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from dfi_jax.recipe.removal import Replacement
 from dfi_jax.recipe.stage import Stage
 from dfi_jax.recipe.stage import from_dict as read_stage
 from dfi_jax.storage.files import write_tensors
-from dfi_jax.vectors import replacement
+from dfi_jax.vectors.replacement import of_attribute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +126,7 @@ class AttributeVector:
     Attributes:
       features: w, (h, w, c) per layer.
       provenance: Record of how it was made.
-      replacement: What can take the place of a photo's own features where the attribute is taken
-        away, or None if it is unknown.
+      replacement: Features that replace a photo's own where the attribute is taken away, or None.
     """
 
     features: Features
@@ -193,7 +193,7 @@ class AttributeVector:
                         for n in Replacement._fields
                     )
                 )
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             raise FileError(
                 f"{path} is not an attribute vector of dfi_jax ({error}); give a file that "
                 f"`dfi vectors make` or `AttributeVector.save` wrote."
@@ -216,11 +216,11 @@ class AttributeVector:
         return AttributeVector(
             {name: -layer for name, layer in self.features.items()},
             dataclasses.replace(self.provenance, attributes=flipped, calibration=()),
-            self.replacement and replacement.opposite(self.replacement),
+            self.replacement and self.replacement.opposite(),
         )
 
     def scaled(self, factor: float) -> "AttributeVector":
-        """Returns factor·w.
+        """Returns factor·w. Its strength 1 replaces as much as that of w.
 
         >>> older = starter("older")
         >>> float(older.scaled(2.0).features["conv5_1"].max() / older.features["conv5_1"].max())
@@ -235,9 +235,7 @@ class AttributeVector:
                 noise=tuple(factor * noise for noise in made.noise),
                 calibration=tuple((alpha / factor, moved) for alpha, moved in made.calibration),
             ),
-            self.replacement
-            if factor >= 0 or self.replacement is None
-            else replacement.opposite(self.replacement),
+            self.replacement.opposite() if self.replacement and factor < 0 else self.replacement,
         )
 
     def check(self, vgg: VGG, *, recipe: Recipe) -> None:
@@ -265,11 +263,17 @@ class AttributeVector:
                 )
         size = (features.size, features.size)
         for name, shape in feature_shapes(vgg.architecture, features.layers, size).items():
-            if self.features[name].shape != shape:
-                raise InputError(
-                    f"the attribute vector's {name} has shape {self.features[name].shape} and "
-                    f"this run's is {shape}; compute the vector again from a dataset."
-                )
+            expected = {"": (self.features, shape)}
+            if self.replacement is not None:
+                shapes = (shape, (*shape[:2], 1), (*shape[:2], 1))
+                parts = zip(self.replacement._asdict().items(), shapes, strict=True)
+                expected |= {f".{part}": (layers, shape) for (part, layers), shape in parts}
+            for part, (layers, shape) in expected.items():
+                if layers[name].shape != shape:
+                    raise InputError(
+                        f"the attribute vector's {name}{part} has shape {layers[name].shape} and "
+                        f"this run's is {shape}; compute the vector again from a dataset."
+                    )
 
 
 def from_estimate(
@@ -286,7 +290,8 @@ def from_estimate(
       w: The estimate, (h, w, c) per layer.
       variance: s², the squared standard error of each activation of w.
       provenance: How w was estimated.
-      average: Mean features of images, which a removal can put in the place of a photo's own.
+      average: Mean features of images, preferably without the attribute, which a removal puts in
+        the place of a photo's own.
       shrinkage: Shrinkage that takes noise out of w.
 
     >>> w, variance = {"conv1_1": jnp.full((1, 1, 1), 5.0)}, {"conv1_1": jnp.full((1, 1, 1), 9.0)}
@@ -297,7 +302,10 @@ def from_estimate(
     """
     length = {name: float(jnp.linalg.norm(layer)) for name, layer in w.items()}
     noise = {name: float(jnp.sqrt(jnp.sum(layer))) for name, layer in variance.items()}
-    features = shrinkage.shrink({name: jnp.asarray(layer) for name, layer in w.items()}, variance)
+    w = {name: jnp.asarray(layer) for name, layer in w.items()}
+    features = shrinkage.shrink(w, variance)
+    # Noise is everywhere, so the attribute is located in what is left without it.
+    denoised = Wiener(focus=1.0).shrink(w, variance)
     return AttributeVector(
         {name: features[name] for name in provenance.layers},
         dataclasses.replace(
@@ -306,7 +314,7 @@ def from_estimate(
             noise=tuple(noise[name] for name in provenance.layers),
             shrinkage=shrinkage,
         ),
-        replacement.of_attribute(features, average),
+        of_attribute(denoised, average, provenance.attributes),
     )
 
 
@@ -349,10 +357,13 @@ def starter(name: str) -> AttributeVector:
         )
     vector = AttributeVector.load(STARTERS / f"{name.casefold()}.safetensors")
     # One average serves all vectors, so it isn't in their files.
-    average = AttributeVector.load(AVERAGE).features
-    return AttributeVector(
-        vector.features, vector.provenance, replacement.of_attribute(vector.features, average)
-    )
+    found = of_attribute(vector.features, _average(), vector.provenance.attributes)
+    return AttributeVector(vector.features, vector.provenance, found)
+
+
+@functools.cache
+def _average() -> Features:
+    return AttributeVector.load(AVERAGE).features
 
 
 def _store_layer(name: str, w: np.ndarray, dtype: str) -> dict[str, np.ndarray]:

@@ -10,8 +10,8 @@ from jax.flatten_util import ravel_pytree
 
 from dfi_jax.errors import InputError
 from dfi_jax.recipe.features import Features
-from dfi_jax.vectors import replacement
 from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
+from dfi_jax.vectors.replacement import combine as combine_replacements
 
 
 def combine(vectors: Sequence[tuple[AttributeVector, float]]) -> AttributeVector:
@@ -53,7 +53,7 @@ def combine(vectors: Sequence[tuple[AttributeVector, float]]) -> AttributeVector
     )
     replacements = [(v.replacement, s) for v, s in vectors if v.replacement is not None]
     return AttributeVector(
-        total, provenance, replacement.combine(replacements) if replacements else None
+        total, provenance, combine_replacements(replacements) if replacements else None
     )
 
 

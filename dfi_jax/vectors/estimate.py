@@ -15,6 +15,7 @@ from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.recipe import Recipe
 from dfi_jax.storage.cache import Cache, remember
 from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance, from_estimate
+from dfi_jax.vectors.replacement import takes_away
 
 
 def attribute_vector(
@@ -115,7 +116,6 @@ def attribute_vector(
             lambda a, b: a / target.images + b / source.images, target.variance, source.variance
         ),
         provenance,
-        # Without the attribute, which takes the place of what has it.
-        average=source.mean,
+        average=target.mean if takes_away(provenance.attributes) else source.mean,
         shrinkage=recipe.shrinkage,
     )

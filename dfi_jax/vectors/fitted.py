@@ -17,7 +17,7 @@ from dfi_jax.data.selection import SMALLEST_SET
 from dfi_jax.data.wanted import Wanted, find_attribute
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.recipe import Recipe
-from dfi_jax.recipe.features import L2
+from dfi_jax.recipe.features import L2, Features
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
 from dfi_jax.storage.files import write_tensors
 from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance, from_estimate
@@ -127,6 +127,12 @@ class FittedDataset:
         """Name of the dataset, for records."""
         return self.origin.dataset
 
+    @property
+    def mean(self) -> Features:
+        """Mean features of all images, (h, w, c) per layer."""
+        n = len(self.scores)
+        return {name: jnp.asarray(layer[0] / n) for name, layer in self.products.items()}
+
     def vector(
         self,
         attribute: Wanted | str | None,
@@ -181,9 +187,7 @@ class FittedDataset:
             held=tuple(origin.attributes[a] for a in held),
             penalty=penalty,
         )
-        n = len(self.scores)
-        average = {name: jnp.asarray(layer[0] / n) for name, layer in self.products.items()}
-        return from_estimate(w, variance, provenance, average=average, shrinkage=shrinkage)
+        return from_estimate(w, variance, provenance, average=self.mean, shrinkage=shrinkage)
 
     def check(self, attribute: Wanted | str | None) -> Wanted:
         """Returns an attribute as `vector` understands it.

@@ -11,7 +11,10 @@ from dfi_jax.recipe.features import Features
 from dfi_jax.recipe.removal import Replacement
 
 PEAK = 99.5
-"""The percentile of ‖w‖ over positions that counts as its peak."""
+"""Percentile of ‖w‖ over positions that counts as its peak."""
+
+ABSENCES = ("Young", "No Beard")
+"""Attributes of faces that are the absence of something: of wrinkles, or of a beard."""
 
 REACH = 0.3
 """Share of the way from the median of ‖w‖ to its peak at which a position is replaced entirely.
@@ -30,7 +33,7 @@ def locate(w: Features) -> Features:
     Returns:
       m, (h, w, 1) per layer. It is 0 if ‖w‖ is the same everywhere.
 
-    >>> w = {"conv1_1": jnp.zeros((20, 20, 2)).at[3, 4].set(1.0).at[0, 0].set(0.15)}
+    >>> w = {"conv1_1": jnp.zeros((20, 20, 2)).at[3:5, 4:6].set(1.0).at[0, 0].set(0.15)}
     >>> m = locate(w)["conv1_1"]
     >>> float(m[3, 4, 0]), round(float(m[0, 0, 0]), 2), float(m[9, 9, 0])
     (1.0, 0.5, 0.0)
@@ -46,53 +49,70 @@ def _locate(w: Float[np.ndarray, "h w c"]) -> Float[Array, "h w 1"]:
     return jnp.asarray(np.clip((length - floor) / (REACH * (peak - floor)), 0, 1))
 
 
-def of_attribute(w: Features, average: Features) -> Replacement:
-    """Returns the replacement for a vector w that adds an attribute: −w takes it away.
+def takes_away(attributes: Sequence[str]) -> bool:
+    """Returns whether a vector of attributes takes something away: whether each of them does.
 
-    >>> one = {"conv1_1": jnp.ones((1, 1, 1))}
-    >>> of_attribute(one, one).forwards["conv1_1"].tolist()
-    [[[0.0]]]
+    `~` before an attribute takes it away, unless the attribute is itself the absence of something.
+
+    >>> takes_away(["~Eyeglasses"]), takes_away(["~Young"]), takes_away(["Smiling", "~Eyeglasses"])
+    (True, False, False)
+    """
+    return all((text[:1] == "~") != (text.removeprefix("~") in ABSENCES) for text in attributes)
+
+
+def of_attribute(w: Features, average: Features, attributes: Sequence[str]) -> Replacement:
+    """Returns the replacement for the vector of some attributes.
+
+    Args:
+      w: The vector, (h, w, c) per layer.
+      average: μ, of the same shapes.
+      attributes: The attributes, with the signs of `data.wanted.Wanted`.
+
+    >>> one = {"conv1_1": jnp.zeros((20, 20, 1)).at[:2].set(1.0)}
+    >>> away = of_attribute(one, one, ["~Eyeglasses"])
+    >>> float(away.forwards["conv1_1"].max()), float(away.backwards["conv1_1"].max())
+    (1.0, 0.0)
     """
     found = locate(w)
-    return Replacement(
-        average=average, forwards=jax.tree.map(jnp.zeros_like, found), backwards=found
-    )
-
-
-def opposite(replacement: Replacement) -> Replacement:
-    """Returns the replacement for −w.
-
-    >>> none, all_of_it = {"conv1_1": jnp.zeros((1, 1, 1))}, {"conv1_1": jnp.ones((1, 1, 1))}
-    >>> turned = opposite(Replacement(average=none, forwards=none, backwards=all_of_it))
-    >>> turned.forwards["conv1_1"].tolist(), turned.backwards["conv1_1"].tolist()
-    ([[[1.0]]], [[[0.0]]])
-    """
-    return replacement._replace(forwards=replacement.backwards, backwards=replacement.forwards)
+    added = Replacement(average, jax.tree.map(jnp.zeros_like, found), found)
+    return added.opposite() if takes_away(attributes) else added
 
 
 def combine(parts: Sequence[tuple[Replacement, float]]) -> Replacement:
-    """Returns the replacement for Σ sᵢ·wᵢ: what any of the parts takes away is replaced.
+    """Returns the replacement for Σ sᵢ·wᵢ.
+
+    A position is replaced as far as for any of the parts. Where several are, their averages count
+    in proportion.
 
     Args:
-      parts: Pairs of the replacement for wᵢ and the strength sᵢ.
+      parts: Pairs of the replacement for wᵢ and the strength sᵢ. A part is replaced entirely if its
+        strength is 1 or more.
 
-    >>> none, all_of_it = {"conv1_1": jnp.zeros((1, 1, 1))}, {"conv1_1": jnp.ones((1, 1, 1))}
-    >>> added = Replacement(average=none, forwards=none, backwards=all_of_it)
+    >>> none, one = {"conv1_1": jnp.zeros((1, 1, 1))}, {"conv1_1": jnp.ones((1, 1, 1))}
+    >>> added = Replacement(average=none, forwards=none, backwards=one)
     >>> combine([(added, 1.0), (added, -0.5)]).forwards["conv1_1"].tolist()
     [[[0.5]]]
     """
-    turned = [(part if s > 0 else opposite(part), min(1.0, abs(s))) for part, s in parts]
+    turned = [_scaled(part if s > 0 else part.opposite(), min(1.0, abs(s))) for part, s in parts]
 
     def largest(*masks: Array) -> Array:
         return jnp.max(jnp.stack(masks), axis=0)
 
-    forwards, backwards = (
-        jax.tree.map(
-            largest,
-            *({name: s * m for name, m in getattr(part, side).items()} for part, s in turned),
-        )
-        for side in ("forwards", "backwards")
+    def weighted(name: str) -> Array:
+        # Nothing is replaced where all weights are 0.
+        weights = jnp.stack([part.forwards[name] + part.backwards[name] for part in turned]) + 1e-6
+        averages = jnp.stack([part.average[name] for part in turned])
+        return jnp.sum(weights * averages, axis=0) / jnp.sum(weights, axis=0)
+
+    return Replacement(
+        {name: weighted(name) for name in turned[0].average},
+        jax.tree.map(largest, *(part.forwards for part in turned)),
+        jax.tree.map(largest, *(part.backwards for part in turned)),
     )
-    averages = [part.average for part, _ in turned]
-    average = jax.tree.map(lambda *each: sum(each) / len(each), *averages)
-    return Replacement(average=average, forwards=forwards, backwards=backwards)
+
+
+def _scaled(part: Replacement, share: float) -> Replacement:
+    forwards, backwards = (
+        {name: share * m for name, m in masks.items()} for masks in (part.forwards, part.backwards)
+    )
+    return Replacement(part.average, forwards, backwards)

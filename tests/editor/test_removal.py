@@ -54,3 +54,15 @@ def test_a_frame_of_another_shape_is_taken_off_and_not_only_made_fainter(editor,
     }
     assert left["replaced"] < 0.25
     assert left["subtracted"] > 0.5
+
+
+def test_outside_a_mask_nothing_is_replaced(editor, vector):
+    # The photo has details that the crop doesn't show, which a removal takes out.
+    photo = np.random.default_rng(0).uniform(0.2, 0.8, (300, 300, 3)).astype(np.float32)
+    mask = np.zeros_like(photo)
+    mask[:150] = 1
+    edited = editor.edit(photo, vector, alphas=[-1.0], face="whole", mask=mask).pixels[0]
+    changes = np.abs(edited - photo)
+    # The crop's pixels at the mask's edge reach 5 pixels of the photo below it.
+    assert changes[160:].max() < 1e-6
+    assert changes[:140].max() > 0.2

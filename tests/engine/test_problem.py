@@ -64,3 +64,18 @@ def test_a_target_is_the_photo_the_vector_and_what_is_replaced(random_vgg, waves
         np.testing.assert_array_equal(found[name][2], plain[name][2])
         expected = phi[name][1] + 0.25 * (average[name] - phi[name][1]) + 0.5 * 3 * w[name]
         np.testing.assert_allclose(found[name][1], expected, atol=1e-4)
+
+
+def test_a_replacement_is_entire_at_the_recipe_s_usual_strength(random_vgg, waves):
+    # The vector is zero, so that the target is what is replaced.
+    recipe = small_recipe(vector="unit_times_phi")
+    w = jax.tree.map(jnp.zeros_like, make_vector(random_vgg, recipe).features)
+    everywhere = {name: jnp.ones((*layer.shape[:2], 1)) for name, layer in w.items()}
+    away = Replacement(w, forwards=everywhere, backwards=everywhere)
+    target = make_problem(
+        random_vgg, waves, w, [0.4, -0.4, 0.2], recipe=recipe, replacement=away
+    ).target
+    phi = features(random_vgg, waves, layers=recipe.features.layers)
+    for name in w:
+        np.testing.assert_allclose(target[name][:2], 0, atol=1e-5)
+        np.testing.assert_allclose(target[name][2], phi[name][2] / 2, atol=1e-5)

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dfi_jax import Recipe, Replace, Replacement, Subtract
+from dfi_jax import InputError, Recipe, Replace, Replacement, Subtract
 
 RNG = np.random.default_rng(0)
 PHI = RNG.normal(size=(4, 5, 5, 3)).astype(np.float32)
@@ -36,3 +36,8 @@ def test_subtracting_replaces_nothing():
     moved = Subtract().move({"layer": jnp.asarray(PHI)}, jnp.asarray(ALPHAS), REPLACEMENT)["layer"]
     assert not moved.any()
     assert Recipe().set({"removal": "subtract"}).removal == Subtract()
+
+
+def test_more_than_everything_is_not_replaced():
+    with pytest.raises(InputError, match=r"share is 1\.5; give 1 or less"):
+        Replace(share=1.5)

@@ -5,6 +5,7 @@ import pytest
 
 from dfi_jax import AttributeVector, Replacement, combine, starter
 from dfi_jax.vectors import replacement
+from dfi_jax.vectors.fitted import FittedDataset, Origin
 
 
 @pytest.fixture
@@ -13,6 +14,35 @@ def spot():
     w = np.random.default_rng(0).normal(scale=0.01, size=(40, 40, 8)).astype(np.float32)
     w[10:14, 20:24] = 1
     return {"layer": jnp.asarray(w)}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """Sums of 40 images whose features have the mean 2."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(40, 3)).astype(np.float32)
+    phi = rng.normal(size=(40, 4, 4, 2))
+    phi += 2 - phi.mean(axis=0)
+    design = np.column_stack([np.ones(40), scores])
+    origin = Origin(
+        dataset="random",
+        attributes=("Eyeglasses", "Young", "No Beard"),
+        network="none",
+        weights_sha256="",
+        layers=("conv1_1",),
+        size=4,
+        crop=None,
+        normalization=None,
+        where="",
+        images="",
+        total=40,
+    )
+    return FittedDataset(
+        origin=origin,
+        scores=scores,
+        products={"conv1_1": np.tensordot(design.T, phi, 1).astype(np.float32)},
+        squares={"conv1_1": np.square(phi).sum(axis=0).astype(np.float32)},
+    )
 
 
 def test_an_attribute_lies_where_its_vector_is_long(spot):
@@ -38,16 +68,26 @@ def test_a_starter_replaces_only_in_the_direction_that_takes_its_attribute_away(
     added, taken = starter("eyeglasses").replacement, starter("~eyeglasses").replacement
     assert not any(mask.any() for mask in added.forwards.values())
     assert all(float(mask.max()) == 1 for mask in added.backwards.values())
-    jax.tree.map(np.testing.assert_array_equal, taken, replacement.opposite(added))
-    turned = starter("eyeglasses").scaled(-1.0).replacement
+    jax.tree.map(np.testing.assert_array_equal, taken, added.opposite())
+    turned = starter("eyeglasses").scaled(-2.0).replacement
     jax.tree.map(np.testing.assert_array_equal, turned, taken)
 
 
 def test_spectacles_lie_at_the_eyes():
     mask = np.asarray(starter("eyeglasses").replacement.backwards["conv4_1"])[..., 0]
-    y, x = (np.average(axis, weights=mask) for axis in np.indices(mask.shape))
-    # The eyes of the canonical crop are at (76, 110) and (124, 109) of 200 pixels.
-    assert np.hypot(x * 8 + 3.5 - 100, y * 8 + 3.5 - 110) < 12
+    # The eyes of the canonical crop are at (76, 110) and (124, 109), and the mouth at (101, 163).
+    eyes, mouth = mask[109 // 8, [76 // 8, 124 // 8]], mask[163 // 8, 101 // 8]
+    assert eyes.min() == 1
+    assert max(mouth, mask[:4].max(), mask[-3:].max()) < 0.3
+
+
+@pytest.mark.parametrize("attribute", ["Eyeglasses", "~Young", "~No Beard"])
+def test_the_vector_of_a_fitted_attribute_replaces_where_it_takes_something_away(fitted, attribute):
+    added = fitted.vector(attribute).replacement
+    taken = fitted.vector(attribute[1:] if attribute[0] == "~" else f"~{attribute}").replacement
+    assert not any(mask.any() for mask in added.forwards.values())
+    jax.tree.map(np.testing.assert_array_equal, taken, added.opposite())
+    np.testing.assert_allclose(added.average["conv1_1"], 2.0)
 
 
 def test_combined_vectors_replace_what_any_of_them_takes_away():
@@ -57,6 +97,14 @@ def test_combined_vectors_replace_what_any_of_them_takes_away():
         np.testing.assert_allclose(both.forwards[layer], 0.5 * glasses.backwards[layer])
         np.testing.assert_allclose(both.backwards[layer], smiling.backwards[layer])
         np.testing.assert_allclose(both.average[layer], glasses.average[layer], rtol=1e-6)
+
+
+def test_the_average_of_a_combination_is_that_of_what_is_replaced():
+    none, one = {"layer": jnp.zeros((1, 1, 1))}, {"layer": jnp.ones((1, 1, 1))}
+    elsewhere = Replacement(average={"layer": 5 * one["layer"]}, forwards=none, backwards=none)
+    here = Replacement(average={"layer": 3 * one["layer"]}, forwards=one, backwards=none)
+    found = replacement.combine([(elsewhere, 1.0), (here, 1.0)])
+    np.testing.assert_allclose(found.average["layer"], 3.0, rtol=1e-5)
 
 
 def test_a_file_holds_the_replacement(tmp_path):
