@@ -66,14 +66,10 @@ from dfi_jax.recipe import (
     Wiener,
 )
 from dfi_jax.storage.cache import Cache
-from dfi_jax.vectors.attribute_vector import (
-    AttributeVector,
-    Provenance,
-    starter,
-    starter_names,
-)
+from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
 from dfi_jax.vectors.combination import combine, project_out
 from dfi_jax.vectors.fitted import FittedDataset
+from dfi_jax.vectors.starters import starter, starter_names
 
 __version__ = _version("dfi-jax")
 

@@ -26,8 +26,9 @@ from dfi_jax.network.conv import Precision as PrecisionName
 from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import RECIPES, Recipe, named_recipe
 from dfi_jax.storage.files import user_path
-from dfi_jax.vectors.attribute_vector import AttributeVector, starter, starter_names
+from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.fitted import FittedDataset
+from dfi_jax.vectors.starters import starter, starter_names
 
 
 def default(kind: type, name: str) -> Any:

@@ -16,9 +16,10 @@ from dfi_jax.engine import devices
 from dfi_jax.errors import InputError
 from dfi_jax.photo.choice import parse_face
 from dfi_jax.photo.photo import Photo
-from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance, starter, starter_names
+from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
 from dfi_jax.vectors.combination import project_out
 from dfi_jax.vectors.fitted import PENALTY, FittedDataset
+from dfi_jax.vectors.starters import starter, starter_names
 
 app = typer.Typer(
     no_args_is_help=True, help="Show and compute attribute vectors, which edits add to features."

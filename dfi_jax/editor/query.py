@@ -26,9 +26,10 @@ from dfi_jax.recipe import Recipe
 from dfi_jax.storage.cache import Arrays, Cache, remember
 from dfi_jax.vectors import estimate
 from dfi_jax.vectors.anchor import find_anchor
-from dfi_jax.vectors.attribute_vector import AttributeVector, starter
+from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.combination import combine
 from dfi_jax.vectors.fitted import FittedDataset
+from dfi_jax.vectors.starters import starter
 
 FARTHEST = 60
 """Maximum distance, in pixels of the canonical crop and per axis, between a detected face's eyes,

@@ -1,7 +1,6 @@
 """Attribute vectors, which are differences of mean features, and their files."""
 
 import dataclasses
-import functools
 import json
 import math
 from collections.abc import Sequence
@@ -56,6 +55,7 @@ class Provenance:
         the attribute. Empty if the vector isn't calibrated.
       note: Anything else worth knowing.
 
+    >>> from dfi_jax import starter
     >>> made = starter("older").provenance
     >>> made.to_dict()["attributes"], Provenance.from_dict(made.to_dict()) == made
     (('~Young',), True)
@@ -148,6 +148,7 @@ class AttributeVector:
           FileError: If the file can't be written.
 
         >>> import tempfile
+        >>> from dfi_jax import starter
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     starter("older").save(f"{folder}/older.safetensors", dtype="int8")
         ...     AttributeVector.load(f"{folder}/older.safetensors").provenance.dataset
@@ -170,6 +171,7 @@ class AttributeVector:
         Raises:
           FileError: If the file is missing, damaged, or isn't an attribute vector.
 
+        >>> from dfi_jax.vectors.starters import STARTERS
         >>> AttributeVector.load(STARTERS / "older.safetensors").provenance.size
         200
         """
@@ -207,6 +209,7 @@ class AttributeVector:
 
         It isn't calibrated: removing an attribute isn't adding it with another sign.
 
+        >>> from dfi_jax import starter
         >>> starter("older").opposite().provenance.attributes
         ('Young',)
         """
@@ -222,6 +225,7 @@ class AttributeVector:
     def scaled(self, factor: float) -> "AttributeVector":
         """Returns factor·w. Its strength 1 replaces as much as that of w.
 
+        >>> from dfi_jax import starter
         >>> older = starter("older")
         >>> float(older.scaled(2.0).features["conv5_1"].max() / older.features["conv5_1"].max())
         2.0
@@ -242,6 +246,7 @@ class AttributeVector:
         """Raises InputError unless the vector fits a network and a recipe's features.
 
         >>> from dfi_jax.network.weights import load_vgg
+        >>> from dfi_jax import starter
         >>> starter("older").check(load_vgg("vgg16"), recipe=Recipe())
         """
         made, features = self.provenance, recipe.features
@@ -295,6 +300,7 @@ def from_estimate(
       shrinkage: Shrinkage that takes noise out of w.
 
     >>> w, variance = {"conv1_1": jnp.full((1, 1, 1), 5.0)}, {"conv1_1": jnp.full((1, 1, 1), 9.0)}
+    >>> from dfi_jax import starter
     >>> made = dataclasses.replace(starter("older").provenance, layers=("conv1_1",))
     >>> found = from_estimate(w, variance, made, average=w, shrinkage=Unshrunk())
     >>> found.provenance.noise, found.provenance.signal
@@ -316,54 +322,6 @@ def from_estimate(
         ),
         of_attribute(denoised, average, provenance.attributes),
     )
-
-
-STARTERS = Path(__file__).parents[1] / "assets" / "vectors"
-"""Folder of the vectors that come with the package, one `NAME.safetensors` per attribute."""
-
-
-AVERAGE = STARTERS.parent / "average.safetensors"
-"""Mean features of the images that the vectors come from, as a vector's file."""
-
-
-def starter_names() -> tuple[str, ...]:
-    """Returns the names of the vectors that come with the package.
-
-    >>> starter_names()[:3]
-    ('bangs', 'beard', 'blond')
-    """
-    return tuple(sorted(path.stem for path in STARTERS.glob("*.safetensors")))
-
-
-def starter(name: str) -> AttributeVector:
-    """Returns a vector that comes with the package.
-
-    The case of the name doesn't matter. With `~` before the name, it is the opposite vector, −w.
-
-    Raises:
-      InputError: If no vector has that name.
-
-    >>> starter("Eyeglasses").features["conv5_1"].shape
-    (12, 12, 512)
-    >>> starter("~eyeglasses").provenance.attributes
-    ('~Eyeglasses',)
-    """
-    if name.startswith("~"):
-        return starter(name[1:]).opposite()
-    if name.casefold() not in starter_names():
-        raise InputError(
-            f"the starter vector {name!r} doesn't exist; choose from {', '.join(starter_names())}, "
-            f"or give a vector's file, or a dataset to compute it from."
-        )
-    vector = AttributeVector.load(STARTERS / f"{name.casefold()}.safetensors")
-    # One average serves all vectors, so it isn't in their files.
-    found = of_attribute(vector.features, _average(), vector.provenance.attributes)
-    return AttributeVector(vector.features, vector.provenance, found)
-
-
-@functools.cache
-def _average() -> Features:
-    return AttributeVector.load(AVERAGE).features
 
 
 def _store_layer(name: str, w: np.ndarray, dtype: str) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from dfi_jax import (
     starter,
     starter_names,
 )
-from dfi_jax.vectors.attribute_vector import STARTERS
+from dfi_jax.vectors.starters import STARTERS
 
 RECIPE = small_recipe()
 
