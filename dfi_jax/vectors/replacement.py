@@ -53,11 +53,15 @@ def takes_away(attributes: Sequence[str]) -> bool:
     """Returns whether a vector of attributes takes something away: whether each of them does.
 
     `~` before an attribute takes it away, unless the attribute is itself the absence of something.
+    Attributes that all images share (`+Young`, `-Male`) don't count.
 
-    >>> takes_away(["~Eyeglasses"]), takes_away(["~Young"]), takes_away(["Smiling", "~Eyeglasses"])
-    (True, False, False)
+    >>> takes_away(["~Eyeglasses", "+Young"]), takes_away(["~Young"])
+    (True, False)
+    >>> takes_away(["Smiling", "~Eyeglasses"])
+    False
     """
-    return all((text[:1] == "~") != (text.removeprefix("~") in ABSENCES) for text in attributes)
+    changed = [text for text in attributes if not text.startswith(("+", "-"))]
+    return all((text[:1] == "~") != (text.removeprefix("~") in ABSENCES) for text in changed)
 
 
 def of_attribute(w: Features, average: Features, attributes: Sequence[str]) -> Replacement:

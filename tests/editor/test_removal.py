@@ -66,3 +66,15 @@ def test_outside_a_mask_nothing_is_replaced(editor, vector):
     # The crop's pixels at the mask's edge reach 5 pixels of the photo below it.
     assert changes[160:].max() < 1e-6
     assert changes[:140].max() > 0.2
+
+
+def test_a_vector_without_an_average_warns_when_it_should_take_something_away(editor, vector, worn):
+    photo, _, _ = worn
+    old = vector.replace(replacement=None)
+    edits = {
+        alpha: editor.edit(photo, old, alphas=[alpha], face="whole").record["warnings"]
+        for alpha in (-1.0, 1.0)
+    }
+    (warning,) = edits[-1.0]
+    assert "so it was only subtracted; compute it again" in warning
+    assert edits[1.0] == []
