@@ -99,8 +99,9 @@ class Work:
             return None
         replaced = np.repeat(resize(finest, self.face.shape[:2]), 3, axis=-1)
         if self.warp is not None:
-            # Interpolation overshoots at edges.
-            replaced = np.clip(self.warp.back(replaced), 0, 1)
+            replaced = self.warp.back(replaced)
+        # Interpolation overshoots at edges.
+        replaced = np.clip(replaced, 0, 1)
         return replaced if self.mask is None else replaced * self.mask
 
     def finish(

@@ -80,10 +80,12 @@ def make_problem(
         )
     phi = recipe.features.normalize(features(vgg, images, layers=recipe.features.layers))
     w = recipe.vector.scale(vector, phi)
-    target = {name: layer + alphas[:, None, None, None] * w[name] for name, layer in phi.items()}
+    moved = {name: alphas[:, None, None, None] * layer for name, layer in w.items()}
+    target = {name: layer + moved[name] for name, layer in phi.items()}
     if replacement is not None:
-        moved = recipe.removal.move(phi, alphas / recipe.vector.usual_alpha, replacement)
-        target = {name: layer + moved[name] for name, layer in target.items()}
+        usual = alphas / recipe.vector.usual_alpha
+        away = recipe.removal.move(phi, moved, usual, replacement)
+        target = {name: layer + away[name] for name, layer in target.items()}
     if start is None:
         repeated = jnp.broadcast_to(images, (n, *images.shape[1:]))
         start = recipe.start.images(repeated, vgg.preprocess.mean_rgb)

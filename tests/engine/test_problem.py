@@ -62,7 +62,9 @@ def test_a_target_is_the_photo_the_vector_and_what_is_replaced(random_vgg, waves
         np.testing.assert_array_equal(subtracted[name], plain[name])
         np.testing.assert_array_equal(found[name][0], phi[name][0])
         np.testing.assert_array_equal(found[name][2], plain[name][2])
-        expected = phi[name][1] + 0.25 * (average[name] - phi[name][1]) + 0.5 * 3 * w[name]
+        # Half of the vector is left where everything is replaced, and 7/8 with a share of 1/4.
+        vector = 7 / 8 * 0.5 * 3 * w[name]
+        expected = phi[name][1] + 0.25 * (average[name] - phi[name][1]) + vector
         np.testing.assert_allclose(found[name][1], expected, atol=1e-4)
 
 
