@@ -49,7 +49,8 @@ from dfi_jax.vectors.fit import fit
 from dfi_jax.vectors.fitted import DEFAULT_SHRINKAGE, FittedDataset
 
 GAIN = 1.2
-"""Mean movement of faces at strength 1, in distances between typical faces.
+"""Mean movement of faces at strength 1, in distances between typical faces, unless a starter has
+another.
 
 Some people without an attribute are further from it than others. Moved by exactly one distance, a
 quarter of them would still look to the judge like faces without spectacles."""
@@ -67,12 +68,14 @@ class Starter:
       kind: Kind of vector.
       belongs: Attributes that belong to it, so that a regression doesn't hold them constant.
       alphas: Strengths of the calibration, before the vector is scaled.
+      gain: Mean movement of faces at strength 1.
     """
 
     attribute: str
     kind: Literal["regression", "normal"] = "regression"
     belongs: tuple[str, ...] = ()
     alphas: tuple[float, ...] = (1.5, 2.5)
+    gain: float = GAIN
 
 
 STARTERS = {
@@ -95,6 +98,8 @@ STARTERS = {
             "Attractive",
         ),
         alphas=(3.0, 5.0),
+        # At 1.2, two of eight faces are no longer the same person's, and noses become purple.
+        gain=1.0,
     ),
     "moustache": Starter(
         attribute="Mustache", belongs=("Goatee", "No Beard", "5 o' Clock Shadow", "Sideburns")
@@ -174,7 +179,7 @@ def run(config: Config) -> dict[str, Any]:
         folder, recipe = out / "edits" / name, editor.resolved_recipe
         curve = edit(dict(calibrating), half, STARTERS[name].alphas, folder / "calibrating")
         # A vector that doesn't reach the attribute keeps the largest strength.
-        at = judged_edits.matched(curve, GAIN) or {"alpha": curve[-1][0]}
+        at = judged_edits.matched(curve, STARTERS[name].gain) or {"alpha": curve[-1][0]}
         ((_, tested),) = edit(dict(testing), half.scaled(at["alpha"]), (1.0,), folder / "testing")
         taken = opposite(attribute)
         wearing = judged_edits.choose_photos(dataset, groups.photos, taken, config.removing)
