@@ -11,7 +11,7 @@ with the attribute, as a judge on another network sees it.
 
 - `mean difference`: Δμ between all images with and without the attribute
 - `regression`: least squares with the other attributes held, except those that belong to it
-  (`starter_vectors.STARTERS`)
+  (`starter_fits.STARTERS`)
 - `regression, all held`: the same with all other attributes held
 - `ridge`, `logistic`: normals of ridge and logistic regression
 - `both`: for each layer, the sum of the regression and the normal of logistic regression, both
@@ -41,10 +41,11 @@ import jax.numpy as jnp
 import judged_edits
 import normals
 import numpy as np
+from fitted_vectors import number_people
 from identity import FACES, save_sheet
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
-from starter_vectors import STARTERS, regress
+from starter_fits import FOCUS, STARTERS, regress
 
 from dfi_jax import (
     VGG,
@@ -65,9 +66,6 @@ from dfi_jax.storage.files import write_text
 from dfi_jax.vectors.fit import fit
 from dfi_jax.vectors.fitted import FittedDataset
 from dfi_jax.vectors.ridge import auc
-
-FOCUS = 1.5
-"""The focus of what is focused."""
 
 FIRST, STRONGEST = 2.0, 10.0
 """The strength of a trial, and the largest that is assumed to give a gain of 1."""
@@ -180,8 +178,7 @@ def make_directions(
 ) -> dict[str, dict[str, Features]]:
     """Returns all directions of every attribute."""
     coordinates = normals.Coordinates(normals.describe(vgg, dataset, rows, recipe=recipe))
-    people = np.array(rows) if dataset.people is None else dataset.people[rows]
-    _, numbers = np.unique(people, return_inverse=True)
+    numbers = number_people(dataset, rows)
     found = {}
     for starter in config.starters:
         on = judged_edits.has(dataset, rows, STARTERS[starter].attribute)

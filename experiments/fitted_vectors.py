@@ -24,7 +24,7 @@ half's vector without shrinkage. w' has noise as well, so only differences betwe
 import argparse
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,10 +127,15 @@ def predict_noise(fitted: FittedDataset, config: Config) -> list[dict[str, Any]]
     return rows
 
 
+def number_people(dataset: Dataset, rows: Sequence[int]) -> np.ndarray:
+    """Returns the number of the person in each image, from 0. Without names, everybody differs."""
+    people = np.array(rows) if dataset.people is None else dataset.people[list(rows)]
+    return np.unique(people, return_inverse=True)[1]
+
+
 def halve(dataset: Dataset) -> tuple[list[int], list[int]]:
     """Returns the images of half of the people, drawn at random, and those of the others."""
-    people = np.arange(len(dataset)) if dataset.people is None else dataset.people
-    _, numbers = np.unique(people, return_inverse=True)
+    numbers = number_people(dataset, range(len(dataset)))
     sides = np.random.default_rng(0).integers(0, 2, numbers.max() + 1)[numbers]
     return np.flatnonzero(sides == 0).tolist(), np.flatnonzero(sides).tolist()
 

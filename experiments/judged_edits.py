@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from fitted_vectors import halve
+from fitted_vectors import halve, number_people
 from jaxtyping import Float
 from PIL import Image
 from safetensors.numpy import load_file
@@ -51,8 +51,7 @@ class Groups(NamedTuple):
 def divide(dataset: Dataset) -> Groups:
     """Returns the images of three groups of people, drawn at random."""
     vectors, others = halve(dataset)
-    people = np.array(others) if dataset.people is None else dataset.people[others]
-    _, numbers = np.unique(people, return_inverse=True)
+    numbers = number_people(dataset, others)
     judging = np.random.default_rng(1).random(numbers.max() + 1)[numbers] < JUDGE_SHARE
     pairs = list(zip(others, judging, strict=True))
     return Groups(vectors, [r for r, on in pairs if on], [r for r, on in pairs if not on])

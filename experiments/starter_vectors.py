@@ -10,11 +10,12 @@ focused. Where both were compared, the better one is made (`directions.py`).
 
 The vectors are calibrated on people whom neither a vector nor the judge has seen. For that, each
 vector is fitted to half of the people, and faces of other people are edited with it at several
-strengths (`judged_edits`). The vector is then scaled so that strength 1 moves these faces by `GAIN`
-times the distance between typical faces without and with the attribute, as a mean. A second set of
-faces, edited at strength 1, shows what the calibrated vector is worth. The attribute is also taken
-away from faces that have it, at strength 1: by the default recipe, which replaces the photo's
-features where the attribute was, and by subtracting the vector and nothing else.
+strengths (`judged_edits`). The vector is then scaled so that strength 1 moves these faces by the
+starter's `gain` (`starter_fits`) in distances between typical faces without and with the attribute,
+as a mean. A second set of faces, edited at strength 1, shows what the calibrated vector is worth.
+The attribute is also taken away from faces that have it, at strength 1: by the default recipe,
+which replaces the photo's features where the attribute was, and by subtracting the vector and
+nothing else.
 
 Writes the vectors as int8 with a scale per channel, each with its calibration, and one picture of
 the second set per vector. The vectors in `dfi_jax/assets/vectors` are made from the 3000 images of
@@ -29,92 +30,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import judged_edits
-import normals
 import numpy as np
-from fitted_vectors import halve
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Float
+from starter_fits import STARTERS, make_vectors
 
-from dfi_jax import VGG, AttributeVector, Dataset, Editor, Recipe, load_dataset, load_vgg
-from dfi_jax.data.wanted import find_attribute
+from dfi_jax import AttributeVector, Editor, Recipe, load_dataset, load_vgg
+from dfi_jax.data.wanted import find_attribute, opposite
 from dfi_jax.metrics.judge import Judge, fit_judge
-from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
-from dfi_jax.vectors.attribute_vector import from_estimate
-from dfi_jax.vectors.fit import fit
-from dfi_jax.vectors.fitted import DEFAULT_SHRINKAGE, FittedDataset
-
-GAIN = 1.2
-"""Mean movement of faces at strength 1, in distances between typical faces, unless a starter has
-another.
-
-Some people without an attribute are further from it than others. Moved by exactly one distance, a
-quarter of them would still look to the judge like faces without spectacles."""
-
-FOCUSED = Wiener(focus=1.5)
-"""Shrinkage of a normal (docs/directions.md)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Starter:
-    """A vector to make.
-
-    Attributes:
-      attribute: Attribute of the dataset.
-      kind: Kind of vector.
-      belongs: Attributes that belong to it, so that a regression doesn't hold them constant.
-      alphas: Strengths of the calibration, before the vector is scaled.
-      gain: Mean movement of faces at strength 1.
-    """
-
-    attribute: str
-    kind: Literal["regression", "normal"] = "regression"
-    belongs: tuple[str, ...] = ()
-    alphas: tuple[float, ...] = (1.5, 2.5)
-    gain: float = GAIN
-
-
-STARTERS = {
-    "smiling": Starter(
-        attribute="Smiling",
-        kind="normal",
-        belongs=("High Cheekbones", "Mouth Slightly Open", "Narrow Eyes"),
-        alphas=(2.5, 4.0),
-    ),
-    "mouth-open": Starter(attribute="Mouth Slightly Open", kind="normal", alphas=(2.0, 3.5)),
-    "eyeglasses": Starter(attribute="Eyeglasses", kind="normal", alphas=(1.5, 3.0)),
-    "older": Starter(
-        attribute="~Young",
-        belongs=(
-            "Gray Hair",
-            "Bald",
-            "Receding Hairline",
-            "Bags Under Eyes",
-            "Double Chin",
-            "Attractive",
-        ),
-        alphas=(3.0, 5.0),
-        # At 1.2, two of eight faces are no longer the same person's, and noses become purple.
-        gain=1.0,
-    ),
-    "moustache": Starter(
-        attribute="Mustache", belongs=("Goatee", "No Beard", "5 o' Clock Shadow", "Sideburns")
-    ),
-    "beard": Starter(
-        attribute="~No Beard", belongs=("Goatee", "Mustache", "5 o' Clock Shadow", "Sideburns")
-    ),
-    "bangs": Starter(attribute="Bangs", belongs=("Receding Hairline", "Bald")),
-    "blond": Starter(
-        attribute="Blond Hair",
-        belongs=("Black Hair", "Brown Hair", "Gray Hair"),
-        alphas=(2.5, 4.0),
-    ),
-}
-"""The vectors that come with the package, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +89,9 @@ def run(config: Config) -> dict[str, Any]:
     dataset, vgg = load_dataset(config.dataset), load_vgg(config.weights)
     editor = Editor(recipe=Recipe().set(config.changes), weights=vgg)
     groups, out = judged_edits.divide(dataset), Path(config.out)
-    from_half, from_all = make_vectors(vgg, dataset, config, recipe=editor.resolved_recipe)
+    from_half, from_all = make_vectors(
+        vgg, dataset, config.starters, out, recipe=editor.resolved_recipe
+    )
     judge = fit_judge(dataset, groups.judge)
     rows = []
     for name in config.starters:
@@ -184,7 +113,7 @@ def run(config: Config) -> dict[str, Any]:
         taken = opposite(attribute)
         wearing = judged_edits.choose_photos(dataset, groups.photos, taken, config.removing)
         removed = {}
-        for way in ("replace", "subtract"):
+        for way in ("replace", "none"):
             ((_, removed[way]),) = judged_edits.edit_and_measure(
                 Editor(recipe=recipe.set({"removal": way}), weights=vgg),
                 dataset,
@@ -216,116 +145,6 @@ def run(config: Config) -> dict[str, Any]:
             }
         )
     return {"config": dataclasses.asdict(config), "rows": rows}
-
-
-def make_vectors(
-    vgg: VGG, dataset: Dataset, config: Config, *, recipe: Recipe
-) -> list[dict[str, AttributeVector]]:
-    """Returns the vectors from half of the people and from all of them, before calibration.
-
-    Writes them as files, which a rerun reads.
-    """
-    half, other = halve(dataset)
-    groups, out = {"half": half, "all": [*half, *other]}, Path(config.out)
-    paths = {
-        group: {name: out / group / f"{name}.safetensors" for name in config.starters}
-        for group in groups
-    }
-    average = out / "average.safetensors"
-    if not all(
-        path.exists() for path in (average, *paths["half"].values(), *paths["all"].values())
-    ):
-        parts = out / f"{len(dataset)}-images-{recipe.features.size}-pixels"
-        fitted = [
-            fit(vgg, dataset, recipe=recipe, rows=rows, folder=parts / f"half-{i}")
-            for i, rows in enumerate((half, other))
-        ]
-        sums = {"half": fitted[0], "all": FittedDataset.merge(fitted)}
-        save_average(sums["all"], average)
-        described = normals.describe(vgg, dataset, groups["all"], recipe=recipe)
-        for group, rows in groups.items():
-            classified = {name: STARTERS[name] for name in config.starters if is_normal(name)}
-            found = fit_normals(described[: len(rows)], dataset, rows, classified, sums[group])
-            for name in config.starters:
-                vector = found[name] if name in found else regress(sums[group], STARTERS[name])
-                vector.save(paths[group][name])
-    return [
-        {name: AttributeVector.load(path) for name, path in each.items()} for each in paths.values()
-    ]
-
-
-def save_average(fitted: FittedDataset, path: Path) -> None:
-    """Writes the mean features of all images, in the form of a vector."""
-    provenance = dataclasses.replace(
-        fitted.vector(fitted.origin.attributes[0], hold=[], shrinkage=Unshrunk()).provenance,
-        attributes=(),
-        n_source=0,
-        n_target=len(fitted.scores),
-        penalty=None,
-        length=(),
-        noise=(),
-        note="mean features of all images",
-    )
-    AttributeVector(fitted.mean, provenance).save(path, dtype="int8")
-
-
-def is_normal(name: str) -> bool:
-    """Returns whether a starter is a normal."""
-    return STARTERS[name].kind == "normal"
-
-
-def fit_normals(
-    described: Float[np.ndarray, "n d"],
-    dataset: Dataset,
-    rows: list[int],
-    starters: Mapping[str, Starter],
-    fitted: FittedDataset,
-) -> dict[str, AttributeVector]:
-    """Returns the normals of some starters.
-
-    Args:
-      described: Features of the images.
-      dataset: The dataset.
-      rows: Numbers of the images.
-      starters: The starters by name.
-      fitted: Sums of the same images, which the mean difference comes from.
-    """
-    coordinates = normals.Coordinates(described)
-    people = np.array(rows) if dataset.people is None else dataset.people[rows]
-    _, numbers = np.unique(people, return_inverse=True)
-    made = {}
-    for name, starter in starters.items():
-        print(f"normal of {name}, {len(rows)} images", file=sys.stderr, flush=True)
-        on = judged_edits.has(dataset, rows, starter.attribute)
-        found = normals.fit_normals(coordinates, on, numbers, kind="logistic")
-        difference = fitted.vector(starter.attribute, hold=[], shrinkage=Unshrunk())
-        w, variance = normals.as_vector(coordinates.activations(found), difference.features)
-        provenance = dataclasses.replace(
-            difference.provenance, penalty=None, note="normal of logistic regression"
-        )
-        made[name] = from_estimate(
-            w,
-            variance,
-            provenance,
-            average=fitted.mean,
-            shrinkage=FOCUSED,
-        )
-    return made
-
-
-def regress(
-    fitted: FittedDataset, starter: Starter, *, shrinkage: Unshrunk | Wiener = DEFAULT_SHRINKAGE
-) -> AttributeVector:
-    """Returns a starter's regression before it is calibrated."""
-    free = (starter.attribute.removeprefix("~"), *starter.belongs)
-    names = fitted.origin.attributes
-    held = [name for name in names if name not in free]
-    return fitted.vector(starter.attribute, hold=held, shrinkage=shrinkage)
-
-
-def opposite(attribute: str) -> str:
-    """Returns the attribute of the faces that lack an attribute, such as `~Smiling` or `Young`."""
-    return attribute[1:] if attribute.startswith("~") else f"~{attribute}"
 
 
 def matching_factor(vector: AttributeVector, other: AttributeVector) -> float:

@@ -199,6 +199,15 @@ def parse_shared(text: str, attributes: Sequence[str]) -> tuple[Term, ...]:
     )
 
 
+def opposite(attribute: str) -> str:
+    """Returns the text of the opposite attribute.
+
+    >>> opposite("Smiling"), opposite("~Young")
+    ('~Smiling', 'Young')
+    """
+    return attribute[1:] if attribute.startswith("~") else f"~{attribute}"
+
+
 def find_attribute(name: str, attributes: Sequence[str]) -> int:
     """Returns the column of an attribute. Case, spaces and underscores don't matter.
 

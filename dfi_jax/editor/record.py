@@ -11,7 +11,6 @@ import numpy as np
 from dfi_jax.editor.work import Work
 from dfi_jax.engine.slots import Reconstruction
 from dfi_jax.network.vgg import VGG
-from dfi_jax.recipe import Replace
 from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
 
 NOISY = 0.8
@@ -80,9 +79,7 @@ def find_warnings(made: Provenance) -> list[str]:
 
 def removal_warnings(work: Work) -> list[str]:
     """Returns a sentence if the recipe can't replace anything where an attribute is taken away."""
-    if work.vector.replacement is not None or not isinstance(work.recipe.removal, Replace):
-        return []
-    if min(work.alphas) >= 0:
+    if work.vector.replacement is not None or work.recipe.removal is None or min(work.alphas) >= 0:
         return []
     return [
         "the attribute vector was made before vectors had an average face, so it was only "

@@ -90,10 +90,11 @@ class Work:
 
         It is the share of the layer with the most positions, inside the job's mask.
         """
-        if self.vector.replacement is None:
+        removal, replacement = self.recipe.removal, self.vector.replacement
+        if removal is None or replacement is None:
             return None
         alphas = jnp.asarray([alpha / self.recipe.vector.usual_alpha])
-        shares = self.recipe.removal.shares(alphas, self.vector.replacement)
+        shares = removal.shares(alphas, replacement)
         finest = np.asarray(max(shares.values(), key=lambda share: share.shape[1])[0])
         if not finest.any():
             return None

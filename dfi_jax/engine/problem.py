@@ -82,7 +82,7 @@ def make_problem(
     w = recipe.vector.scale(vector, phi)
     moved = {name: alphas[:, None, None, None] * layer for name, layer in w.items()}
     target = {name: layer + moved[name] for name, layer in phi.items()}
-    if replacement is not None:
+    if replacement is not None and recipe.removal is not None:
         usual = alphas / recipe.vector.usual_alpha
         away = recipe.removal.move(phi, moved, usual, replacement)
         target = {name: layer + away[name] for name, layer in target.items()}

@@ -17,7 +17,7 @@ from dfi_jax.recipe.objective import (
     ValidPixels,
 )
 from dfi_jax.recipe.recipe import Recipe
-from dfi_jax.recipe.removal import Replace, Replacement, Subtract
+from dfi_jax.recipe.removal import Replace, Replacement
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
 from dfi_jax.recipe.solver import LBFGS, Adam, VGGSpectrum
 from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious
@@ -43,7 +43,6 @@ __all__ = [
     "Relative",
     "Replace",
     "Replacement",
-    "Subtract",
     "SumSquares",
     "TotalVariation",
     "TransferDifference",

@@ -5,7 +5,6 @@ from dfi_jax.recipe.features import FeatureStage
 from dfi_jax.recipe.finish import CancelResidual, MatchColor, TransferDifference
 from dfi_jax.recipe.objective import MeanSquares, ObjectiveStage, TotalVariation
 from dfi_jax.recipe.recipe import Recipe
-from dfi_jax.recipe.removal import Subtract
 from dfi_jax.recipe.shrinkage import Unshrunk
 from dfi_jax.recipe.solver import LBFGS
 from dfi_jax.recipe.start import FromNoise
@@ -17,7 +16,7 @@ RECIPES = {
         features=FeatureStage(network="raw"),
         shrinkage=Unshrunk(),
         vector=UnitTimesPhi(),
-        removal=Subtract(),
+        removal=None,
         objective=ObjectiveStage(
             loss=MeanSquares(),
             total_variation=TotalVariation(weight=100 / (3 * 200 * 200)),

@@ -8,7 +8,7 @@ from dfi_jax.errors import InputError
 from dfi_jax.recipe.features import FeatureStage
 from dfi_jax.recipe.finish import CancelResidual, Mask, MatchColor, TransferDifference
 from dfi_jax.recipe.objective import ObjectiveStage
-from dfi_jax.recipe.removal import Replace, Subtract
+from dfi_jax.recipe.removal import Replace
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
 from dfi_jax.recipe.solver import LBFGS, Adam
 from dfi_jax.recipe.stage import Stage, from_dict, set_field
@@ -26,7 +26,8 @@ class Recipe(Stage):
       features: Features that are moved, with their normalisation.
       shrinkage: Removal of noise from the attribute vector, where a vector is computed.
       vector: Scaling of the attribute vector.
-      removal: Treatment of the photo's own features where an attribute is taken away.
+      removal: Replacement of the photo's own features where an attribute is taken away, or None to
+        subtract the vector and nothing else.
       objective: Function of the image that is minimised.
       start: Image that the minimisation starts from.
       solver: Algorithm that minimises, with its number of iterations.
@@ -46,7 +47,7 @@ class Recipe(Stage):
     features: FeatureStage = field(default_factory=FeatureStage)
     shrinkage: Unshrunk | Wiener = field(default_factory=Wiener)
     vector: Gain | Unit | UnitTimesPhi | MeanSquare = field(default_factory=Gain)
-    removal: Replace | Subtract = field(default_factory=Replace)
+    removal: Replace | None = field(default_factory=Replace)
     objective: ObjectiveStage = field(default_factory=ObjectiveStage)
     start: FromImage | FromNoise | FromPrevious = field(default_factory=FromImage)
     solver: LBFGS | Adam = field(default_factory=LBFGS)

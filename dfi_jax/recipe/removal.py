@@ -5,7 +5,6 @@ Adding it draws plausible spectacles. Subtracting it takes the blurred average a
 frame, which remains, and doesn't say what lies behind.
 """
 
-from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -41,78 +40,13 @@ class Replacement(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemovalStage(Stage):
-    """The removal of an attribute."""
-
-    @abstractmethod
-    def shares(self, alphas: Float[Array, " n"], replacement: Replacement) -> Features:
-        """Returns the share of each position that is replaced, (n, h, w, 1) per layer.
-
-        Args:
-          alphas: α of each image, in units of the recipe's usual strength (`VectorStage`).
-          replacement: Features that can take the place of the image's own, and where.
-        """
-
-    @abstractmethod
-    def move(
-        self,
-        phi: Features,
-        vector: Features,
-        alphas: Float[Array, " n"],
-        replacement: Replacement,
-    ) -> Features:
-        """Returns what is added to the target φ(x) + αw of each image.
-
-        Args:
-          phi: φ(x), (n, h, w, c) per layer.
-          vector: αw, of the same shapes.
-          alphas: α of each image, as for `shares`.
-          replacement: Features that can take the place of φ(x), and where.
-
-        Returns:
-          (n, h, w, c) per layer.
-        """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subtract(RemovalStage):
-    """The vector is subtracted and nothing else, as in all published systems."""
-
-    kind: ClassVar[str] = "subtract"
-
-    def shares(self, alphas: Float[Array, " n"], replacement: Replacement) -> Features:
-        """Returns zeros.
-
-        >>> one = {"conv1_1": jnp.ones((1, 1, 1))}
-        >>> Subtract().shares(jnp.ones(1), Replacement(one, one, one))["conv1_1"].ravel().tolist()
-        [0.0]
-        """
-        return Replace(share=0.0).shares(alphas, replacement)
-
-    def move(
-        self,
-        phi: Features,
-        vector: Features,
-        alphas: Float[Array, " n"],
-        replacement: Replacement,
-    ) -> Features:
-        """Returns zeros.
-
-        >>> one, phi = {"conv1_1": jnp.ones((1, 1, 1))}, {"conv1_1": jnp.ones((1, 1, 1, 1))}
-        >>> away = Replacement(one, one, one)
-        >>> Subtract().move(phi, phi, jnp.ones(1), away)["conv1_1"].ravel().tolist()
-        [0.0]
-        """
-        return {name: jnp.zeros_like(layer) for name, layer in phi.items()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Replace(RemovalStage):
+class Replace(Stage):
     """The average face takes the place of the photo where the attribute was.
 
     The share of a position that is replaced is ρ·m₊·min(1, α) for a positive strength, and
-    ρ·m₋·min(1, −α) for a negative one. There, only a part κ of the vector is subtracted: the
-    average face has half of the attribute's way behind it, and the whole vector would overshoot.
+    ρ·m₋·min(1, −α) for a negative one. Where everything is replaced, only κ of the vector is
+    subtracted: the average face is already nearer to a face without the attribute, so the whole
+    vector would overshoot.
 
     Attributes:
       share: ρ, the largest share of a photo's own features that is replaced.
@@ -127,7 +61,11 @@ class Replace(RemovalStage):
     subtracted: float = 0.5
 
     def shares(self, alphas: Float[Array, " n"], replacement: Replacement) -> Features:
-        """Returns ρ·(m₊·min(1, max(0, α)) + m₋·min(1, max(0, −α))).
+        """Returns ρ·(m₊·min(1, max(0, α)) + m₋·min(1, max(0, −α))), (n, h, w, 1) per layer.
+
+        Args:
+          alphas: α of each image, in units of the recipe's usual strength (`VectorStage`).
+          replacement: Features that can take the place of the image's own, and where.
 
         >>> none, one = {"conv1_1": jnp.zeros((1, 1, 1))}, {"conv1_1": jnp.ones((1, 1, 1))}
         >>> away = Replacement(average=one, forwards=none, backwards=one)
@@ -147,7 +85,13 @@ class Replace(RemovalStage):
         alphas: Float[Array, " n"],
         replacement: Replacement,
     ) -> Features:
-        """Returns s·(μ − φ(x) − (1 − κ)·αw), where s is the share of `shares`.
+        """Returns s·(μ − φ(x) − (1 − κ)·αw), which is added to the target φ(x) + αw of each image.
+
+        Args:
+          phi: φ(x), (n, h, w, c) per layer.
+          vector: αw, of the same shapes.
+          alphas: α of each image, as for `shares`, which returns s.
+          replacement: Features that can take the place of φ(x), and where.
 
         >>> none, one = {"conv1_1": jnp.zeros((1, 1, 1))}, {"conv1_1": jnp.ones((1, 1, 1))}
         >>> away = Replacement(average=one, forwards=one, backwards=none)

@@ -14,6 +14,7 @@ import numpy as np
 import safetensors
 from flax import struct
 
+from dfi_jax.data.wanted import opposite
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.network.vgg import VGG, feature_shapes
 from dfi_jax.recipe import L2, Recipe, Unshrunk, Wiener
@@ -23,6 +24,10 @@ from dfi_jax.recipe.stage import Stage
 from dfi_jax.recipe.stage import from_dict as read_stage
 from dfi_jax.storage.files import write_tensors
 from dfi_jax.vectors.replacement import of_attribute
+
+DENOISED = Wiener(focus=1.0)
+"""Shrinkage of the vector that an attribute is located by. Noise is everywhere, whether or not the
+recipe leaves it in the vector."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,9 +218,7 @@ class AttributeVector:
         >>> starter("older").opposite().provenance.attributes
         ('Young',)
         """
-        flipped = tuple(
-            name[1:] if name.startswith("~") else f"~{name}" for name in self.provenance.attributes
-        )
+        flipped = tuple(map(opposite, self.provenance.attributes))
         return AttributeVector(
             {name: -layer for name, layer in self.features.items()},
             dataclasses.replace(self.provenance, attributes=flipped, calibration=()),
@@ -310,8 +313,7 @@ def from_estimate(
     noise = {name: float(jnp.sqrt(jnp.sum(layer))) for name, layer in variance.items()}
     w = {name: jnp.asarray(layer) for name, layer in w.items()}
     features = shrinkage.shrink(w, variance)
-    # Noise is everywhere, so the attribute is located in what is left without it.
-    denoised = Wiener(focus=1.0).shrink(w, variance)
+    denoised = DENOISED.shrink(w, variance)
     return AttributeVector(
         {name: features[name] for name in provenance.layers},
         dataclasses.replace(

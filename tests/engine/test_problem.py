@@ -54,7 +54,7 @@ def test_a_target_is_the_photo_the_vector_and_what_is_replaced(random_vgg, waves
         for r, replacement in (
             (recipe, away),
             (recipe, None),
-            (recipe.set({"removal": "subtract"}), away),
+            (recipe.set({"removal": "none"}), away),
         )
     )
     phi = features(random_vgg, waves, layers=recipe.features.layers)

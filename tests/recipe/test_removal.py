@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dfi_jax import Recipe, Replace, Replacement, Subtract
+from dfi_jax import Replace, Replacement
 
 RNG = np.random.default_rng(0)
 PHI = RNG.normal(size=(4, 5, 5, 3)).astype(np.float32)
@@ -37,8 +37,3 @@ def test_a_full_replacement_has_the_average_s_features():
     everywhere = REPLACEMENT._replace(forwards={"layer": jnp.ones((5, 5, 1))})
     target = PHI + VECTOR + move(Replace(subtracted=0.0), np.ones(4, np.float32), everywhere)
     np.testing.assert_allclose(target, np.broadcast_to(AVERAGE, PHI.shape), atol=1e-6)
-
-
-def test_subtracting_replaces_nothing():
-    assert not move(Subtract()).any()
-    assert Recipe().set({"removal": "subtract"}).removal == Subtract()
