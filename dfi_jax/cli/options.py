@@ -53,9 +53,10 @@ Photo = Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo.", show_
 Alphas = Annotated[
     list[str] | None,
     typer.Option(
+        "--strength",
         "--alpha",
         "-a",
-        metavar="ALPHA,...",
+        metavar="STRENGTH,...",
         help="Strengths of the edit, separated by commas or given in several options. A negative "
         "strength removes the attribute. By default, the usual strength of the recipe: 1 for "
         "`default`, 0.4 for `chainer-dfi`.",
@@ -183,7 +184,7 @@ Json = Annotated[
 
 
 def parse_alphas(texts: Sequence[str] | None) -> tuple[float, ...] | None:
-    """Returns the strengths that the `--alpha` options list, or None without such options.
+    """Returns the strengths that the `--strength` options list, or None without such options.
 
     >>> parse_alphas(["0.2,0.4", "1"])
     (0.2, 0.4, 1.0)
@@ -195,7 +196,7 @@ def parse_alphas(texts: Sequence[str] | None) -> tuple[float, ...] | None:
         alphas = tuple(float(part) for part in text.split(","))
     except ValueError:
         raise InputError(
-            f"--alpha is {text!r}; give numbers separated by commas, as in 0.2,0.4."
+            f"--strength is {text!r}; give numbers separated by commas, as in 0.2,0.4."
         ) from None
     check_alphas(alphas)
     return alphas

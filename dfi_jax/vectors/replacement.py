@@ -22,6 +22,13 @@ REACH = 0.3
 With 0.3, spectacles, smiles and beards disappear and the rest of the face stays. With 0.6, frames
 shine through."""
 
+WIDEST = 0.3
+"""Largest share of a face that is replaced, as a mean of m over positions and layers.
+
+Age and the colour of hair lie everywhere, so the average face would take the place of the whole
+person. In LFW, m has a mean of 0.26 for Eyeglasses, 0.27 for Bangs, 0.34 for Young and Black Hair,
+and 0.38 for Blond Hair."""
+
 
 def locate(w: Features) -> Features:
     """Returns where an attribute lies: m = (‖w‖ − median)/(r·(peak − median)), clipped to [0, 1].
@@ -31,14 +38,20 @@ def locate(w: Features) -> Features:
         median and the peak over all positions of a layer.
 
     Returns:
-      m, (h, w, 1) per layer. It is 0 if ‖w‖ is the same everywhere.
+      m, (h, w, 1) per layer. It is 0 everywhere if ‖w‖ is the same everywhere, or if the mean of m
+      exceeds `WIDEST`.
 
     >>> w = {"conv1_1": jnp.zeros((20, 20, 2)).at[3:5, 4:6].set(1.0).at[0, 0].set(0.15)}
     >>> m = locate(w)["conv1_1"]
     >>> float(m[3, 4, 0]), round(float(m[0, 0, 0]), 2), float(m[9, 9, 0])
     (1.0, 0.5, 0.0)
+    >>> wide = {"conv1_1": jnp.zeros((20, 20, 2)).at[:9].set(1.0)}
+    >>> float(locate(wide)["conv1_1"].max())
+    0.0
     """
-    return {name: _locate(np.asarray(layer)) for name, layer in w.items()}
+    found = {name: _locate(np.asarray(layer)) for name, layer in w.items()}
+    extent = np.mean([float(m.mean()) for m in found.values()])
+    return found if extent <= WIDEST else jax.tree.map(jnp.zeros_like, found)
 
 
 def _locate(w: Float[np.ndarray, "h w c"]) -> Float[Array, "h w 1"]:

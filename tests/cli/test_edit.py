@@ -41,7 +41,7 @@ def test_help_explains_every_option_and_its_default():
         text = " ".join(succeeds("edit", flag).split())
         assert "PHOTO... ATTRIBUTE" in text
         for option in (
-            "--alpha",
+            "--strength",
             "--face",
             "--dataset",
             "--near",
@@ -326,7 +326,7 @@ def test_normalised_weights_work_without_further_settings(photo, tmp_path):
     ("options", "sentence"),
     [
         (["--alpha", "nan"], "alpha is nan; give a finite number"),
-        (["--alpha", "0.1,,0.2"], "--alpha is '0.1,,0.2'; give numbers separated by commas"),
+        (["--strength", "0.1,,0.2"], "--strength is '0.1,,0.2'; give numbers separated by commas"),
         (["--alpha", "0.2,0.20"], "alpha 0.2 is given twice"),
         (["--recipe", "best"], "'best' doesn't exist; choose from default, chainer-dfi"),
         (["--set", "solver.iterations=0"], "lbfgs.iterations is 0; give 1 or more"),

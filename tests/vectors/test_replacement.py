@@ -64,6 +64,23 @@ def test_a_vector_that_is_the_same_everywhere_lies_nowhere():
     assert not replacement.locate({"layer": jnp.ones((5, 5, 2))})["layer"].any()
 
 
+@pytest.mark.parametrize(("rows", "located"), [(15, True), (17, False)])
+def test_an_attribute_that_lies_nearly_everywhere_is_not_replaced(rows, located):
+    # Two layers, of which m is 1 in the first rows of each: the mean decides, not each layer.
+    wide = {
+        "one": jnp.zeros((40, 10, 1)).at[:rows].set(1.0),
+        "two": jnp.zeros((40, 10, 1)).at[:8].set(1.0),
+    }
+    found = replacement.locate(wide)
+    assert all(bool(m.any()) == located for m in found.values())
+
+
+@pytest.mark.parametrize("name", ["older", "blond"])
+def test_age_and_the_colour_of_hair_are_only_subtracted(name):
+    taken = starter(f"~{name}").replacement
+    assert not any(m.any() for masks in (taken.forwards, taken.backwards) for m in masks.values())
+
+
 def test_a_starter_replaces_only_in_the_direction_that_takes_its_attribute_away():
     added, taken = starter("eyeglasses").replacement, starter("~eyeglasses").replacement
     assert not any(mask.any() for mask in added.forwards.values())
