@@ -13,7 +13,9 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from dfi_jax.errors import FileError, InputError
+from dfi_jax.photo import faces
 from dfi_jax.photo.placement import Box, Placement
+from dfi_jax.photo.warp import Warp
 from dfi_jax.storage.files import file_sha256
 
 BATCH = 10
@@ -44,6 +46,8 @@ class Dataset:
       crop: Box of the face in every image if there are no landmarks. None means that each image
         is a whole face.
       folder: Folder of the images, or None if they aren't files.
+      warped: Whether faces are warped to the geometry of the average face (`photo.warp`). This
+        needs the extra `faces`. A face that isn't detected, or can't be warped, isn't changed.
 
     >>> grey = Dataset(
     ...     name="grey",
@@ -71,6 +75,7 @@ class Dataset:
     landmarks: Float[np.ndarray, "n 5 2"] | None = None
     crop: Box | None = None
     folder: Path | None = None
+    warped: bool = False
 
     def __len__(self) -> int:
         return len(self.names)
@@ -99,22 +104,24 @@ class Dataset:
         return Placement.whole((width, height))
 
     def face(self, index: SupportsIndex, size: int) -> Float[np.ndarray, "size size 3"]:
-        """Returns the canonical crop of the face in an image.
+        """Returns the canonical crop of the face in an image, warped if the dataset is.
 
         Args:
           index: Number of the image.
           size: Height and width of the result.
 
         Raises:
-          FileError: If the image can't be read, or the face doesn't lie in it.
+          FileError: If the image can't be read, the face doesn't lie in it, or the dataset is
+            warped and the extra `faces` isn't installed.
         """
         index = index.__index__()
         pixels = self.read(index)
         placement = self.placement(index, pixels=pixels)
         try:
-            return placement.crop(pixels, size=size)
+            face = placement.crop(pixels, size=size)
         except InputError as error:
             raise self._error(index, error) from None
+        return _warp(face, pixels, placement) if self.warped else face
 
     def batches(
         self, rows: Int[np.ndarray, " r"], *, size: int, batch: int = BATCH
@@ -148,7 +155,7 @@ class Dataset:
         Raises:
           FileError: If an image can't be read.
         """
-        digest = hashlib.sha256(repr(self.crop).encode())
+        digest = hashlib.sha256(repr(self.crop).encode() + b"warped" * self.warped)
         for row in rows:
             if self.folder is None:
                 digest.update(self.read(int(row)).tobytes())
@@ -177,3 +184,16 @@ class Dataset:
 
     def _error(self, index: int, error: InputError) -> FileError:
         return FileError(f"{self.names[index]} of the dataset {self.name}: {error}")
+
+
+def _warp(
+    face: Float[np.ndarray, "s s 3"], pixels: Float[np.ndarray, "h w 3"], placement: Placement
+) -> Float[np.ndarray, "s s 3"]:
+    """Returns a face in the geometry of the average face, or as it is if that can't be done."""
+    points = faces.canonical_points(pixels, placement)
+    if points is None:
+        return face
+    try:
+        return Warp.between(points, faces.CANONICAL_LANDMARKS).average_face(face)
+    except InputError:
+        return face

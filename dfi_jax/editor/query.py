@@ -19,7 +19,7 @@ from dfi_jax.network.vgg import VGG
 from dfi_jax.photo import faces
 from dfi_jax.photo.choice import FaceLike, locate
 from dfi_jax.photo.photo import Photo, PhotoLike
-from dfi_jax.photo.placement import CANONICAL_POINTS, Placement
+from dfi_jax.photo.placement import Placement
 from dfi_jax.photo.warp import Warp
 from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import Recipe
@@ -30,10 +30,6 @@ from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.combination import combine
 from dfi_jax.vectors.fitted import FittedDataset
 from dfi_jax.vectors.starters import starter
-
-FARTHEST = 60
-"""Maximum distance, in pixels of the canonical crop and per axis, between a detected face's eyes,
-nose and mouth and those of the average face. Other faces are somebody else's."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,13 +123,12 @@ def find_warp(located: LocatedPhoto, *, cache: Cache | None) -> Warp:
     photo, placement = located.photo, located.placement
 
     def compute() -> Arrays:
-        found = faces.nearest(photo.pixels, placement)
-        return {"points": np.zeros((0, 2)) if found is None else placement.unmap_points(found)}
+        found = faces.canonical_points(photo.pixels, placement)
+        return {"points": np.zeros((0, 2)) if found is None else found}
 
     depends = {"photo": photo.sha256, "placement": placement.to_json()}
     points = remember(cache, "warps", depends, compute)["points"]
-    off = faces.five_points(points) - CANONICAL_POINTS if len(points) else np.inf
-    if np.abs(off).max() > FARTHEST:
+    if not len(points):
         raise InputError(
             f"no face was detected where {photo.name} is edited, so its landmarks are unknown; "
             f"edit it without a warp."

@@ -43,7 +43,11 @@ def make_record(
         "placement": placement.to_json(),
         "selections": [selection.record() for selection in work.selections],
         "vector": vector_record(work.vector),
-        "warnings": [*find_warnings(work.vector.provenance), *removal_warnings(work)],
+        "warnings": [
+            *find_warnings(work.vector.provenance),
+            *removal_warnings(work),
+            *warp_warnings(work),
+        ],
         "recipe": work.recipe.to_dict(),
         "network": network_record(vgg),
         "files": [f"alpha-{alpha:g}{photo.suffix}" for alpha in request["alphas"]],
@@ -84,6 +88,16 @@ def removal_warnings(work: Work) -> list[str]:
     return [
         "the attribute vector was made before vectors had an average face, so it was only "
         "subtracted; compute it again to take the attribute away."
+    ]
+
+
+def warp_warnings(work: Work) -> list[str]:
+    """Returns a sentence if the vector's faces were warped and the photo's isn't."""
+    if work.warp is not None or not work.vector.provenance.warped:
+        return []
+    return [
+        "the attribute vector is for the geometry of the average face, and the face wasn't warped "
+        "to it; add --warp."
     ]
 
 

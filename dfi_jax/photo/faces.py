@@ -113,6 +113,10 @@ _REFINED_SIDE = 300
 dlib rounds points to whole pixels. At 300 pixels, the placements of 45 LFW faces that were moved by
 known similarities agreed within 0.3 pixels of the crop; at their own 90 pixels, within 0.8."""
 
+_FARTHEST = 60
+"""Maximum distance, in pixels of the canonical crop and per axis, between a detected face's eyes,
+nose and mouth and those of the average face. Other faces are somebody else's."""
+
 _INSTALL = (
     "install them with `pip install 'dfi-jax[faces]'`, or `pip install '.[faces]'` in a clone of "
     "the repository, or set the face to `whole` or to a box x0,y0,x1,y1 (on the command line, with "
@@ -215,6 +219,31 @@ def nearest(
         key=lambda points: float(np.linalg.norm(five_points(points) - expected)),
         default=None,
     )
+
+
+def canonical_points(
+    pixels: Float[np.ndarray, "H W 3"], placement: Placement
+) -> Float[np.ndarray, "68 2"] | None:
+    """Returns the 68 points of the face at a placement, in pixels of the canonical crop.
+
+    They are None if no face is detected there.
+
+    >>> grey = np.full((60, 80, 3), 0.5)
+    >>> canonical_points(grey, Placement.whole((80, 60))) if installed() else None
+
+    Args:
+      pixels: Photo, RGB in [0, 1].
+      placement: Placement of the face.
+
+    Raises:
+      FileError: If dlib or its models aren't installed.
+    """
+    found = nearest(pixels, placement)
+    if found is None:
+        return None
+    points = placement.unmap_points(found)
+    off = np.abs(five_points(points) - CANONICAL_POINTS).max()
+    return points if off <= _FARTHEST else None
 
 
 def import_dlib() -> Any:

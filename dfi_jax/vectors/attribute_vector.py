@@ -45,6 +45,7 @@ class Provenance:
       layers: Names of the layers.
       size: Height and width of the images.
       crop: Box that faces were cropped to, (x0, y0, x1, y1) in pixels, or None if they weren't.
+      warped: Whether faces were warped to the geometry of the average face.
       normalization: Normalisation of each image's features.
       images: SHA-256 of the images, in their order, or an empty string if it is unknown.
       near: Nearness by which the images were selected, or an empty string if there was no photo.
@@ -76,6 +77,7 @@ class Provenance:
     layers: tuple[str, ...]
     size: int
     crop: tuple[int, int, int, int] | None = None
+    warped: bool = False
     normalization: L2 | None = None
     images: str = ""
     near: str = ""

@@ -119,6 +119,7 @@ def _origin(
             dataset.fingerprint(rows).encode() + dataset.scores[rows].tobytes()
         ).hexdigest(),
         total=len(rows),
+        warped=dataset.warped,
     )
 
 

@@ -55,6 +55,7 @@ class Origin:
         text for all images.
       images: SHA-256 of everything that the images depend on.
       total: Number of images.
+      warped: Whether faces were warped to the geometry of the average face.
     """
 
     dataset: str
@@ -68,6 +69,7 @@ class Origin:
     where: str
     images: str
     total: int
+    warped: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON can write them."""
@@ -186,6 +188,7 @@ class FittedDataset:
             where=origin.where,
             held=tuple(origin.attributes[a] for a in held),
             penalty=penalty,
+            warped=origin.warped,
         )
         return from_estimate(w, variance, provenance, average=self.mean, shrinkage=shrinkage)
 

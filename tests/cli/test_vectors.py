@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 from commands import fails, succeeds
+from PIL import Image
 
 from dfi_jax import AttributeVector
+from dfi_jax.photo.faces import CANONICAL_LANDMARKS
 from dfi_jax.vectors.fitted import FittedDataset
 
 SMALL = [
@@ -14,6 +16,8 @@ SMALL = [
     *("--set", "features.layers=conv1_1,conv2_1"),
     *("--set", "features.size=16"),
 ]
+
+QUICK = [*SMALL, "--set", "solver.iterations=1"]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +72,28 @@ def test_a_group_can_be_fitted_alone(tmp_path):
     found = FittedDataset.load(folder)
     assert found.origin.where == "-Smiling"
     assert 0 < len(found.scores) < 40
+
+
+def test_faces_are_warped_on_request_and_edits_without_a_warp_say_so(tmp_path, monkeypatch):
+    points = CANONICAL_LANDMARKS * [1, 0.9]
+    monkeypatch.setattr(
+        "dfi_jax.photo.faces.nearest", lambda pixels, placement: placement.map_points(points)
+    )
+    plain, warped = tmp_path / "plain", tmp_path / "warped"
+    succeeds("vectors", "fit", "synthetic:40", "-o", plain, *SMALL)
+    succeeds("vectors", "fit", "synthetic:40", "-o", warped, "--warp", *SMALL)
+    sums = [FittedDataset.load(folder).products["conv1_1"] for folder in (plain, warped)]
+    assert np.abs(sums[0] - sums[1]).max() > 0.1 * np.abs(sums[0]).max()
+    file = tmp_path / "smile.safetensors"
+    succeeds("vectors", "regress", "Smiling", warped, "-o", file)
+    assert "warped          to the average face" in succeeds("vectors", "show", file)
+    photo = tmp_path / "me.png"
+    Image.new("RGB", (40, 40), "grey").save(photo)
+    for options, warned in (([], True), (["--warp"], False)):
+        out = tmp_path / f"out-{warned}"
+        succeeds("edit", photo, file, "--face", "whole", "-o", out, *QUICK, *options)
+        warnings = json.loads((out / "result.json").read_text())["warnings"]
+        assert any("add --warp" in warning for warning in warnings) == warned
 
 
 def test_what_cannot_be_done_is_said_in_a_sentence(fitted, tmp_path):

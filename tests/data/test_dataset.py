@@ -5,6 +5,7 @@ from PIL import Image
 from dfi_jax.data import load_dataset
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.errors import FileError, InputError
+from dfi_jax.photo.faces import CANONICAL_LANDMARKS
 from dfi_jax.photo.placement import CANONICAL_POINTS, Placement
 
 
@@ -36,6 +37,36 @@ def test_the_face_is_placed_by_landmarks_or_the_crop_or_is_the_whole_image():
     np.testing.assert_array_equal(by_crop.face(1, 170), dataset().read(1)[20:190, 40:210])
     assert dataset().placement(1) == Placement.whole((250, 250))
     np.testing.assert_array_equal(dataset().face(1, 250), dataset().read(1))
+
+
+def test_a_warped_face_has_its_features_where_the_average_face_has_them(monkeypatch):
+    # The nose lies 20 pixels to the right of the average nose, and so does a bright spot.
+    points = CANONICAL_LANDMARKS.copy()
+    points[27:36, 0] += 20
+    shifted = np.zeros((200, 200, 3), np.float32)
+    x, y = points[30].round().astype(int)
+    shifted[y - 2 : y + 3, x - 2 : x + 3] = 1
+    monkeypatch.setattr("dfi_jax.photo.faces.nearest", lambda pixels, placement: points)
+    face = dataset(read=lambda index: shifted, warped=True).face(0, 200)
+    rows, columns, _ = np.nonzero(face > 0.5)
+    # The spline is smoothed, so it may miss a landmark by a few pixels.
+    assert abs(columns.mean() - CANONICAL_LANDMARKS[30, 0]) < 5
+    assert abs(rows.mean() - y) < 5
+
+
+@pytest.mark.parametrize(
+    "points",
+    [None, CANONICAL_LANDMARKS + 150, CANONICAL_LANDMARKS * [-1, 1] + [200, 0]],
+    ids=["no face", "somebody else's face", "a map that folds"],
+)
+def test_a_face_that_cannot_be_warped_stays_as_it_is(monkeypatch, points):
+    monkeypatch.setattr("dfi_jax.photo.faces.nearest", lambda pixels, placement: points)
+    np.testing.assert_array_equal(dataset(warped=True).face(1, 50), dataset().face(1, 50))
+
+
+def test_warped_faces_have_another_fingerprint():
+    first = np.array([0])
+    assert dataset().fingerprint(first) != dataset(warped=True).fingerprint(first)
 
 
 def test_an_image_is_only_read_for_a_placement_if_its_size_is_needed():
