@@ -44,6 +44,7 @@ def make_record(
         "selections": [selection.record() for selection in work.selections],
         "vector": vector_record(work.vector),
         "warnings": [
+            *photo.losses,
             *find_warnings(work.vector.provenance),
             *removal_warnings(work),
             *warp_warnings(work),

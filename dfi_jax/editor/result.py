@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 
 from dfi_jax.errors import FileError
-from dfi_jax.photo.photo import Photo, to_pil, write
+from dfi_jax.photo.photo import Photo, save, to_pil
 from dfi_jax.photo.placement import Placement
 from dfi_jax.recipe import TransferDifference
 from dfi_jax.report.curves import draw_loss_curves
@@ -72,14 +72,24 @@ class Edit:
 
     @property
     def photos(self) -> list[Image.Image]:
-        """The finished photos as PIL images, one per strength."""
-        return [to_pil(pixels) for pixels in self.pixels]
+        """The finished photos as PIL images, one per strength.
+
+        They have the channels, bits and colour profile of the original photo, if they are whole
+        photos and not crops.
+        """
+        make = self.photo.edited if self._are_whole else to_pil
+        return [make(pixels) for pixels in self.pixels]
+
+    @property
+    def _are_whole(self) -> bool:
+        """Whether the finished photos are whole photos, not crops."""
+        steps = [step["kind"] for step in self.record["recipe"]["finish"]]
+        return TransferDifference.kind in steps
 
     def views(self) -> list[Float[np.ndarray, "_ _ 3"]]:
         """Returns the face before and after at every strength, as the finished photos show it."""
-        steps = [step["kind"] for step in self.record["recipe"]["finish"]]
-        if TransferDifference.kind not in steps:
-            return [self.face, *self.pixels]  # The finished photos are crops.
+        if not self._are_whole:
+            return [self.face, *self.pixels]
         photos = (self.photo.pixels, *self.pixels)
         return [self.placement.crop(pixels, size=None) for pixels in photos]
 
@@ -107,8 +117,9 @@ class Edit:
         folder = Path(folder)
         check_folder(folder, overwrite=overwrite)
         written = []
-        for name, pixels in zip(self.record["files"], self.pixels, strict=True):
-            write(folder / name, pixels)
+        original = self.photo.original if self._are_whole else None
+        for name, photo in zip(self.record["files"], self.photos, strict=True):
+            save(folder / name, photo, original=original)
             written.append(folder / name)
         sheet = io.BytesIO()
         self.sheet().save(sheet, format="PNG")

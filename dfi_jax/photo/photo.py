@@ -1,5 +1,7 @@
 """The photo that is edited, and how it is read from and written to files."""
 
+import dataclasses
+import functools
 import hashlib
 import io
 import warnings
@@ -11,10 +13,11 @@ from typing import Any, Literal, Union
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.photo.image import LARGEST, to_bytes
+from dfi_jax.photo.original import Original
 from dfi_jax.storage.files import replacing, user_path
 
 PhotoLike = Union["Photo", str, Path, Image.Image, np.ndarray]
@@ -25,6 +28,11 @@ _JPEG_FORMATS = ("JPEG", "MPO")
 followed by further pictures."""
 
 _FORMATS: dict[str, Literal["PNG", "JPEG"]] = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+
+_READ = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's names for the formats that are read; JPEG stands for MPO, too.
+
+Pillow reads many more, some of which start other programs: an EPS file would run Ghostscript."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,6 +46,7 @@ class Photo:
       format: Format in which edits of the photo are written: JPEG if the photo is a JPEG file,
         otherwise PNG.
       sha256: SHA-256, in hex, of the file's bytes, or of the pixels if the photo isn't a file.
+      original: Image as the file holds it, or None if the photo is an array.
     """
 
     pixels: Float[np.ndarray, "H W 3"]
@@ -45,13 +54,14 @@ class Photo:
     path: Path | None = None
     format: Literal["PNG", "JPEG"] = "PNG"
     sha256: str
+    original: Original | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> "Photo":
-        """Opens an image file of any kind that Pillow reads.
+        """Opens an image file: AVIF, BMP, GIF, JPEG, JPEG 2000, PNG, PPM, TIFF or WebP.
 
-        The EXIF rotation is applied. Greyscale, palette, CMYK and 16-bit images are converted to
-        RGB, and transparent parts are filled with white.
+        The photo is turned upright as EXIF says. Its pixels are in sRGB, converted from the colour
+        profile if there is one, and transparent parts are white.
 
         >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -73,18 +83,20 @@ class Photo:
                 if not file.read(1):
                     raise FileError(f"{path} is empty; give another copy of the photo.")
                 # The header is checked first so that no video and no huge image is read whole.
-                with Image.open(file) as header:
+                with Image.open(file, formats=_formats()) as header:
                     _check_size(str(path), header.size)
                 file.seek(0)
                 content = file.read()
-            with Image.open(io.BytesIO(content)) as image:
+            with Image.open(io.BytesIO(content), formats=_formats()) as image:
                 _check_size(str(path), image.size)
+                original, pixels = Original.of(image)
                 return cls(
-                    pixels=_to_rgb(image),
+                    pixels=pixels,
                     name=path.name,
                     path=path,
                     format=_edit_format(image),
                     sha256=hashlib.sha256(content).hexdigest(),
+                    original=original,
                 )
 
     @classmethod
@@ -112,7 +124,9 @@ class Photo:
         if isinstance(photo, Image.Image):
             with _decoding("the photo"):
                 _check_size("the photo", photo.size)
-                return cls._from_pixels(_to_rgb(photo), format=_edit_format(photo))
+                original, pixels = Original.of(photo)
+                made = cls._from_pixels(pixels, format=_edit_format(photo))
+                return dataclasses.replace(made, original=original)
         if isinstance(photo, np.ndarray):
             return cls._from_pixels(_from_array(photo))
         raise InputError(
@@ -140,6 +154,25 @@ class Photo:
     def suffix(self) -> str:
         """Suffix of files with edits of the photo, `.jpg` or `.png`."""
         return ".jpg" if self.format == "JPEG" else ".png"
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """Sentences about what an edit of the photo doesn't keep."""
+        return () if self.original is None else self.original.losses
+
+    def edited(self, pixels: Float[np.ndarray, "H W 3"]) -> Image.Image:
+        """Returns an edit of the photo as a Pillow image, with the photo's channels and profile.
+
+        >>> photo = Photo.of(Image.new("L", (40, 40), 51))
+        >>> photo.edited(photo.pixels + 0.2).getpixel((0, 0))
+        102
+
+        Args:
+          pixels: Edited photo, RGB in [0, 1], of the photo's size.
+        """
+        if self.original is None:
+            return to_pil(pixels)
+        return self.original.edited(self.pixels, pixels)
 
 
 def read(path: str | Path) -> Float[np.ndarray, "H W 3"]:
@@ -172,14 +205,38 @@ def write(path: Path, pixels: Float[np.ndarray, "H W 3"]) -> None:
       FileError: If the file can't be written.
       InputError: If the path has another suffix.
     """
+    save(path, to_pil(pixels))
+
+
+def save(path: Path, image: Image.Image, *, original: Original | None = None) -> None:
+    """Writes a Pillow image as `write` does, with its profile and resolution.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(pathlib.Path(folder, "face.png"), Image.new("LA", (40, 30)))
+    ...     Photo.open(pathlib.Path(folder, "face.png")).original.values.shape
+    (30, 40, 2)
+
+    Args:
+      path: Path of the file, as for `write`.
+      image: Image of a mode that the format can hold.
+      original: Photo whose EXIF data is written, too.
+
+    Raises:
+      FileError: If the file can't be written.
+      InputError: If the path has another suffix.
+    """
     format = _FORMATS.get(path.suffix.lower())
     if format is None:
         raise InputError(
             f"{path} has the suffix {path.suffix!r}; give a path that ends in .png, .jpg or .jpeg."
         )
     options: dict[str, Any] = {"quality": 95, "subsampling": 0} if format == "JPEG" else {}
+    options |= {name: image.info[name] for name in ("icc_profile", "dpi") if name in image.info}
+    if original is not None and original.exif:
+        options["exif"] = original.exif
     with replacing(path) as temporary:
-        to_pil(pixels).save(temporary, format=format, **options)
+        image.save(temporary, format=format, **options)
 
 
 def to_pil(pixels: Float[np.ndarray, "H W 3"]) -> Image.Image:
@@ -214,7 +271,7 @@ def _decoding(name: str) -> Iterator[None]:
         raise FileError(
             f"{name} isn't an image that can be read; give a photo, for example a PNG or JPEG file."
         ) from None
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises these for damaged files.
+    except Exception as error:  # Decoders raise errors of any kind for damaged files.
         raise FileError(
             f"{name} can't be read ({error}); it may be damaged or cut short, so try another copy."
         ) from None
@@ -233,15 +290,11 @@ def _edit_format(image: Image.Image) -> Literal["PNG", "JPEG"]:
     return "JPEG" if image.format in _JPEG_FORMATS else "PNG"
 
 
-def _to_rgb(image: Image.Image) -> Float[np.ndarray, "H W 3"]:
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":  # Pixels have more than 8 bits.
-        grey = np.asarray(image, np.float32) / (1 if image.mode == "F" else 65535)
-        return np.repeat(np.clip(grey, 0, 1)[..., None], 3, axis=2)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("RGB"), np.float32) / 255
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Returns the formats of `_READ` that this installation of Pillow can read."""
+    Image.init()
+    return tuple(name for name in _READ if name in Image.OPEN)
 
 
 def _from_array(array: np.ndarray) -> Float[np.ndarray, "H W 3"]:

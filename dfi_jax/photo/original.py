@@ -1,0 +1,263 @@
+"""The image of a photo as its file holds it, all of which an edit keeps.
+
+The network sees RGB in sRGB. A file may hold other channels, more bits or another colour space, and
+text about the photo. An edit changes the file's own numbers, and only where the picture changed.
+"""
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, UInt8, UInt16
+from PIL import Image, ImageCms
+
+from dfi_jax.errors import FileError
+from dfi_jax.photo.image import LUMA, to_bytes
+
+ORIENTATION = 0x0112
+"""Number of the EXIF tag that says how a photo is turned."""
+
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda values: values[:, ::-1],
+    3: lambda values: values[::-1, ::-1],
+    4: lambda values: values[::-1],
+    5: lambda values: values.swapaxes(0, 1),
+    6: lambda values: values.swapaxes(0, 1)[:, ::-1],
+    7: lambda values: values[::-1, ::-1].swapaxes(0, 1),
+    8: lambda values: values.swapaxes(0, 1)[::-1],
+}
+"""What turns the array of a photo upright, by its orientation. Orientation 1 is upright."""
+
+LONGEST_EXIF = 65_533
+"""Maximum number of bytes of EXIF data in a JPEG file."""
+
+LARGEST_INTEGER = 2**31 - 1
+"""White in an image of 32-bit integers."""
+
+CONVERTED = ("CMYK", "YCbCr", "LAB", "HSV")
+"""Modes of images that are converted to sRGB."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Original:
+    """The image of a photo, upright, as its file holds it.
+
+    Attributes:
+      values: Numbers of the file: grey (1 channel), grey and alpha (2), RGB (3), or RGB and
+        alpha (4). 16-bit numbers are always grey.
+      profile: ICC profile of the colours, or None.
+      exif: EXIF data, with the orientation *upright*, or no bytes.
+      dpi: Horizontal and vertical resolution in pixels per inch, or None.
+      losses: Sentences about what an edit doesn't keep.
+    """
+
+    values: UInt8[np.ndarray, "H W c"] | UInt16[np.ndarray, "H W 1"]
+    profile: bytes | None
+    exif: bytes
+    dpi: tuple[float, float] | None
+    losses: tuple[str, ...]
+
+    @classmethod
+    def of(cls, image: Image.Image) -> tuple["Original", Float[np.ndarray, "H W 3"]]:
+        """Returns a decoded image, and what the network sees of it: RGB in sRGB, in [0, 1].
+
+        Transparent parts are seen on white.
+
+        >>> original, pixels = Original.of(Image.new("LA", (40, 60), (0, 0)))
+        >>> original.values.shape, pixels.shape, float(pixels.min())
+        ((60, 40, 2), (60, 40, 3), 1.0)
+
+        Raises:
+          FileError: If the image has values that aren't numbers in [0, 1].
+        """
+        losses = []
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1 and image.format != "MPO":
+            losses.append(f"the photo has {frames} frames, and the edit is of the first.")
+        if _has_deep_colour(image):
+            losses.append("the photo has 16 bits per channel, and its edit has 8.")
+        image.load()
+        exif, orientation = _read_exif(image)
+        if exif is None:
+            losses.append("the photo's EXIF data is damaged or too long, and its edit has none.")
+        profile, dpi = image.info.get("icc_profile"), _read_dpi(image)
+        values = _read_values(image)
+        if image.mode in CONVERTED:
+            profile = None
+            losses.append(f"the photo is in {image.mode}, and its edit is in sRGB.")
+        if image.mode in ("I", "F"):
+            losses.append("the photo has 32 bits per pixel, and its edit has 16.")
+        if orientation in UPRIGHT:
+            values = UPRIGHT[orientation](values)
+        original = cls(
+            values=np.ascontiguousarray(values),
+            profile=profile,
+            exif=exif or b"",
+            dpi=dpi,
+            losses=tuple(losses),
+        )
+        return original, original._seen()
+
+    @property
+    def white(self) -> int:
+        """Largest value of a channel."""
+        return int(np.iinfo(self.values.dtype).max)
+
+    @property
+    def colours(self) -> int:
+        """Number of channels without alpha."""
+        return {1: 1, 2: 1, 3: 3, 4: 3}[self.values.shape[2]]
+
+    def edited(
+        self, before: Float[np.ndarray, "H W 3"], after: Float[np.ndarray, "H W 3"]
+    ) -> Image.Image:
+        """Returns the image with a change: its numbers are the file's where nothing changed.
+
+        >>> original, seen = Original.of(Image.new("RGBA", (40, 60), (0, 0, 0, 255)))
+        >>> original.edited(seen, seen + 0.2).getpixel((0, 0))
+        (51, 51, 51, 255)
+
+        Args:
+          before: The photo as the network sees it.
+          after: The edited photo, in [0, 1].
+        """
+        change = self._to_file(before, after)
+        if self.colours == 1:
+            change = (change @ LUMA)[..., None]
+        colours = self.values[..., : self.colours]
+        moved = np.round(np.clip(colours + self.white * change, 0, self.white))
+        values = np.concatenate([moved, self.values[..., self.colours :]], axis=-1)
+        values = values.astype(self.values.dtype)
+        image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
+        image.info |= {
+            name: value
+            for name, value in (("icc_profile", self.profile), ("dpi", self.dpi))
+            if value is not None
+        }
+        return image
+
+    def _seen(self) -> Float[np.ndarray, "H W 3"]:
+        colours = self.values[..., : self.colours]
+        transform = self._transform(forth=True)
+        if transform is not None:
+            colours = _apply(transform, colours)
+        seen = np.asarray(colours, np.float32) / self.white
+        seen = np.repeat(seen, 3, axis=-1) if self.colours == 1 else seen
+        if self.values.shape[2] == self.colours:
+            return seen
+        alpha = np.asarray(self.values[..., self.colours :], np.float32) / self.white
+        return alpha * seen + (1 - alpha)
+
+    def _to_file(
+        self, before: Float[np.ndarray, "H W 3"], after: Float[np.ndarray, "H W 3"]
+    ) -> Float[np.ndarray, "H W 3"]:
+        """Returns the change in the file's colour space."""
+        transform = self._transform(forth=False)
+        if transform is None:
+            return after - before
+        # Both are rounded alike, so what didn't change doesn't change here either.
+        here, there = (_apply(transform, to_bytes(pixels)) for pixels in (before, after))
+        return (there.astype(np.float32) - here) / 255
+
+    def _transform(self, *, forth: bool) -> ImageCms.ImageCmsTransform | None:
+        """Returns the way from the file's colours to sRGB or back, or None if they are the same.
+
+        A profile that can't be read, or that isn't for RGB, is kept and otherwise ignored.
+        """
+        if self.profile is None or self.colours != 3:
+            return None
+        with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            ours = ImageCms.ImageCmsProfile(io.BytesIO(self.profile))
+            if "srgb" in ImageCms.getProfileDescription(ours).lower():
+                return None
+            srgb = ImageCms.createProfile("sRGB")
+            here, there = (ours, srgb) if forth else (srgb, ours)
+            return ImageCms.buildTransform(here, there, "RGB", "RGB")
+        return None
+
+
+def _apply(
+    transform: ImageCms.ImageCmsTransform, values: UInt8[np.ndarray, "H W 3"]
+) -> UInt8[np.ndarray, "H W 3"]:
+    return np.asarray(transform.apply(Image.fromarray(np.ascontiguousarray(values))))
+
+
+def _has_deep_colour(image: Image.Image) -> bool:
+    """Returns whether the file has colours of 16 bits, which Pillow reads with 8."""
+    modes = [tile[3] for tile in getattr(image, "tile", [])]
+    names = [mode[0] if isinstance(mode, tuple) else mode for mode in modes]
+    return image.mode not in ("I;16", "I", "F") and any(";16" in str(name) for name in names)
+
+
+def _read_exif(image: Image.Image) -> tuple[bytes | None, int]:
+    """Returns the EXIF data and the orientation. The data is None if it can't be kept."""
+    orientation = 1
+    try:
+        exif = image.getexif()
+        orientation = int(exif.get(ORIENTATION, 1))
+        if not len(exif):
+            return b"", orientation
+        if ORIENTATION in exif:
+            exif[ORIENTATION] = 1
+        data = exif.tobytes()
+    except Exception:  # Pillow raises many kinds of errors for tags of the wrong type.
+        return None, orientation
+    return (data if len(data) <= LONGEST_EXIF else None), orientation
+
+
+def _read_dpi(image: Image.Image) -> tuple[float, float] | None:
+    dpi = image.info.get("dpi")
+    try:
+        x, y = (float(value) for value in dpi)  # type: ignore[union-attr]
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (x, y) if np.isfinite([x, y]).all() and min(x, y) > 0 else None
+
+
+def _read_values(image: Image.Image) -> np.ndarray:
+    """Returns the numbers of an image.
+
+    Raises:
+      FileError: If there are floats outside [0, 1].
+    """
+    match image.mode:
+        case "I;16" | "I;16L" | "I;16B" | "I;16N":
+            return np.asarray(image).astype(np.uint16)[..., None]
+        case "I":
+            white = 65535 if image.format == "PNG" else LARGEST_INTEGER
+            grey = np.clip(np.asarray(image, np.float64) / white, 0, 1)
+            return np.round(65535 * grey).astype(np.uint16)[..., None]
+        case "F":
+            return _read_floats(image)
+        case "CMYK":
+            return np.asarray(_from_cmyk(image))
+    mode = image.mode if image.mode in ("L", "LA", "RGB", "RGBA") else "RGB"
+    if image.mode == "1":
+        mode = "L"
+    if image.has_transparency_data and not mode.endswith("A"):
+        mode += "A"
+    values = np.asarray(image.convert(mode))
+    return values[..., None] if values.ndim == 2 else values
+
+
+def _read_floats(image: Image.Image) -> UInt16[np.ndarray, "H W 1"]:
+    values = np.asarray(image, np.float32)
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+        raise FileError(
+            f"the photo has floats from {np.min(values):.4g} to {np.max(values):.4g}; give one "
+            f"with floats in [0, 1], or with integers."
+        )
+    return np.round(65535 * values).astype(np.uint16)[..., None]
+
+
+def _from_cmyk(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    if profile:
+        with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            ours = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            there = ImageCms.createProfile("sRGB")
+            transform = ImageCms.buildTransform(ours, there, "CMYK", "RGB")
+            return transform.apply(image)
+    return image.convert("RGB")

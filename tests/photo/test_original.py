@@ -1,0 +1,244 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from dfi_jax.errors import FileError
+from dfi_jax.photo.original import Original
+from dfi_jax.photo.photo import Photo, save
+
+BOX = (slice(10, 20), slice(15, 30))
+
+
+def picture(mode="RGB"):
+    """A smooth picture of 40 × 60 with all kinds of colours."""
+    y, x = np.mgrid[:40, :60]
+    channels = np.stack([4 * x, 6 * y, 255 - 2 * (x + y)], axis=-1).astype(np.uint8)
+    return Image.fromarray(channels).convert(mode)
+
+
+def brighter(pixels):
+    """The same photo with a lighter rectangle."""
+    after = pixels.copy()
+    after[BOX] = np.clip(after[BOX] + 0.2, 0, 1)
+    return after
+
+
+def edit_file(path, out):
+    """Edits a file and returns the edit as a decoder sees it."""
+    photo = Photo.open(path)
+    save(out, photo.edited(brighter(photo.pixels)), original=photo.original)
+    with Image.open(out) as image:
+        image.load()
+        return image
+
+
+def outside(image):
+    values = np.asarray(image).copy()
+    values[BOX] = 0
+    return values
+
+
+def display_p3():
+    """Pillow's profile of sRGB with the primaries of Display P3 in its place, and its name."""
+    raw = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    raw = raw.replace(b"s\0R\0G\0B", b"w\0i\0d\0e").replace(b"sRGB built-in", b"wide built-in")
+    primaries = {
+        b"rXYZ": (0.51512, 0.24120, -0.00105),
+        b"gXYZ": (0.29198, 0.69225, 0.04189),
+        b"bXYZ": (0.15710, 0.06657, 0.78407),
+    }
+    for i in range(struct.unpack(">I", raw[128:132])[0]):
+        tag, at, _ = struct.unpack(">4sII", raw[132 + 12 * i : 144 + 12 * i])
+        if tag in primaries:
+            fixed = [round(value * 65536) for value in primaries[tag]]
+            raw[at + 8 : at + 20] = struct.pack(">3i", *fixed)
+    return bytes(raw)
+
+
+def as_viewed(image):
+    """An image as a viewer shows it that honours its profile, in sRGB."""
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+    srgb = ImageCms.createProfile("sRGB")
+    return np.asarray(ImageCms.profileToProfile(image.convert("RGB"), profile, srgb), float)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA"])
+def test_an_edit_keeps_the_channels_and_all_numbers_where_nothing_changed(tmp_path, mode):
+    image = picture(mode)
+    if mode.endswith("A"):
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+    image.save(tmp_path / "me.png")
+    made = edit_file(tmp_path / "me.png", tmp_path / "out.png")
+    assert made.mode == mode
+    np.testing.assert_array_equal(outside(made), outside(image))
+    before, after = np.asarray(image, int)[BOX], np.asarray(made, int)[BOX]
+    colours = slice(0, 3 if "RGB" in mode else 1)
+    changes = (after - before).reshape(*before.shape[:2], -1)[..., colours]
+    # 0.2 of 255 is 51 levels; where the colour would leave the range, it is clipped.
+    assert changes.max() == 51
+    assert changes.min() >= 0
+
+
+def test_a_profile_is_kept_and_its_colours_are_converted_for_the_network(tmp_path):
+    image = picture()
+    image.save(tmp_path / "me.png", icc_profile=display_p3())
+    photo = Photo.open(tmp_path / "me.png")
+    with Image.open(tmp_path / "me.png") as opened:
+        viewed = as_viewed(opened)
+    np.testing.assert_allclose(photo.pixels * 255, viewed, atol=1)
+    assert np.abs(photo.pixels * 255 - np.asarray(image)).max() > 20  # Not the file's numbers.
+    made = edit_file(tmp_path / "me.png", tmp_path / "out.png")
+    assert made.info["icc_profile"] == display_p3()
+    np.testing.assert_array_equal(outside(made), outside(image))
+    # A viewer shows the rectangle as it was edited, but for colours that sRGB can't show.
+    expected = brighter(photo.pixels)[BOX] * 255
+    inside = (photo.pixels[BOX].min(axis=-1) > 0.05) & (photo.pixels[BOX].max(axis=-1) < 0.75)
+    np.testing.assert_allclose(as_viewed(made)[BOX][inside], expected[inside], atol=3)
+
+
+def test_a_profile_of_srgb_leaves_the_numbers_as_they_are(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture().save(tmp_path / "me.png", icc_profile=profile)
+    seen = Photo.open(tmp_path / "me.png").pixels
+    np.testing.assert_array_equal(np.round(seen * 255), np.asarray(picture()))
+
+
+@pytest.mark.parametrize("profile", [b"nonsense", display_p3()[:200]])
+def test_a_damaged_profile_is_kept_and_otherwise_ignored(tmp_path, profile):
+    picture().save(tmp_path / "me.png", icc_profile=profile)
+    made = edit_file(tmp_path / "me.png", tmp_path / "out.png")
+    assert made.info["icc_profile"] == profile
+    np.testing.assert_array_equal(outside(made), outside(picture()))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_exif_and_resolution_are_kept_and_the_photo_counts_as_upright(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "A camera", 6
+    exif.get_ifd(0x8825)[1] = "N"  # GPS, in a directory of its own.
+    path = tmp_path / f"me.{suffix}"
+    picture().save(path, exif=exif, dpi=(300, 300))
+    made = edit_file(path, tmp_path / f"out.{suffix}")
+    assert made.size == (40, 60)  # The photo was turned by a quarter.
+    kept = made.getexif()
+    assert (kept[0x010F], kept[0x0112], kept.get_ifd(0x8825)[1]) == ("A camera", 1, "N")
+    assert [round(value) for value in made.info["dpi"]] == [300, 300]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_turned_as_pillow_turns_it(tmp_path, orientation):
+    from PIL import ImageOps
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture().save(tmp_path / "me.png", exif=exif)
+    with Image.open(tmp_path / "me.png") as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(np.round(Photo.open(tmp_path / "me.png").pixels * 255), expected)
+
+
+def test_a_malformed_tag_beside_the_orientation_costs_the_exif_data_only(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0128] = 6, 2
+    held = io.BytesIO()
+    picture().save(held, "JPEG", exif=exif, quality=95)
+    raw = bytearray(held.getvalue())
+    raw[raw.index(bytes.fromhex("01280003")) + 3] = 2  # A number that says it is text.
+    (tmp_path / "me.jpg").write_bytes(raw)
+    photo = Photo.open(tmp_path / "me.jpg")
+    assert photo.size == (40, 60)
+    assert photo.losses == ("the photo's EXIF data is damaged or too long, and its edit has none.",)
+    save(tmp_path / "out.jpg", photo.edited(photo.pixels), original=photo.original)
+
+
+def test_16_bits_of_grey_are_kept(tmp_path):
+    deep = (np.asarray(picture("L"), np.uint16) * 257) + 100
+    Image.fromarray(deep).save(tmp_path / "me.png")
+    made = edit_file(tmp_path / "me.png", tmp_path / "out.png")
+    assert made.mode == "I;16"
+    np.testing.assert_array_equal(outside(made), outside(Image.fromarray(deep)))
+
+
+def png_of_16_bits(path, values):
+    """Writes colours of 16 bits as a PNG file, which Pillow can't."""
+
+    def chunk(kind, data):
+        crc = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+    height, width, _ = values.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+
+
+def test_what_an_edit_loses_is_reported(tmp_path):
+    png_of_16_bits(tmp_path / "deep.png", np.asarray(picture(), np.uint16) * 257)
+    picture("CMYK").save(tmp_path / "print.jpg")
+    picture().save(
+        tmp_path / "film.gif",
+        save_all=True,
+        append_images=[picture().rotate(9 * i) for i in (1, 2)],
+    )
+    Image.fromarray(np.asarray(picture("L"), np.float32) / 255).save(tmp_path / "float.tif")
+    losses = {path.name: Photo.open(path).losses for path in tmp_path.iterdir()}
+    assert losses == {
+        "deep.png": ("the photo has 16 bits per channel, and its edit has 8.",),
+        "print.jpg": ("the photo is in CMYK, and its edit is in sRGB.",),
+        "film.gif": ("the photo has 3 frames, and the edit is of the first.",),
+        "float.tif": ("the photo has 32 bits per pixel, and its edit has 16.",),
+    }
+    picture().save(tmp_path / "plain.png")
+    assert Photo.open(tmp_path / "plain.png").losses == ()
+
+
+def test_exif_data_that_a_jpeg_cannot_hold_is_left_out():
+    image, exif = picture(), Image.Exif()
+    exif[0x010E] = "x" * 70_000
+    held = io.BytesIO()
+    image.save(held, "PNG", exif=exif)
+    with Image.open(held) as opened:
+        original, _ = Original.of(opened)
+    assert original.exif == b""
+    assert "EXIF data" in original.losses[0]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 7.0])
+def test_floats_outside_the_range_are_refused(tmp_path, value):
+    values = np.full((40, 60), 0.5, np.float32)
+    values[3, 3] = value
+    Image.fromarray(values).save(tmp_path / "me.tif")
+    with pytest.raises(FileError, match=r"has floats from .* give one with floats in \[0, 1\]"):
+        Photo.open(tmp_path / "me.tif")
+
+
+def test_integers_of_32_bits_are_scaled_by_their_type(tmp_path):
+    values = np.array([[0, 2**30, 2**31 - 1]] * 2, np.int32)
+    Image.fromarray(values).save(tmp_path / "me.tif")
+    seen = Photo.open(tmp_path / "me.tif").pixels[0, :, 0]
+    np.testing.assert_allclose(seen, [0, 0.5, 1], atol=1e-4)
+
+
+def test_an_eps_file_is_not_opened_because_it_is_a_program(tmp_path):
+    picture().save(tmp_path / "me.png", format="EPS")
+    with pytest.raises(FileError, match="isn't an image that can be read"):
+        Photo.open(tmp_path / "me.png")
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError, AttributeError, struct.error, KeyError, MemoryError]
+)
+def test_any_error_of_a_decoder_is_that_photo_s_failure(tmp_path, monkeypatch, error):
+    picture().save(tmp_path / "me.png")
+
+    def load(self):
+        raise error("odd")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
+    with pytest.raises(FileError, match=r"me\.png can't be read \(.*odd"):
+        Photo.open(tmp_path / "me.png")
