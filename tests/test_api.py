@@ -139,7 +139,8 @@ def test_options_of_the_command_line_are_parameters_of_the_api(command):
     known = set(inspect.signature(dfi_jax.Job).parameters)
     known |= set(inspect.signature(dfi_jax.Editor).parameters)
     options = command_options(command) - ONLY_ON_THE_COMMAND_LINE
-    assert {"alphas" if option == "strength" else option for option in options} <= known
+    named = {"alphas" if option in ("alpha", "strength") else option for option in options}
+    assert named <= known
 
 
 def test_every_option_of_an_edit_is_on_the_command_line():
