@@ -28,6 +28,7 @@ from dfi_jax.errors import DfiError, FileError, InputError
 from dfi_jax.photo.choice import FaceLike, parse_face
 from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.storage.files import file_sha256
+from dfi_jax.storage.text import read_lines
 from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.fitted import FittedDataset
 
@@ -90,12 +91,6 @@ def read_manifest(
     ...     [job.label for job in read_manifest(manifest)]
     ['me-older']
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(
-            f"{path} can't be read as a manifest ({error}); give a file of JSON lines."
-        ) from None
     shared: dict[str, Any] = {
         "dataset": dataset,
         "near": near,
@@ -104,7 +99,7 @@ def read_manifest(
         "warp": warp,
     }
     jobs = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_lines(path), 1):
         if line.strip():
             try:
                 job = _parse_line(line, path.parent)
@@ -144,7 +139,9 @@ def select_unfinished(jobs: Sequence[Job], folder: Path, *, editor: Editor) -> l
     for job in jobs:
         try:
             made = json.loads((folder / job.label / "result.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
+            made = None
+        if not isinstance(made, dict):
             unfinished.append(job)
             continue
         differing = _differences(made, job, editor, vector_sha256)
@@ -269,7 +266,7 @@ def run_jobs(
 def _parse_line(line: str, folder: Path) -> Job:
     try:
         values = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"it isn't JSON ({error}).") from None
     if not isinstance(values, dict):
         raise InputError('give an object, such as {"photo": "me.jpg", "attribute": "older"}.')
@@ -287,7 +284,10 @@ def _parse_line(line: str, folder: Path) -> Job:
     if "alphas" in values:
         if not all(isinstance(a, int | float) and type(a) is not bool for a in values["alphas"]):
             raise InputError(f"alphas is {values['alphas']}; give a list of numbers.")
-        options["alphas"] = tuple(float(alpha) for alpha in values["alphas"])
+        try:
+            options["alphas"] = tuple(float(alpha) for alpha in values["alphas"])
+        except OverflowError:
+            raise InputError("alphas has a number that is too large; give a smaller one.") from None
     if "face" in values:
         options["face"] = _parse_face(values["face"])
     if "mask" in values:

@@ -203,6 +203,7 @@ def test_a_byte_order_mark_and_blank_lines_are_skipped(folder):
         ({"photo": "me.png", "attribute": "a", "alphas": ["x"]}, "give a list of numbers"),
         ({"photo": "me.png", "attribute": "a", "alphas": []}, "alphas is empty"),
         ({"photo": "me.png", "attribute": "a", "alphas": [0.1, 0.1]}, "alpha 0.1 is given twice"),
+        ({"photo": "me.png", "attribute": "a", "alphas": [10**400]}, "alphas has a number that is"),
         ({"photo": "me.png", "attribute": "a", "face": [1, 2]}, "give a box as four integers"),
         ({"photo": "me.png", "attribute": "a", "face": "nose"}, "'nose'"),
         ({"photo": "me.png", "attribute": "a", "face": True}, "face is True"),
@@ -217,8 +218,26 @@ def test_a_line_that_cannot_be_read_is_named(folder, line, sentence):
     assert sentence in str(error.value)
 
 
+@pytest.mark.parametrize("text", ["[]", "7", "[" * 100_000, "{", ""])
+def test_a_record_that_is_no_record_counts_as_no_result(folder, random_vgg, text):
+    write(folder, {"photo": "me.png", "attribute": "older", "name": "a"})
+    (folder / "out" / "a").mkdir(parents=True)
+    (folder / "out" / "a" / "result.json").write_text(text)
+    jobs = read_manifest(folder / "jobs.jsonl")
+    assert select_unfinished(jobs, folder / "out", editor=Editor(weights=random_vgg)) == jobs
+
+
+def test_a_line_of_nested_brackets_is_not_json(folder):
+    write(folder, "[" * 100_000)
+    with pytest.raises(InputError, match="line 1: it isn't JSON"):
+        read_manifest(folder / "jobs.jsonl")
+
+
 def test_a_manifest_that_cannot_be_read_is_one_sentence(folder):
-    assert "can't be read as a manifest" in fails("batch", folder, "-o", folder / "out")
+    assert "is a folder; give a file" in fails("batch", folder, "-o", folder / "out")
+    (folder / "utf-16.jsonl").write_text('{"photo": "me.png"}', encoding="utf-16")
+    sentence = fails("batch", folder / "utf-16.jsonl", "-o", folder / "out")
+    assert "line 1, isn't UTF-8 text; save the file in that encoding" in sentence
     write(folder, "")
     assert "is empty; write a line for each photo" in fails(*batch(folder))
     line = {"photo": "me.png", "attribute": "older"}

@@ -173,12 +173,21 @@ def _line(dataset: Dataset, row: int) -> str:
     """Returns the line that stands for an image in a list, which `pair:` can read."""
     name = dataset.names[row]
     line = name if dataset.folder is None else str((dataset.folder / name).absolute())
-    if line.splitlines() != [line] or line.strip() != line:
+    if set(line) & {"\n", "\r"} or not _is_text(line):
         raise FileError(
             f"the path {line!r} can't be written into a list, because it contains a line break or "
-            f"begins or ends with a space; rename the file or its folder."
+            f"isn't UTF-8; rename the file or its folder."
         )
     return line
+
+
+def _is_text(line: str) -> bool:
+    """Returns whether a path can be written as UTF-8. A name in another encoding can't."""
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _draw(selection: Selection, face: Float[np.ndarray, "s s 3"]) -> Image.Image:

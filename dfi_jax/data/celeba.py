@@ -6,8 +6,10 @@
     ROOT/img_align_celeba/000001.jpg       178 × 218 pixels
 
 The text files may also lie in `ROOT/Anno`, and the images in `ROOT/Img`, as in the published
-folder. The landmarks and identities are optional: without landmarks, faces are cropped from a fixed
-box, and without identities, the people in the images are unknown.
+folder. The attributes and landmarks may also be CSV files, as Kaggle has them, with the header
+`image_id,5_o_Clock_Shadow,…` and rows `000001.jpg,-1,…`. The landmarks and identities are optional:
+without landmarks, faces are cropped from a fixed box, and without identities, the people in the
+images are unknown.
 
 Reference: Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015.
 """
@@ -22,10 +24,11 @@ import numpy as np
 from jaxtyping import Float
 
 from dfi_jax.data.dataset import Dataset
-from dfi_jax.data.layout import require
+from dfi_jax.data.layout import require, unpacked
 from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import read
 from dfi_jax.photo.placement import Box
+from dfi_jax.storage.text import read_lines
 
 ATTRIBUTES = "list_attr_celeba.txt"
 LANDMARKS = "list_landmarks_align_celeba.txt"
@@ -45,6 +48,9 @@ The scale s and translation t that take an image to the crop minimise Σ‖s·p 
 aligned to the points p, about (69.5, 111.3), (107.7, 111.2), (88.2, 135.5), (72, 152) and
 (105.5, 152). The points q are `placement.CANONICAL_POINTS`. The result has s = 1.284."""
 
+CSV = ".csv"
+"""Suffix of files in Kaggle's form."""
+
 LONGEST_NAME = 47
 """The maximum number of characters in a file's name. CelebA's names have 10."""
 
@@ -62,7 +68,7 @@ def load(root: Path) -> Dataset:
         can't be read or is about the same image as another, or if the landmarks or identities lack
         an image.
     """
-    table = require(root, ATTRIBUTES, f"Anno/{ATTRIBUTES}")
+    table = require(root, *_places(ATTRIBUTES))
     folder = _image_folder(root)
     attributes, names, scores = _read_named(table)
     landmarks = _optional(root, LANDMARKS)
@@ -97,11 +103,16 @@ def _image_folder(root: Path) -> Path:
         folder = require(root, IMAGES, f"Img/{IMAGES}")
     if not folder.is_dir():
         raise FileError(f"{folder} is a file; replace it with the folder of CelebA's images.")
-    return folder / IMAGES if (folder / IMAGES).is_dir() else folder
+    return unpacked(folder)
+
+
+def _places(name: str) -> list[str]:
+    """Returns the paths, below the root, at which a file may lie."""
+    return [name, f"Anno/{name}", f"{Path(name).stem}.csv", f"Anno/{Path(name).stem}.csv"]
 
 
 def _optional(root: Path, name: str) -> Path | None:
-    return next((path for path in (root / name, root / "Anno" / name) if path.exists()), None)
+    return next((root / place for place in _places(name) if (root / place).exists()), None)
 
 
 def _read_image(folder: Path, names: tuple[str, ...], index: int) -> Float[np.ndarray, "h w 3"]:
@@ -149,12 +160,15 @@ def _align_values(
 def _read_named(path: Path) -> tuple[tuple[str, ...], list[str], Float[np.ndarray, "n c"]]:
     """Returns the names of a file's columns, the names of its images, and their values."""
     try:
-        with path.open(encoding="utf-8") as file:
-            count, header = (line.split() for line in islice(file, 2))
+        with path.open(encoding="utf-8-sig") as file:
+            first, second = islice(file, 2)
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from None
     except ValueError:
-        count, header = [], []
+        first, second = "", ""
+    if path.suffix == CSV:
+        return _read_csv(path, [cell.strip() for cell in first.split(",")])
+    count, header = first.split(), second.split()
     if len(count) != 1 or not count[0].isdecimal() or not header:
         raise FileError(
             f"{path} doesn't begin with a line with the number of images and a line with the names "
@@ -171,6 +185,19 @@ def _read_named(path: Path) -> tuple[tuple[str, ...], list[str], Float[np.ndarra
     return tuple(header), names, values
 
 
+def _read_csv(
+    path: Path, header: list[str]
+) -> tuple[tuple[str, ...], list[str], Float[np.ndarray, "n c"]]:
+    if header[:1] != ["image_id"] or len(header) < 2:
+        raise FileError(
+            f"{path} doesn't begin with a line image_id,NAME,NAME,…; download it again."
+        )
+    if twice := next((name for i, name in enumerate(header) if name in header[:i]), None):
+        raise FileError(f"{path} names the column {twice} twice; download it again.")
+    names, values = _read_rows(path, tuple(header[1:]), 1)
+    return tuple(header[1:]), names, values
+
+
 def _read_rows(
     path: Path, header: tuple[str, ...], skipped: int
 ) -> tuple[list[str], Float[np.ndarray, "n c"]]:
@@ -182,7 +209,15 @@ def _read_rows(
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "loadtxt: input contained no data", UserWarning)
-            rows = np.loadtxt(path, row, comments=None, skiprows=skipped, ndmin=1, encoding="utf-8")
+            rows = np.loadtxt(
+                path,
+                row,
+                comments=None,
+                delimiter=_delimiter(path),
+                skiprows=skipped,
+                ndmin=1,
+                encoding="utf-8",
+            )
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from None
     except ValueError as error:
@@ -205,10 +240,10 @@ def _first_problem(path: Path, header: tuple[str, ...], skipped: int) -> str | N
     This is slow, so it is only used for files that are known to have a problem.
     """
     seen: dict[str, int] = {}
-    lines = path.read_text(encoding="utf-8").splitlines()[skipped:]
+    lines = read_lines(path)[skipped:]
     advice = "correct the line or download the file again."
     for number, line in enumerate(lines, skipped + 1):
-        name, *cells = line.split() or [""]
+        name, *cells = line.split(_delimiter(path)) or [""]
         where = f"{path}, line {number},"
         if not name:
             continue
@@ -226,6 +261,11 @@ def _first_problem(path: Path, header: tuple[str, ...], skipped: int) -> str | N
         if not finite:
             return f"{where} has a value that is not finite; {advice}"
     return None
+
+
+def _delimiter(path: Path) -> str | None:
+    """Returns what separates the cells of a file; None stands for spaces."""
+    return "," if path.suffix == CSV else None
 
 
 def _unreadable(path: Path, error: Exception) -> FileError:

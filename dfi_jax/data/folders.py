@@ -33,6 +33,7 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.layout import require
 from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import read
+from dfi_jax.storage.text import read_lines, read_text
 
 ATTRIBUTES = ("Target",)
 """The attribute of a pair: 1 for an image with it, −1 for an image without it."""
@@ -146,11 +147,14 @@ def _in_list(path: Path) -> list[tuple[Path, str]]:
         )
     images = []
     folder = path.absolute().parent
-    for number, line in enumerate(_text(path).splitlines(), 1):
-        line = line.strip()
-        if not line or line.startswith("#"):
+    for number, line in enumerate(read_lines(path), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
-        image, origin = Path(os.path.normpath(folder / line)), f"{path}, line {number}"
+        # A name may begin or end with a space, but a line may as well.
+        texts = dict.fromkeys((line, line.strip()))
+        found = [Path(os.path.normpath(folder / text)) for text in texts]
+        image = next((image for image in found if image.is_file()), found[-1])
+        origin = f"{path}, line {number}"
         if not image.is_file():
             raise FileError(
                 f"{origin}, lists {image}, which is not a file; correct the line or remove it."
@@ -238,7 +242,7 @@ def _read_image(folder: Path, names: tuple[str, ...], index: int) -> Float[np.nd
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yields the line number and the cells of each row that isn't blank."""
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
         for cells in reader:
             if any(cells):
@@ -271,18 +275,3 @@ def _scores(cells: list[str], where: str) -> Float[np.ndarray, " a"]:
     if not (np.abs(scores) <= np.finfo(np.float32).max).all():
         raise FileError(f"{where} has a score that is not finite; correct the line.")
     return scores.astype(np.float32)
-
-
-def _text(path: Path) -> str:
-    """Returns the contents of a file in UTF-8, with or without a byte order mark."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise FileError(f"{path} can't be read ({error.strerror}); check the path.") from None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        number = data.count(b"\n", 0, error.start) + 1
-        raise FileError(
-            f"{path}, line {number}, isn't UTF-8; save the file in that encoding."
-        ) from None

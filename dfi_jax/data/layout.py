@@ -43,5 +43,17 @@ def require(root: Path, *names: str) -> Path:
     raise FileError(f"{root} has no {wanted}; give the folder that holds it, or put it there.")
 
 
+def unpacked(folder: Path) -> Path:
+    """Returns the folder in a folder of the same name, into which some archives unpack, or itself.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     Path(root, "lfw", "lfw").mkdir(parents=True)
+    ...     unpacked(Path(root, "lfw")).relative_to(root).as_posix()
+    'lfw/lfw'
+    """
+    return folder / folder.name if (folder / folder.name).is_dir() else folder
+
+
 def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
     return next((folder / name for name in names if (folder / name).exists()), None)

@@ -19,10 +19,11 @@ import numpy as np
 from jaxtyping import Float
 
 from dfi_jax.data.dataset import Dataset
-from dfi_jax.data.layout import require
+from dfi_jax.data.layout import require, unpacked
 from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import read
 from dfi_jax.photo.placement import Box
+from dfi_jax.storage.text import read_lines
 
 CROP: Box = (40, 20, 210, 190)
 """The box of the face in a deep-funnelled image of 250 × 250 pixels, as in chainer-dfi."""
@@ -59,7 +60,7 @@ def load(root: Path) -> Dataset:
         file can't be read or is about the same image as another.
     """
     table = require(root, TABLE)
-    folder = require(root, "lfw-deepfunneled", "lfw")
+    folder = unpacked(require(root, "lfw-deepfunneled", "lfw"))
     attributes, rows = _read_table(table)
     names, people, scores = [], [], []
     seen: set[str] = set()
@@ -119,14 +120,10 @@ def read_image(folder: Path, names: tuple[str, ...], index: int) -> Float[np.nda
 
 def _read_table(path: Path) -> tuple[tuple[str, ...], list[tuple[str, int, list[float]]]]:
     """Returns the attributes, and the person, image number and scores of each row."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(f"{path} can't be read as text ({error}); download it again.") from None
     header: list[str] | None = None
     rows = []
-    for number, line in enumerate(lines, 1):
-        cells = [cell.strip() for cell in line.rstrip("\n").split("\t")]
+    for number, line in enumerate(read_lines(path), 1):
+        cells = [cell.strip() for cell in line.split("\t")]
         if line.startswith("#"):
             if cells[1:3] == ["person", "imagenum"]:
                 header = cells[3:]

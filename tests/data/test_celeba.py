@@ -150,7 +150,45 @@ def test_another_encoding_is_rejected(folder, encoding):
     # The table is longer than the buffer that the header is read into.
     rows = {f"{i:06d}.jpg": (1,) for i in range(2000)} | {"é.jpg": (1,)}
     (folder / "list_attr_celeba.txt").write_text(table("Male", rows), encoding=encoding)
-    with pytest.raises(FileError, match=r"list_attr_celeba\.txt can't be read as text"):
+    with pytest.raises(
+        FileError, match=r"list_attr_celeba\.txt.* (can't be read as|isn't UTF-8) text"
+    ):
+        celeba.load(folder)
+
+
+def as_csv(text):
+    """A published table in the form that Kaggle gives it."""
+    _, header, *rows = text.splitlines()
+    lines = [["image_id", *header.split()], *(row.split() for row in rows)]
+    return "".join(",".join(line) + "\n" for line in lines)
+
+
+def test_csv_files_are_read_like_the_published_ones(folder):
+    published = celeba.load(folder)
+    for name in ("list_attr_celeba", "list_landmarks_align_celeba"):
+        text = (folder / f"{name}.txt").read_text()
+        (folder / f"{name}.csv").write_text("\ufeff" + as_csv(text), encoding="utf-8")
+        (folder / f"{name}.txt").unlink()
+    found = celeba.load(folder)
+    assert (found.names, found.attributes) == (published.names, published.attributes)
+    np.testing.assert_array_equal(found.scores, published.scores)
+    np.testing.assert_array_equal(found.landmarks, published.landmarks)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,Male\n000001.jpg,1\n", "doesn't begin with a line image_id,NAME"),
+        ("image_id,Male,Male\n000001.jpg,1,1\n", "names the column Male twice"),
+        ("image_id,Male\n000001.jpg,1\n000002.jpg,1,1\n", "line 3, has 2 values instead of 1"),
+        ("image_id,Male\n000001.jpg,1\n000002.jpg,\n", "line 3, can't be read"),
+        ("image_id,Male\n000001.jpg,1e999\n", "line 2, has a value that is not finite"),
+    ],
+)
+def test_an_invalid_csv_file_is_rejected_with_the_line(folder, text, message):
+    (folder / "list_attr_celeba.txt").unlink()
+    (folder / "list_attr_celeba.csv").write_text(text)
+    with pytest.raises(FileError, match=rf"list_attr_celeba\.csv.*{message}"):
         celeba.load(folder)
 
 

@@ -89,6 +89,22 @@ def test_lists_that_are_not_text_are_rejected(root):
         folders.load_pair(source, target)
 
 
+@pytest.mark.parametrize("name", ["a\u2028b.jpg", "a\x85.jpg", "a\x0cb.jpg", "a.jpg ", " a.jpg"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_list_s_lines_end_at_line_ends_alone(root, name, end):
+    Image.new("RGB", (20, 30)).save(root / name, "JPEG")
+    source, target = lists(root, "", "c.png")
+    source.write_bytes(f"\ufeff# without{end}{name}{end}".encode())
+    assert folders.load_pair(source, target).names[0].endswith(name)
+
+
+def test_a_list_with_nul_is_rejected_with_its_line(root):
+    source, target = lists(root, "", "c.png")
+    source.write_bytes(b"a.jpg\n\0b.jpg")
+    with pytest.raises(FileError, match="line 2, isn't UTF-8 text"):
+        folders.load_pair(source, target)
+
+
 def test_two_folders_are_a_dataset(root):
     for folder in ("plain", "smiling/more"):
         (root / folder).mkdir(parents=True)

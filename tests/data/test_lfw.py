@@ -27,6 +27,16 @@ def test_rows_and_images_are_read_as_published(lfw_folder):
     np.testing.assert_allclose(dataset.scores[3], [1.01, 1.01, 1.21, -0.39], atol=1e-6)
 
 
+def test_a_folder_in_a_folder_of_the_same_name_and_a_byte_order_mark_are_read(tmp_path):
+    folder_with(tmp_path, "\ufeff" + HEADER + "Ann Lee\t1\t-1\t1\r\n")
+    (tmp_path / "lfw-deepfunneled").rename(tmp_path / "inner")
+    (tmp_path / "lfw-deepfunneled").mkdir()
+    (tmp_path / "inner").rename(tmp_path / "lfw-deepfunneled" / "lfw-deepfunneled")
+    dataset = lfw.load(tmp_path)
+    assert dataset.names == ("Ann_Lee/Ann_Lee_0001.jpg",)
+    assert dataset.face(0, 20).shape == (20, 20, 3)
+
+
 def test_a_header_with_73_attributes_is_read(tmp_path):
     names = [f"Attribute {i}" for i in range(73)]
     table = (
