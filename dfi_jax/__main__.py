@@ -1,6 +1,44 @@
-"""The command line, run as `python -m dfi_jax`."""
+"""The command `dfi`, also run as `python -m dfi_jax`.
 
-from dfi_jax.cli.main import app
+It shows a sign of life and answers Ctrl-C while the rest of the package loads, which takes seconds.
+"""
+
+import os
+import signal
+import sys
+import threading
+from typing import NoReturn
+
+SOON = 0.5
+"""Seconds after which a command that is still loading says so."""
+
+
+def main() -> None:
+    """Runs the command line."""
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _stop)
+    notice = threading.Timer(SOON, _say, ["loading JAX"])
+    notice.daemon = True
+    if "--quiet" not in sys.argv and "_DFI_COMPLETE" not in os.environ:
+        notice.start()
+    from dfi_jax.cli.main import app
+
+    notice.cancel()
+    app(prog_name="dfi")
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    """Ends the process at once, as nothing has been written yet.
+
+    An exception could be lost in the middle of an import. Commands have a handler of their own.
+    """
+    _say("interrupted; nothing was written.")
+    os._exit(128 + number)
+
+
+def _say(sentence: str) -> None:
+    print(f"dfi: {sentence}", file=sys.stderr, flush=True)  # noqa: T201 (rich isn't loaded yet)
+
 
 if __name__ == "__main__":
-    app(prog_name="dfi")
+    main()

@@ -1,8 +1,9 @@
-"""The terminal: help pages, progress, and errors as one sentence with exit code 1."""
+"""The terminal: help pages, progress, signals, and errors as one sentence with exit code 1."""
 
 import functools
 import logging
 import math
+import os
 import signal
 import sys
 import threading
@@ -37,7 +38,20 @@ LINE_SECONDS = 10
 SHOWN_OBJECTIVES = 5
 """Maximum number of objectives that fit beside a progress bar."""
 
+SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+"""Signals that end a command after it has deleted its temporary files, and the word for each.
+
+The exit code is 128 plus the signal's number, as for programs that a signal kills."""
+
 _interrupted = threading.Event()
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal that ends the command."""
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class Command(TyperCommand):
@@ -70,6 +84,8 @@ class Command(TyperCommand):
 def sentence_for_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Makes a command print any error as one sentence on stderr, and exit with code 1.
 
+    A command that was interrupted exits with the code of `SIGNALS`.
+
     The command's parameter `debug` prints the traceback too. Its parameter `quiet`, if it has one,
     hides warnings.
     """
@@ -84,7 +100,7 @@ def sentence_for_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise
         except (Exception, KeyboardInterrupt) as error:
             _print_error(_sentence(error), error=error, debug=debug)
-            raise typer.Exit(1) from None
+            raise typer.Exit(_exit_code(error)) from None
 
     return wrapped
 
@@ -128,7 +144,7 @@ def progress(*, quiet: bool = False) -> Iterator[OnProgress]:
 
     def report(progress: Progress) -> None:
         if _interrupted.is_set():
-            raise KeyboardInterrupt
+            raise Interrupted
         if not quiet:
             shown.show(progress)
 
@@ -201,21 +217,27 @@ def _detail(progress: Progress) -> str:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Remembers Ctrl-C until the next report, in case JAX loses the exception."""
+    """Remembers Ctrl-C until the next report, in case JAX loses the exception.
 
-    def interrupt(*_: Any) -> None:
+    A signal that the parent process set to be ignored, as `nohup` and shells without job control
+    do, stays ignored.
+    """
+
+    def interrupt(number: int, _: Any) -> None:
         _interrupted.set()
-        raise KeyboardInterrupt
+        raise Interrupted(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     _interrupted.clear()
-    before = signal.signal(signal.SIGINT, interrupt)
+    heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heeded}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -243,11 +265,24 @@ def _with_name(name: str, sentence: str) -> str:
     return sentence if sentence.startswith(name) else f"{name}: {sentence}"
 
 
+def _exit_code(error: BaseException) -> int:
+    return 128 + _number(error) if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _number(error: KeyboardInterrupt) -> int:
+    return error.number if isinstance(error, Interrupted) else signal.SIGINT
+
+
 def _sentence(error: BaseException) -> str:
     if isinstance(error, DfiError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; no half-written file is left."
+        return f"{SIGNALS[signal.Signals(_number(error))]}; no half-written file is left."
+    if isinstance(error, OSError) and error.filename is not None:
+        return (
+            f"{os.fsdecode(error.filename)} can't be used ({error.strerror}); check the path and "
+            f"its permissions."
+        )
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return "there isn't enough memory; use a smaller photo, or a smaller --batch-size."
     return (

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from dfi_jax.data import celeba, folders, lfw, synthetic, tfds
+from dfi_jax.data import celeba, folders, lfw, near, synthetic, tfds
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.errors import InputError
 from dfi_jax.storage.files import user_path
 
-__all__ = ["SPECS", "Dataset", "load_dataset"]
+__all__ = ["SPECS", "Dataset", "load_dataset", "near"]
 
 SPECS = "lfw:DIR, celeba:DIR, tfds:NAME, pair:WITHOUT:WITH, folder:DIR or synthetic:N"
 """The forms of text that `load_dataset` accepts."""

@@ -1,7 +1,10 @@
 """Files that are written whole or not at all, and identified by their SHA-256."""
 
+import contextlib
 import hashlib
 import os
+import platform
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,12 +16,22 @@ import safetensors.numpy
 
 from dfi_jax.errors import FileError
 
+HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+"""Identifies this computer in the names of temporary files."""
+
+LONGEST_STEM = 40
+"""Maximum number of characters of a file's name in that of its temporary file."""
+
+_TEMPORARY = re.compile(rf"\..*-{HOST}-(\d+)-[^-.]*(\..*)?")
+_ours: set[str] = set()
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, and renames it to `path` if the block succeeds.
 
     If the block raises an exception, the temporary file is deleted and `path` stays as it was.
+    Temporary files that killed processes left in the folder are deleted, too.
 
     Args:
       path: File to create or replace; missing folders are created.
@@ -34,15 +47,16 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
-        )
+        _sweep(path.parent)
+        prefix = f".{path.stem[:LONGEST_STEM]}-{HOST}-{os.getpid()}-"
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
         os.close(handle)
     except OSError as error:
         raise FileError(
             f"{path} can't be written ({error.strerror}); choose another folder."
         ) from None
     temporary = Path(name)
+    _ours.add(temporary.name)
     try:
         yield temporary
         # Files that mkstemp makes can only be read by their owner.
@@ -54,6 +68,31 @@ def replacing(path: Path) -> Iterator[Path]:
         raise FileError(f"{path} can't be written ({error.strerror or error}).") from None
     finally:
         temporary.unlink(missing_ok=True)
+        _ours.discard(temporary.name)
+
+
+def _sweep(folder: Path) -> None:
+    """Deletes temporary files of processes of this computer that don't run any more."""
+    for entry in os.scandir(folder):
+        found = _TEMPORARY.fullmatch(entry.name)
+        if found and entry.name not in _ours and not _runs(int(found[1])):
+            with contextlib.suppress(OSError):
+                Path(entry.path).unlink()
+
+
+def _runs(number: int) -> bool:
+    """Returns whether another process has a number, or may have it."""
+    if number == os.getpid():
+        return False
+    if os.name != "posix":  # Elsewhere, os.kill would end the process.
+        return True
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def write_tensors(

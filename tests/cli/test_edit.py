@@ -478,7 +478,7 @@ def test_an_interrupted_run_leaves_nothing_half_written(photo, vector_file, tmp_
         assert process.poll() is None, shown
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert "dfi: interrupted; no half-written file is left" in rest
     assert "Traceback" not in rest
     assert not out.exists()

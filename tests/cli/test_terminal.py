@@ -1,4 +1,5 @@
 import io
+import signal
 
 import pytest
 import typer
@@ -74,8 +75,43 @@ def test_an_interruption_that_was_lost_ends_the_command_at_the_next_report(log):
 
     with pytest.raises(typer.Exit) as end:
         command(debug=False)
-    assert end.value.exit_code == 1
+    assert end.value.exit_code == 130
     assert log.getvalue() == "dfi: interrupted; no half-written file is left.\n"
+
+
+def ends_with(signal_number):
+    """The exit code of a command that gets a signal."""
+
+    @terminal.sentence_for_errors
+    def command(debug):
+        signal.raise_signal(signal_number)
+
+    try:
+        command(debug=False)
+    except typer.Exit as end:
+        return end.exit_code
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_ends_a_command_with_a_sentence_and_its_code(log, number, code, word):
+    before = signal.getsignal(number)
+    assert ends_with(number) == code
+    assert log.getvalue() == f"dfi: {word}; no half-written file is left.\n"
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_was_ignored_stays_ignored(log, number):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        assert ends_with(number) == 0
+    finally:
+        signal.signal(number, before)
+    assert log.getvalue() == ""
 
 
 @pytest.mark.parametrize(
@@ -83,6 +119,7 @@ def test_an_interruption_that_was_lost_ends_the_command_at_the_next_report(log):
     [
         (InputError("k is 0; give 1 or more."), "k is 0; give 1 or more."),
         (MemoryError(), "there isn't enough memory"),
+        (PermissionError(13, "Permission denied", "a/b"), "a/b can't be used (Permission denied);"),
         (KeyError("x"), "KeyError ('x'). This is a bug in dfi_jax; rerun with `--debug` for a"),
     ],
 )

@@ -1,11 +1,14 @@
 import hashlib
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from dfi_jax.errors import FileError
-from dfi_jax.storage.files import file_sha256, replacing, user_path, write_tensors, write_text
+from dfi_jax.storage.files import HOST, file_sha256, replacing, user_path, write_tensors, write_text
 
 
 def names(folder):
@@ -31,6 +34,48 @@ def test_a_failed_block_leaves_the_old_file_and_nothing_else(tmp_path):
         write_half()
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
+
+
+def ended_process():
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_a_killed_process_left_is_deleted_by_the_next_write(tmp_path):
+    program = (
+        "import os, pathlib, signal\n"
+        "from dfi_jax.storage.files import replacing\n"
+        f"with replacing(pathlib.Path({str(tmp_path)!r}, 'a.png')) as temporary:\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=False)
+    (left,) = names(tmp_path)
+    assert left.startswith(".a-")
+    assert left.endswith(".png")
+    write_text(tmp_path / "b.txt", "")
+    assert names(tmp_path) == ["b.txt"]
+
+
+def test_files_of_others_stay(tmp_path):
+    kept = [
+        f".a-{HOST}-{os.getppid()}-abcdefgh.png",  # Of a process that still runs.
+        f".a-000000-{ended_process()}-abcdefgh.png",  # Of another computer.
+        f"a-{HOST}-{ended_process()}-abcdefgh.png",  # Not hidden.
+        ".a.png",
+    ]
+    for name in kept:
+        (tmp_path / name).touch()
+    with replacing(tmp_path / "b.txt"):
+        write_text(tmp_path / "c.txt", "")  # A write in another's block doesn't delete its file.
+        assert len(names(tmp_path)) == len(kept) + 2
+    assert names(tmp_path) == sorted([*kept, "b.txt", "c.txt"])
+
+
+def test_a_name_as_long_as_the_file_system_takes_is_written(tmp_path):
+    write_text(tmp_path / ("x" * 251 + ".txt"), "")
+    assert len(names(tmp_path)[0]) == 255
 
 
 def test_others_can_read_what_is_written(tmp_path):
