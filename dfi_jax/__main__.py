@@ -4,6 +4,7 @@ It shows a sign of life and answers Ctrl-C while the rest of the package loads, 
 """
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -11,6 +12,12 @@ from typing import NoReturn
 
 SOON = 0.5
 """Seconds after which a command that is still loading says so."""
+
+
+HEEDED = re.compile("JAX_(PLATFORM|(COORDINATOR|CUDA|LOCAL|NUM|PROCESS|ROCM|TPU)_)")
+"""Beginnings of JAX's variables that `dfi` heeds: they say which devices and processes there are.
+
+Others, such as JAX_ENABLE_X64, are for the user's own programs."""
 
 
 def main() -> None:
@@ -21,10 +28,18 @@ def main() -> None:
     notice.daemon = True
     if "--quiet" not in sys.argv and "_DFI_COMPLETE" not in os.environ:
         notice.start()
+    _ignore_settings()
     from dfi_jax.cli.main import app
 
     notice.cancel()
     app(prog_name="dfi")
+
+
+def _ignore_settings() -> None:
+    """Removes settings of other programs that would change an edit, or make it fail."""
+    for name in list(os.environ):
+        if name == "MPLBACKEND" or (name.startswith("JAX_") and not HEEDED.match(name)):
+            del os.environ[name]
 
 
 def _stop(number: int, _: object) -> NoReturn:

@@ -21,7 +21,8 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 from typer.core import TyperCommand
 
-from dfi_jax.errors import DfiError
+from dfi_jax.engine import devices
+from dfi_jax.errors import DfiError, InputError
 from dfi_jax.progress import OnProgress, Progress
 
 console = Console(stderr=True, highlight=False)
@@ -285,6 +286,10 @@ def _sentence(error: BaseException) -> str:
         )
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return "there isn't enough memory; use a smaller photo, or a smaller --batch-size."
+    try:
+        devices.check()
+    except InputError as without_device:  # Then any use of JAX fails, with errors of any kind.
+        return str(without_device)
     return (
         f"{type(error).__name__} ({error}). This is a bug in dfi_jax; rerun with `--debug` for a "
         f"traceback."

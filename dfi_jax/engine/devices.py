@@ -85,6 +85,25 @@ def free_memory() -> int:
     return available // jax.local_device_count()
 
 
+def check() -> None:
+    """Checks that JAX finds a device.
+
+    Raises:
+      InputError: If it finds none, because the environment asks for one that isn't here.
+
+    >>> check()
+    """
+    try:
+        jax.local_devices()
+    except (AssertionError, RuntimeError) as error:
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        reason = (str(error).splitlines() or ["no reason given"])[0].rstrip(".")
+        raise InputError(
+            f"JAX finds no device ({reason}), and JAX_PLATFORMS is {asked!r}; unset "
+            f"JAX_PLATFORMS, or set it to cpu."
+        ) from None
+
+
 def join_processes() -> None:
     """Joins this process with the others of its run. Call it before anything else uses JAX.
 

@@ -69,7 +69,8 @@ class Preprocess:
         """Converts RGB images in [0, 1] to the input of conv1_1."""
         if self.bgr:
             images = images[..., ::-1]
-        return (self.scale * images - jnp.asarray(self.mean)) / jnp.asarray(self.std)
+        mean, std = (jnp.asarray(each, images.dtype) for each in (self.mean, self.std))
+        return (self.scale * images - mean) / std
 
     @property
     def mean_rgb(self) -> tuple[float, float, float]:

@@ -21,16 +21,19 @@ def draw_loss_curves(
       history: Objective after each evaluation, one row for each problem.
       labels: Label of each problem.
     """
+    import matplotlib.style
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
-    axes = figure.add_subplot()
-    for curve, label in zip(history, labels, strict=True):
-        axes.plot(np.arange(1, len(curve) + 1), curve, label=label)
-    positive = any(np.any(curve > 0) for curve in history)
-    axes.set(xlabel="evaluations", ylabel="objective", yscale="log" if positive else "linear")
-    axes.grid(visible=True, which="both", alpha=0.3)
-    axes.legend()
-    file = io.BytesIO()
-    figure.savefig(file, dpi=150, format="png")
+    # The user's own settings may need what isn't installed, such as LaTeX.
+    with matplotlib.style.context("default"):
+        figure = Figure(figsize=(6.4, 4), layout="constrained")
+        axes = figure.add_subplot()
+        for curve, label in zip(history, labels, strict=True):
+            axes.plot(np.arange(1, len(curve) + 1), curve, label=label)
+        positive = any(np.any(curve > 0) for curve in history)
+        axes.set(xlabel="evaluations", ylabel="objective", yscale="log" if positive else "linear")
+        axes.grid(visible=True, which="both", alpha=0.3)
+        axes.legend()
+        file = io.BytesIO()
+        figure.savefig(file, dpi=150, format="png")
     return file.getvalue()

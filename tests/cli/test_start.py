@@ -1,8 +1,13 @@
 """What happens while the package loads."""
 
+import os
 import signal
 import subprocess
 import sys
+
+import pytest
+
+from dfi_jax.__main__ import _ignore_settings
 
 # The notice is printed at once, so that the test knows when the package is being loaded.
 PROGRAM = "import sys, dfi_jax.__main__ as m; m.SOON = 0; sys.argv = {}; m.main()"
@@ -43,3 +48,34 @@ def test_quiet_commands_do_not_say_that_they_load():
     _, rest = process.communicate(timeout=120)
     assert process.returncode == 1
     assert rest.startswith("dfi: no-such.jpg doesn't exist")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("JAX_ENABLE_X64", "1", False),
+        ("JAX_NUMPY_RANK_PROMOTION", "raise", False),
+        ("JAX_TRACEBACK_FILTERING", "nonsense", False),
+        ("MPLBACKEND", "nonsense", False),
+        ("JAX_PLATFORMS", "cpu", True),
+        ("JAX_COORDINATOR_ADDRESS", "localhost:1", True),
+        ("JAX_NUM_PROCESSES", "2", True),
+        ("JAX_PROCESS_ID", "0", True),
+        ("HOME", "/", True),
+    ],
+)
+def test_settings_for_other_programs_are_ignored(monkeypatch, name, value, kept):
+    monkeypatch.setenv(name, value)
+    _ignore_settings()
+    assert (name in os.environ) == kept
+
+
+def test_a_platform_that_is_not_here_is_one_sentence(photo):
+    process = start(
+        *("edit", str(photo), "older", "--face", "whole", "--quiet"),
+        env=os.environ | {"JAX_PLATFORMS": "cuda"},
+    )
+    _, rest = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert rest.startswith("dfi: JAX finds no device")
+    assert rest.count("\n") == 1

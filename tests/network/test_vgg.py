@@ -1,8 +1,10 @@
-from pathlib import Path
+import sys
+from pathlib import subprocess
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -135,3 +137,22 @@ def test_layers_that_do_not_exist_are_rejected(layers):
 def test_an_image_too_small_for_the_layer_is_rejected():
     with pytest.raises(InputError, match="at least 16 × 16"):
         features(load_vgg("random-vgg16"), jnp.zeros((1, 15, 40, 3)), layers=("conv5_1",))
+
+
+def test_a_process_that_uses_float64_gets_the_same_features():
+    program = (
+        "import sys, jax, numpy as np, dfi_jax\n"
+        "jax.config.update('jax_enable_x64', sys.argv[1] == '64')\n"
+        "image = np.random.default_rng(0).random((1, 16, 16, 3), np.float32)\n"
+        "vgg = dfi_jax.load_vgg('random-vgg16')\n"
+        "found = dfi_jax.features(vgg, image, layers=('conv2_1',))['conv2_1']\n"
+        "print(found.dtype, float(abs(found).sum()))\n"
+    )
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", program, bits], capture_output=True, text=True, check=True
+        ).stdout
+        for bits in ("32", "64")
+    ]
+    assert outputs[0] == outputs[1]
+    assert outputs[0].startswith("float32 ")

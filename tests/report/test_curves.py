@@ -25,6 +25,14 @@ def test_the_curve_of_a_history_without_a_positive_value_is_drawn():
     decode(draw_loss_curves(np.zeros((1, 5)), ["α = 0"]))
 
 
+def test_the_user_s_own_settings_of_matplotlib_do_not_matter():
+    import matplotlib as mpl
+
+    plain = draw_loss_curves([np.array([4.0, 2.0, 1.0])], ["a"])
+    with mpl.rc_context({"text.usetex": True, "axes.facecolor": "red", "lines.linewidth": 9}):
+        assert draw_loss_curves([np.array([4.0, 2.0, 1.0])], ["a"]) == plain
+
+
 def test_every_curve_needs_a_label():
     with pytest.raises(ValueError, match="zip"):
         draw_loss_curves(np.ones((2, 5)), ["α = 0"])
