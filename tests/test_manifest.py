@@ -227,6 +227,16 @@ def test_a_record_that_is_no_record_counts_as_no_result(folder, random_vgg, text
     assert select_unfinished(jobs, folder / "out", editor=Editor(weights=random_vgg)) == jobs
 
 
+def test_processes_are_joined_before_anything_uses_jax(folder, monkeypatch):
+    def join():
+        raise InputError("joined.")
+
+    # To check the attribute of a starter, its vector is loaded.
+    monkeypatch.setattr("dfi_jax.engine.devices.join_processes", join)
+    write(folder, {"photo": "me.png", "attribute": "no-such-starter"})
+    assert fails(*batch(folder, "--distributed")).strip() == "dfi: joined."
+
+
 def test_a_line_of_nested_brackets_is_not_json(folder):
     write(folder, "[" * 100_000)
     with pytest.raises(InputError, match="line 1: it isn't JSON"):

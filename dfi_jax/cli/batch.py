@@ -75,10 +75,11 @@ def batch(
     jobs = read_manifest(
         manifest, dataset=images, near=options.parse_near(near), k=k, points=points, warp=warp
     )
-    # Attributes are checked before anything takes long, such as loading the network.
-    _check_attributes(jobs)
     if distributed:
         devices.join_processes()
+    # Attributes are checked before anything takes long, such as loading the network. A vector is
+    # loaded for that, which uses JAX.
+    _check_attributes(jobs)
     share = devices.share_of_this_process(jobs)
     failures: dict[str, str] = {}
     with progress(quiet=quiet) as on_progress:

@@ -5,6 +5,8 @@ processes takes every n-th job of a list, and they exchange no data.
 """
 
 import os
+import socket
+import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TypeVar
@@ -17,6 +19,9 @@ from dfi_jax.errors import InputError
 
 BATCH = "batch"
 """Name of the mesh axis that a batch is sharded over."""
+
+PATIENCE = 30.0
+"""Seconds to wait for the process that coordinates the others, which may start later."""
 
 T = TypeVar("T")
 
@@ -111,7 +116,8 @@ def join_processes() -> None:
     `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`, or the variables of Slurm, Open MPI or a TPU host.
 
     Raises:
-      InputError: If the environment doesn't say where they are, or no coordinator answers.
+      InputError: If the environment doesn't say where they are, or no coordinator answers for
+        `PATIENCE` seconds.
     """
     given = {
         name: os.environ.get(f"JAX_{name.upper()}") for name in ("num_processes", "process_id")
@@ -119,13 +125,46 @@ def join_processes() -> None:
     try:
         numbers = {name: int(value) for name, value in given.items() if value is not None}
         address = os.environ.get("JAX_COORDINATOR_ADDRESS")
+        if address is not None and numbers.get("process_id") != 0:
+            _await_coordinator(address)
+        elif address is not None:
+            _split_address(address)
         jax.distributed.initialize(address, **numbers)  # type: ignore[arg-type]
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(
             f"the processes of this run can't be joined ({reason}); set JAX_COORDINATOR_ADDRESS, "
             f"JAX_NUM_PROCESSES and JAX_PROCESS_ID, or start the run with srun."
         ) from None
+
+
+def _split_address(address: str) -> tuple[str, int]:
+    """Returns the host and the port of an address, or raises ValueError."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(
+            f"JAX_COORDINATOR_ADDRESS is {address!r}, which isn't of the form host:port"
+        )
+    return host.strip("[]"), int(port)  # IPv6 addresses are in brackets.
+
+
+def _await_coordinator(address: str) -> None:
+    """Returns once a coordinator listens, which JAX itself awaits for five minutes and then aborts.
+
+    Raises:
+      OSError: If none listens for `PATIENCE` seconds.
+    """
+    host, port = _split_address(address)
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=PATIENCE).close()
+        except OSError as error:
+            if time.monotonic() >= until:
+                raise OSError(f"no coordinator answers at {address}: {error}") from None
+            time.sleep(1)
+        else:
+            return
 
 
 def share_of_this_process(items: Sequence[T]) -> list[T]:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from builders import make_vector
 
-from dfi_jax import Recipe, load_vgg
+from dfi_jax import InputError, Recipe, load_vgg
 from dfi_jax.engine import devices
 from dfi_jax.photo.photo import read
 
@@ -141,3 +141,24 @@ def test_a_killed_run_is_resumed_and_nothing_is_lost_or_done_twice(photo, tmp_pa
         name = f"alpha-{alpha:g}.png"
         edited, alone = (read(folder / str(i) / name) for folder in (out, tmp_path / "single"))
         np.testing.assert_array_equal(edited, alone)
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("127.0.0.1", "'127.0.0.1', which isn't of the form host:port"),
+        ("[::1]:port", "isn't of the form host:port"),
+        (":80", "isn't of the form host:port"),
+        ("127.0.0.1:1", "no coordinator answers at 127.0.0.1:1: .*refused"),
+    ],
+)
+@pytest.mark.parametrize("number", ["0", "1"])
+def test_a_wrong_or_silent_coordinator_is_one_sentence(monkeypatch, address, sentence, number):
+    if address == "127.0.0.1:1" and number == "0":
+        pytest.skip("process 0 is the coordinator itself")
+    monkeypatch.setattr(devices, "PATIENCE", 0.5)
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", address)
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
+    monkeypatch.setenv("JAX_PROCESS_ID", number)
+    with pytest.raises(InputError, match=f"can't be joined .*{sentence}"):
+        devices.join_processes()
