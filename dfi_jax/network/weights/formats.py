@@ -5,6 +5,7 @@ Kernels are HWIO and float32, and the input channels of conv1_1 keep the file's 
 layers aren't read.
 """
 
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,12 @@ from dfi_jax.network.weights.catalog import CAFFE, MATCONVNET, TORCHVISION
 from dfi_jax.network.weights.converted import is_converted, read_converted
 from dfi_jax.network.weights.normalization import is_normalized
 from dfi_jax.network.weights.parameters import Params, Weights, check_params
+
+LEGACY_PYTORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""The first bytes of files that PyTorch wrote before version 1.6: a pickled number."""
+
+NESTED = ("state_dict", "model_state_dict", "model")
+"""Names under which training programs store a network beside other things."""
 
 
 def read(path: Path) -> Weights:
@@ -81,7 +88,10 @@ def _choose_reader(start: bytes, path: Path) -> Callable[[Path], Weights]:
         return read_matconvnet
     if start[8:9] == b"{":
         return read_safetensors
-    if start.startswith(b"PK\x03\x04") or path.suffix in (".pth", ".pt"):
+    if start.startswith(b"PK\x03\x04"):
+        _check_archive(path)
+        return read_pytorch
+    if start.startswith(LEGACY_PYTORCH) or path.suffix in (".pth", ".pt"):
         return read_pytorch
     if path.suffix == ".caffemodel":
         return read_caffe
@@ -91,6 +101,26 @@ def _choose_reader(start: bytes, path: Path) -> Callable[[Path], Weights]:
         f"the format of {path} is unknown; "
         "give a .safetensors, .pth, .h5, .mat, .caffemodel or .ckpt file."
     )
+
+
+def _check_archive(path: Path) -> None:
+    """Raises FileError unless a zip archive is PyTorch's."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise FileError(f"{path} is damaged or incomplete ({error}); get the file again.") from None
+    if any(name.endswith("data.pkl") for name in names):
+        return
+    advice = "give a .safetensors, .pth, .h5, .mat, .caffemodel or .ckpt file."
+    if "model.weights.h5" in names:
+        raise FileError(
+            f"{path} is a model in the format of Keras 3, which isn't read; save its weights with "
+            f"Keras 2's names as .h5, or {advice}"
+        )
+    if names and all(name.endswith(".npy") for name in names):
+        raise FileError(f"{path} is an archive of NumPy arrays (.npz), which isn't read; {advice}")
+    raise FileError(f"{path} is a zip archive without a network; unpack it, or {advice}")
 
 
 def read_safetensors(path: Path) -> Weights:
@@ -117,6 +147,11 @@ def read_pytorch(path: Path) -> Weights:
                 "get it again from its publisher."
             ) from None
         raise
+    while isinstance(tensors, Mapping):
+        inner = [tensors[name] for name in NESTED if isinstance(tensors.get(name), Mapping)]
+        if not inner:
+            break
+        tensors = inner[0]
     if not isinstance(tensors, Mapping):
         raise FileError(
             f"{path} contains a {type(tensors).__name__}; give a file with a network's state_dict."
@@ -209,6 +244,7 @@ class _Tensors(NamedTuple):
 
 
 def _from_torchvision(tensors: _Tensors, path: Path, format_name: str) -> Weights:
+    tensors = _without_prefix(tensors)
     if "features.1.running_mean" in tensors.names:
         raise FileError(
             f"{path} is a VGG with batch normalisation; give one without, such as vgg16 or vgg19."
@@ -223,6 +259,17 @@ def _from_torchvision(tensors: _Tensors, path: Path, format_name: str) -> Weight
                 "bias": _float32(tensors.get(bias)),
             }
     return _checked(params, path, TORCHVISION, format_name, architecture=architecture)
+
+
+def _without_prefix(tensors: _Tensors) -> _Tensors:
+    """Returns tensors by torchvision's names, if these are only part of a larger model's names."""
+    first = "features.0.weight"
+    prefixes = [name.removesuffix(first) for name in tensors.names if name.endswith(f".{first}")]
+    if first in tensors.names or len(prefixes) != 1:
+        return tensors
+    (prefix,) = prefixes
+    names = {name.removeprefix(prefix) for name in tensors.names if name.startswith(prefix)}
+    return _Tensors(names, lambda name: tensors.get(prefix + name))
 
 
 def torchvision_indices(architecture: str) -> dict[str, int]:

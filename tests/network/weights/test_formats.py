@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import zipfile
 
 import jax.numpy as jnp
 import numpy as np
@@ -419,6 +420,50 @@ def test_a_file_without_weights_is_rejected(tmp_path, name, content, expected):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(FileError, match=expected):
         formats.read(tmp_path / name)
+
+
+@pytest.mark.parametrize("nested", [(), ("state_dict",), ("model", "state_dict")])
+@pytest.mark.parametrize("prefix", ["module.", "model.", "vgg.", "module.encoder.vgg."])
+def test_a_network_inside_a_larger_model_is_found(tmp_path, networks, nested, prefix):
+    torch = pytest.importorskip("torch")
+    write_pytorch(tmp_path / "a.pth", networks["vgg16"], "vgg16")
+    tensors = torch.load(tmp_path / "a.pth", weights_only=True)
+    saved = {prefix + name: tensor for name, tensor in tensors.items()} | {
+        "head.bias": torch.ones(3)
+    }
+    for name in reversed(nested):
+        saved = {name: saved, "epoch": 3}
+    torch.save(saved, tmp_path / "b.bin")  # The name says nothing, but the contents do.
+    expected, found = (formats.read(tmp_path / name) for name in ("a.pth", "b.bin"))
+    assert found.architecture == "vgg16"
+    for layer, arrays in expected.params.items():
+        np.testing.assert_array_equal(found.params[layer]["kernel"], arrays["kernel"])
+
+
+def test_a_legacy_file_is_recognised_whatever_its_name(tmp_path, networks):
+    pytest.importorskip("torch")
+    write_legacy_pytorch(tmp_path / "a.bin", networks["vgg16"], "vgg16")
+    assert formats.read(tmp_path / "a.bin").architecture == "vgg16"
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["conv1_1_W.npy", "conv1_1_b.npy"], "is an archive of NumPy arrays"),
+        (["metadata.json", "model.weights.h5"], "in the format of Keras 3"),
+        (["vgg16.pth"], "is a zip archive without a network; unpack it"),
+        ([], "is a zip archive without a network|is damaged"),
+    ],
+)
+def test_another_archive_is_named_for_what_it_is(tmp_path, names, sentence):
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, "x")
+    if not names:
+        path.write_bytes(b"PK\x03\x04" + bytes(100))
+    with pytest.raises(FileError, match=sentence):
+        formats.read(path)
 
 
 def test_a_pth_with_code_is_rejected_and_the_code_does_not_run(tmp_path):
