@@ -14,8 +14,10 @@ SOON = 0.5
 """Seconds after which a command that is still loading says so."""
 
 
-HEEDED = re.compile("JAX_(PLATFORM|(COORDINATOR|CUDA|LOCAL|NUM|PROCESS|ROCM|TPU)_)")
-"""Beginnings of JAX's variables that `dfi` heeds: they say which devices and processes there are.
+HEEDED = re.compile(
+    "JAX_(PLATFORM|(COMPILATION_CACHE|COORDINATOR|CUDA|LOCAL|NUM|PROCESS|ROCM|TPU)_)"
+)
+"""Pattern of the JAX environment variables that `dfi` keeps: devices, processes and the cache.
 
 Others, such as JAX_ENABLE_X64, are for the user's own programs."""
 
@@ -32,7 +34,11 @@ def main() -> None:
     from dfi_jax.cli.main import app
 
     notice.cancel()
-    app(prog_name="dfi")
+    try:
+        app(prog_name="dfi")
+    finally:
+        if signal.getsignal(signal.SIGINT) == _stop:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _ignore_settings() -> None:

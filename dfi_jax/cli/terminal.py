@@ -44,7 +44,8 @@ SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 The exit code is 128 plus the signal's number, as for programs that a signal kills."""
 
-_interrupted = threading.Event()
+_pending: list[int] = []
+"""The signal that hasn't ended the command yet, if there is one."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -144,8 +145,8 @@ def progress(*, quiet: bool = False) -> Iterator[OnProgress]:
     shown = _Bars() if console.is_terminal else _Lines()
 
     def report(progress: Progress) -> None:
-        if _interrupted.is_set():
-            raise Interrupted
+        if _pending:
+            raise Interrupted(_pending[0])
         if not quiet:
             shown.show(progress)
 
@@ -218,20 +219,20 @@ def _detail(progress: Progress) -> str:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Remembers Ctrl-C until the next report, in case JAX loses the exception.
+    """Raises Interrupted for signals, and again at the next report in case JAX loses the exception.
 
     A signal that the parent process set to be ignored, as `nohup` and shells without job control
     do, stays ignored.
     """
 
     def interrupt(number: int, _: Any) -> None:
-        _interrupted.set()
+        _pending[:] = [number]
         raise Interrupted(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _interrupted.clear()
+    _pending.clear()
     heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in heeded}
     try:
@@ -279,17 +280,18 @@ def _sentence(error: BaseException) -> str:
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return f"{SIGNALS[signal.Signals(_number(error))]}; no half-written file is left."
-    if isinstance(error, OSError) and error.filename is not None:
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes | os.PathLike):
         return (
             f"{os.fsdecode(error.filename)} can't be used ({error.strerror}); check the path and "
             f"its permissions."
         )
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return "there isn't enough memory; use a smaller photo, or a smaller --batch-size."
-    try:
-        devices.check()
-    except InputError as without_device:  # Then any use of JAX fails, with errors of any kind.
-        return str(without_device)
+    if isinstance(error, AssertionError | RuntimeError):
+        try:
+            devices.check()
+        except InputError as without_device:  # Then any use of JAX fails with such an error.
+            return str(without_device)
     return (
         f"{type(error).__name__} ({error}). This is a bug in dfi_jax; rerun with `--debug` for a "
         f"traceback."

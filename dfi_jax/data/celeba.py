@@ -68,10 +68,10 @@ def load(root: Path) -> Dataset:
         can't be read or is about the same image as another, or if the landmarks or identities lack
         an image.
     """
-    table = require(root, *_places(ATTRIBUTES))
+    table = require(root, *_places(ATTRIBUTES, csv=True))
     folder = _image_folder(root)
     attributes, names, scores = _read_named(table)
-    landmarks = _optional(root, LANDMARKS)
+    landmarks = _optional(root, LANDMARKS, csv=True)
     identities = _optional(root, IDENTITIES)
     points = None if landmarks is None else _read_landmarks(landmarks, names, table)
     people = None if identities is None else _read_identities(identities, names, table)
@@ -106,13 +106,15 @@ def _image_folder(root: Path) -> Path:
     return unpacked(folder)
 
 
-def _places(name: str) -> list[str]:
-    """Returns the paths, below the root, at which a file may lie."""
-    return [name, f"Anno/{name}", f"{Path(name).stem}.csv", f"Anno/{Path(name).stem}.csv"]
+def _places(name: str, *, csv: bool = False) -> list[str]:
+    """Returns the paths, below the root, at which a file may lie, also as a CSV file."""
+    names = [name, f"{Path(name).stem}{CSV}"] if csv else [name]
+    return [place for name in names for place in (name, f"Anno/{name}")]
 
 
-def _optional(root: Path, name: str) -> Path | None:
-    return next((root / place for place in _places(name) if (root / place).exists()), None)
+def _optional(root: Path, name: str, *, csv: bool = False) -> Path | None:
+    places = _places(name, csv=csv)
+    return next((root / place for place in places if (root / place).exists()), None)
 
 
 def _read_image(folder: Path, names: tuple[str, ...], index: int) -> Float[np.ndarray, "h w 3"]:
@@ -161,11 +163,9 @@ def _read_named(path: Path) -> tuple[tuple[str, ...], list[str], Float[np.ndarra
     """Returns the names of a file's columns, the names of its images, and their values."""
     try:
         with path.open(encoding="utf-8-sig") as file:
-            first, second = islice(file, 2)
+            first, second = (*islice(file, 2), "", "")[:2]
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from None
-    except ValueError:
-        first, second = "", ""
     if path.suffix == CSV:
         return _read_csv(path, [cell.strip() for cell in first.split(",")])
     count, header = first.split(), second.split()
@@ -174,8 +174,7 @@ def _read_named(path: Path) -> tuple[tuple[str, ...], list[str], Float[np.ndarra
             f"{path} doesn't begin with a line with the number of images and a line with the names "
             f"of the columns; download it again."
         )
-    if twice := next((name for i, name in enumerate(header) if name in header[:i]), None):
-        raise FileError(f"{path} names the column {twice} twice; download it again.")
+    _check_columns(path, header)
     names, values = _read_rows(path, tuple(header), 2)
     if len(names) != int(count[0]):
         raise FileError(
@@ -192,10 +191,14 @@ def _read_csv(
         raise FileError(
             f"{path} doesn't begin with a line image_id,NAME,NAME,…; download it again."
         )
-    if twice := next((name for i, name in enumerate(header) if name in header[:i]), None):
-        raise FileError(f"{path} names the column {twice} twice; download it again.")
+    _check_columns(path, header)
     names, values = _read_rows(path, tuple(header[1:]), 1)
     return tuple(header[1:]), names, values
+
+
+def _check_columns(path: Path, header: list[str]) -> None:
+    if twice := next((name for i, name in enumerate(header) if name in header[:i]), None):
+        raise FileError(f"{path} names the column {twice} twice; download it again.")
 
 
 def _read_rows(
@@ -216,7 +219,7 @@ def _read_rows(
                 delimiter=_delimiter(path),
                 skiprows=skipped,
                 ndmin=1,
-                encoding="utf-8",
+                encoding="utf-8-sig",
             )
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from None
@@ -264,7 +267,7 @@ def _first_problem(path: Path, header: tuple[str, ...], skipped: int) -> str | N
 
 
 def _delimiter(path: Path) -> str | None:
-    """Returns what separates the cells of a file; None stands for spaces."""
+    """Returns what separates the cells of a file; None stands for white space."""
     return "," if path.suffix == CSV else None
 
 

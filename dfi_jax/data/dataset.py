@@ -104,7 +104,9 @@ class Dataset:
         return Placement.whole((width, height))
 
     def face(self, index: SupportsIndex, size: int) -> Float[np.ndarray, "size size 3"]:
-        """Returns the canonical crop of the face in an image, warped if the dataset is.
+        """Returns the canonical crop of the face in an image.
+
+        If `warped` is set, the face is warped to the average face.
 
         Args:
           index: Number of the image.

@@ -44,7 +44,9 @@ def require(root: Path, *names: str) -> Path:
 
 
 def unpacked(folder: Path) -> Path:
-    """Returns the folder in a folder of the same name, into which some archives unpack, or itself.
+    """Returns the folder inside a folder that has its name, if there is one, otherwise the folder.
+
+    Some archives unpack that way.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:

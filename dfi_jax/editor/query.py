@@ -126,8 +126,8 @@ def find_warp(located: LocatedPhoto, *, cache: Cache | None) -> Warp:
         found = faces.canonical_points(photo.pixels, placement)
         return {"points": np.zeros((0, 2)) if found is None else found}
 
-    depends = {"photo": photo.sha256, "placement": placement.to_json()}
-    points = remember(cache, "warps", depends, compute)["points"]
+    depends = {"photo": photo.sha256, "placement": placement.to_json(), "points": "canonical"}
+    points = remember(cache, "landmarks", depends, compute)["points"]
     if not len(points):
         raise InputError(
             f"no face was detected where {photo.name} is edited, so its landmarks are unknown; "

@@ -67,6 +67,13 @@ def make_record(
     }
 
 
+SUBTRACTED = (
+    "nothing was replaced where the attribute was taken away, because it lies nearly everywhere in "
+    "the face; the vector was only subtracted."
+)
+"""Warning about an attribute such as age."""
+
+
 def find_warnings(made: Provenance) -> list[str]:
     """Returns sentences about an attribute vector that the user should know.
 
@@ -84,8 +91,10 @@ def find_warnings(made: Provenance) -> list[str]:
 
 def removal_warnings(work: Work) -> list[str]:
     """Returns a sentence if the recipe can't replace anything where an attribute is taken away."""
-    if work.vector.replacement is not None or work.recipe.removal is None or min(work.alphas) >= 0:
+    if work.recipe.removal is None or min(work.alphas) >= 0:
         return []
+    if work.vector.replacement is not None:
+        return [] if work.replaced(min(work.alphas)) is not None else [SUBTRACTED]
     return [
         "the attribute vector was made before vectors had an average face, so it was only "
         "subtracted; compute it again to take the attribute away."
@@ -97,8 +106,8 @@ def warp_warnings(work: Work) -> list[str]:
     if work.warp is not None or not work.vector.provenance.warped:
         return []
     return [
-        "the attribute vector is for the geometry of the average face, and the face wasn't warped "
-        "to it; add --warp."
+        "the attribute vector was fitted to warped faces, and this face isn't warped; edit it with "
+        "a warp (--warp)."
     ]
 
 

@@ -77,8 +77,10 @@ class Edit:
         They have the channels, bits and colour profile of the original photo, if they are whole
         photos and not crops.
         """
-        make = self.photo.edited if self._are_whole else to_pil
-        return [make(pixels) for pixels in self.pixels]
+        return [self._make(pixels) for pixels in self.pixels]
+
+    def _make(self, pixels: Float[np.ndarray, "_ _ 3"]) -> Image.Image:
+        return self.photo.edited(pixels) if self._are_whole else to_pil(pixels)
 
     @property
     def _are_whole(self) -> bool:
@@ -118,8 +120,8 @@ class Edit:
         check_folder(folder, overwrite=overwrite)
         written = []
         original = self.photo.original if self._are_whole else None
-        for name, photo in zip(self.record["files"], self.photos, strict=True):
-            save(folder / name, photo, original=original)
+        for name, pixels in zip(self.record["files"], self.pixels, strict=True):
+            save(folder / name, self._make(pixels), original=original)
             written.append(folder / name)
         sheet = io.BytesIO()
         self.sheet().save(sheet, format="PNG")
@@ -148,8 +150,13 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder} is a file; choose a folder for the results.")
-    if not overwrite and folder.is_dir() and any(folder.iterdir()):
+    if not overwrite and folder.is_dir() and any(not _is_hidden(path) for path in folder.iterdir()):
         raise FileError(
             f"{folder} already holds files; choose another folder, or set overwrite to replace "
             f"files of the same names."
         )
+
+
+def _is_hidden(path: Path) -> bool:
+    """Returns whether a file is hidden, as temporary files of a killed run are."""
+    return path.name.startswith(".")

@@ -101,11 +101,11 @@ def check() -> None:
     try:
         jax.local_devices()
     except (AssertionError, RuntimeError) as error:
-        asked = os.environ.get("JAX_PLATFORMS", "")
+        asked = os.environ.get("JAX_PLATFORMS")
         reason = (str(error).splitlines() or ["no reason given"])[0].rstrip(".")
+        wanted = "" if asked is None else f", and JAX_PLATFORMS is {asked!r}"
         raise InputError(
-            f"JAX finds no device ({reason}), and JAX_PLATFORMS is {asked!r}; unset "
-            f"JAX_PLATFORMS, or set it to cpu."
+            f"JAX finds no device ({reason}){wanted}; set JAX_PLATFORMS to cpu."
         ) from None
 
 
@@ -116,8 +116,8 @@ def join_processes() -> None:
     `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`, or the variables of Slurm, Open MPI or a TPU host.
 
     Raises:
-      InputError: If the environment doesn't say where they are, or no coordinator answers for
-        `PATIENCE` seconds.
+      InputError: If the environment doesn't say where they are, or if it gives an address at which
+        no coordinator answers for `PATIENCE` seconds.
     """
     given = {
         name: os.environ.get(f"JAX_{name.upper()}") for name in ("num_processes", "process_id")
@@ -125,7 +125,7 @@ def join_processes() -> None:
     try:
         numbers = {name: int(value) for name, value in given.items() if value is not None}
         address = os.environ.get("JAX_COORDINATOR_ADDRESS")
-        if address is not None and numbers.get("process_id") != 0:
+        if address is not None and numbers.get("process_id", 0) != 0:
             _await_coordinator(address)
         elif address is not None:
             _split_address(address)
@@ -149,7 +149,7 @@ def _split_address(address: str) -> tuple[str, int]:
 
 
 def _await_coordinator(address: str) -> None:
-    """Returns once a coordinator listens, which JAX itself awaits for five minutes and then aborts.
+    """Waits until a coordinator listens. JAX would wait for five minutes and abort the process.
 
     Raises:
       OSError: If none listens for `PATIENCE` seconds.

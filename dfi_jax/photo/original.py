@@ -1,7 +1,8 @@
-"""The image of a photo as its file holds it, all of which an edit keeps.
+"""The image of a photo as its file holds it.
 
-The network sees RGB in sRGB. A file may hold other channels, more bits or another colour space, and
-text about the photo. An edit changes the file's own numbers, and only where the picture changed.
+The network sees RGB in sRGB. A file may hold other channels, more bits, another colour space, and
+data about the photo. An edit changes the file's own numbers, and only where the picture changed. It
+keeps the colour profile, EXIF data and resolution, and `Original.losses` names the rest.
 """
 
 import contextlib
@@ -28,13 +29,33 @@ UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda values: values[::-1, ::-1].swapaxes(0, 1),
     8: lambda values: values.swapaxes(0, 1)[::-1],
 }
-"""What turns the array of a photo upright, by its orientation. Orientation 1 is upright."""
+"""Function that turns a photo's array upright, for each orientation except 1, which is upright."""
 
-LONGEST_EXIF = 65_533
-"""Maximum number of bytes of EXIF data in a JPEG file."""
+STRUCTURE = (*range(254, 260), 262, 266, 273, *range(277, 281), 284, *range(322, 326), 338, 339)
+"""Numbers of the EXIF tags of a TIFF file that say how its pixels are stored."""
 
-LARGEST_INTEGER = 2**31 - 1
-"""White in an image of 32-bit integers."""
+PROFILE = 34675
+"""Number of the EXIF tag that holds the colour profile of a TIFF file."""
+
+LARGEST_DPI = 65_535
+"""Largest resolution that a JPEG file can hold, in pixels per inch."""
+
+UNKEPT = {
+    "xmp": "XMP data",
+    "photoshop": "Photoshop data",
+    "comment": "comment",
+}
+"""Name of what an edit doesn't keep, by its key in Pillow's `info`."""
+
+LOOSE = 1e-3
+"""Maximum distance of floats from [0, 1] that counts as rounding."""
+
+DEEP_WHITE = 65_535
+"""White in an image of 16 bits."""
+
+_RAMP = np.linspace(0, 255, 9, dtype=np.uint8)
+SAMPLES = np.stack(np.meshgrid(_RAMP, _RAMP, _RAMP), axis=-1).reshape(27, 27, 3)
+"""Colours, as an image, by which it is decided whether a profile is that of sRGB."""
 
 CONVERTED = ("CMYK", "YCbCr", "LAB", "HSV")
 """Modes of images that are converted to sRGB."""
@@ -73,24 +94,31 @@ class Original:
           FileError: If the image has values that aren't numbers in [0, 1].
         """
         losses = []
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1 and image.format != "MPO":
-            losses.append(f"the photo has {frames} frames, and the edit is of the first.")
-        if _has_deep_colour(image):
+        frames, stored = getattr(image, "n_frames", 1), _raw_mode(image)
+        if frames > 1:
+            losses.append(f"the photo has {frames} frames, and its edit has one.")
+        if image.mode not in ("I;16", "I", "F") and "16" in stored:
             losses.append("the photo has 16 bits per channel, and its edit has 8.")
         image.load()
         exif, orientation = _read_exif(image)
         if exif is None:
-            losses.append("the photo's EXIF data is damaged or too long, and its edit has none.")
+            losses.append("the photo's EXIF data is damaged, and its edit has none.")
+        losses += [
+            f"the photo has {name}, and its edit has none."
+            for key, name in UNKEPT.items()
+            if image.info.get(key)
+        ]
         profile, dpi = image.info.get("icc_profile"), _read_dpi(image)
-        values = _read_values(image)
+        values = _read_values(image, stored)
         if image.mode in CONVERTED:
             profile = None
             losses.append(f"the photo is in {image.mode}, and its edit is in sRGB.")
-        if image.mode in ("I", "F"):
+        if image.mode == "F" or "32" in stored:
             losses.append("the photo has 32 bits per pixel, and its edit has 16.")
         if orientation in UPRIGHT:
             values = UPRIGHT[orientation](values)
+            # Orientations from 5 exchange rows and columns.
+            dpi = dpi[::-1] if dpi is not None and orientation >= 5 else dpi
         original = cls(
             values=np.ascontiguousarray(values),
             profile=profile,
@@ -127,6 +155,10 @@ class Original:
         if self.colours == 1:
             change = (change @ LUMA)[..., None]
         colours = self.values[..., : self.colours]
+        if self.values.shape[2] > self.colours:
+            # What shows through changes less, and what doesn't show at all needn't change.
+            alpha = self.values[..., self.colours :] / np.float32(self.white)
+            change = change / np.where(alpha > 0, alpha, 1)
         moved = np.round(np.clip(colours + self.white * change, 0, self.white))
         values = np.concatenate([moved, self.values[..., self.colours :]], axis=-1)
         values = values.astype(self.values.dtype)
@@ -140,7 +172,7 @@ class Original:
 
     def _seen(self) -> Float[np.ndarray, "H W 3"]:
         colours = self.values[..., : self.colours]
-        transform = self._transform(forth=True)
+        transform = self._transform(to_srgb=True)
         if transform is not None:
             colours = _apply(transform, colours)
         seen = np.asarray(colours, np.float32) / self.white
@@ -154,15 +186,15 @@ class Original:
         self, before: Float[np.ndarray, "H W 3"], after: Float[np.ndarray, "H W 3"]
     ) -> Float[np.ndarray, "H W 3"]:
         """Returns the change in the file's colour space."""
-        transform = self._transform(forth=False)
+        transform = self._transform(to_srgb=False)
         if transform is None:
             return after - before
         # Both are rounded alike, so what didn't change doesn't change here either.
         here, there = (_apply(transform, to_bytes(pixels)) for pixels in (before, after))
         return (there.astype(np.float32) - here) / 255
 
-    def _transform(self, *, forth: bool) -> ImageCms.ImageCmsTransform | None:
-        """Returns the way from the file's colours to sRGB or back, or None if they are the same.
+    def _transform(self, *, to_srgb: bool) -> ImageCms.ImageCmsTransform | None:
+        """Returns the transform from the file's colours to sRGB or back, or None without one.
 
         A profile that can't be read, or that isn't for RGB, is kept and otherwise ignored.
         """
@@ -170,11 +202,12 @@ class Original:
             return None
         with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
             ours = ImageCms.ImageCmsProfile(io.BytesIO(self.profile))
-            if "srgb" in ImageCms.getProfileDescription(ours).lower():
-                return None
             srgb = ImageCms.createProfile("sRGB")
-            here, there = (ours, srgb) if forth else (srgb, ours)
-            return ImageCms.buildTransform(here, there, "RGB", "RGB")
+            transform = ImageCms.buildTransform(ours, srgb, "RGB", "RGB")
+            moved = _apply(transform, SAMPLES).astype(int) - SAMPLES
+            if np.abs(moved).max() <= 1:  # A profile of sRGB; rounding isn't worth a conversion.
+                return None
+            return transform if to_srgb else ImageCms.buildTransform(srgb, ours, "RGB", "RGB")
         return None
 
 
@@ -184,27 +217,32 @@ def _apply(
     return np.asarray(transform.apply(Image.fromarray(np.ascontiguousarray(values))))
 
 
-def _has_deep_colour(image: Image.Image) -> bool:
-    """Returns whether the file has colours of 16 bits, which Pillow reads with 8."""
-    modes = [tile[3] for tile in getattr(image, "tile", [])]
-    names = [mode[0] if isinstance(mode, tuple) else mode for mode in modes]
-    return image.mode not in ("I;16", "I", "F") and any(";16" in str(name) for name in names)
+def _raw_mode(image: Image.Image) -> str:
+    """Returns Pillow's name for the numbers in an undecoded image's file, such as `RGB;16B`."""
+    arguments = [tile[3] for tile in getattr(image, "tile", [])]
+    names = [each if isinstance(each, tuple) else (each,) for each in arguments]
+    if image.format == "PPM" and names and names[0][-1] == DEEP_WHITE:
+        return f"{names[0][0]};16"
+    return next((str(each[0]) for each in names if each), "")
 
 
 def _read_exif(image: Image.Image) -> tuple[bytes | None, int]:
-    """Returns the EXIF data and the orientation. The data is None if it can't be kept."""
+    """Returns the EXIF data and the orientation. The data is None if it can't be read."""
     orientation = 1
     try:
-        exif = image.getexif()
-        orientation = int(exif.get(ORIENTATION, 1))
-        if not len(exif):
+        # `getexif` returns the image's own object, which isn't ours to change.
+        exif, own = Image.Exif(), image.getexif()
+        orientation = int(own.get(ORIENTATION, 1))
+        if not len(own):
             return b"", orientation
+        exif.load(own.tobytes())
         if ORIENTATION in exif:
             exif[ORIENTATION] = 1
-        data = exif.tobytes()
+        for tag in (*STRUCTURE, PROFILE) if image.format == "TIFF" else ():
+            exif.pop(tag, None)
+        return exif.tobytes() if len(exif) else b"", orientation
     except Exception:  # Pillow raises many kinds of errors for tags of the wrong type.
         return None, orientation
-    return (data if len(data) <= LONGEST_EXIF else None), orientation
 
 
 def _read_dpi(image: Image.Image) -> tuple[float, float] | None:
@@ -213,11 +251,15 @@ def _read_dpi(image: Image.Image) -> tuple[float, float] | None:
         x, y = (float(value) for value in dpi)  # type: ignore[union-attr]
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    return (x, y) if np.isfinite([x, y]).all() and min(x, y) > 0 else None
+    return (x, y) if min(x, y) > 0 and max(x, y) <= LARGEST_DPI else None
 
 
-def _read_values(image: Image.Image) -> np.ndarray:
+def _read_values(image: Image.Image, stored: str) -> np.ndarray:
     """Returns the numbers of an image.
+
+    Args:
+      image: The decoded image.
+      stored: Pillow's name for the numbers in the file.
 
     Raises:
       FileError: If there are floats outside [0, 1].
@@ -226,9 +268,7 @@ def _read_values(image: Image.Image) -> np.ndarray:
         case "I;16" | "I;16L" | "I;16B" | "I;16N":
             return np.asarray(image).astype(np.uint16)[..., None]
         case "I":
-            white = 65535 if image.format == "PNG" else LARGEST_INTEGER
-            grey = np.clip(np.asarray(image, np.float64) / white, 0, 1)
-            return np.round(65535 * grey).astype(np.uint16)[..., None]
+            return _read_integers(image, stored)
         case "F":
             return _read_floats(image)
         case "CMYK":
@@ -242,14 +282,23 @@ def _read_values(image: Image.Image) -> np.ndarray:
     return values[..., None] if values.ndim == 2 else values
 
 
+def _read_integers(image: Image.Image, stored: str) -> UInt16[np.ndarray, "H W 1"]:
+    """Returns 32-bit integers with 16 bits. Pillow uses them for some images of 16 bits, too."""
+    values, bits, signed = np.asarray(image), 32 if "32" in stored else 16, stored.endswith("S")
+    if bits == 32 and not signed:
+        values = values.view(np.uint32)
+    grey = np.clip(values.astype(np.float64) / (2 ** (bits - signed) - 1), 0, 1)
+    return np.round(DEEP_WHITE * grey).astype(np.uint16)[..., None]
+
+
 def _read_floats(image: Image.Image) -> UInt16[np.ndarray, "H W 1"]:
     values = np.asarray(image, np.float32)
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+    if not np.isfinite(values).all() or values.min() < -LOOSE or values.max() > 1 + LOOSE:
         raise FileError(
             f"the photo has floats from {np.min(values):.4g} to {np.max(values):.4g}; give one "
             f"with floats in [0, 1], or with integers."
         )
-    return np.round(65535 * values).astype(np.uint16)[..., None]
+    return np.round(DEEP_WHITE * np.clip(values, 0, 1)).astype(np.uint16)[..., None]
 
 
 def _from_cmyk(image: Image.Image) -> Image.Image:

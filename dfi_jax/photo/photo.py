@@ -29,6 +29,9 @@ followed by further pictures."""
 
 _FORMATS: dict[str, Literal["PNG", "JPEG"]] = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
+_LONGEST_EXIF = 65_533
+"""Maximum number of bytes of EXIF data in a JPEG file, which has it from a JPEG file as a rule."""
+
 _READ = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names for the formats that are read; JPEG stands for MPO, too.
 
@@ -94,7 +97,7 @@ class Photo:
                     pixels=pixels,
                     name=path.name,
                     path=path,
-                    format=_edit_format(image),
+                    format=_edit_format(image, original),
                     sha256=hashlib.sha256(content).hexdigest(),
                     original=original,
                 )
@@ -125,7 +128,7 @@ class Photo:
             with _decoding("the photo"):
                 _check_size("the photo", photo.size)
                 original, pixels = Original.of(photo)
-                made = cls._from_pixels(pixels, format=_edit_format(photo))
+                made = cls._from_pixels(pixels, format=_edit_format(photo, original))
                 return dataclasses.replace(made, original=original)
         if isinstance(photo, np.ndarray):
             return cls._from_pixels(_from_array(photo))
@@ -233,8 +236,9 @@ def save(path: Path, image: Image.Image, *, original: Original | None = None) ->
         )
     options: dict[str, Any] = {"quality": 95, "subsampling": 0} if format == "JPEG" else {}
     options |= {name: image.info[name] for name in ("icc_profile", "dpi") if name in image.info}
-    if original is not None and original.exif:
-        options["exif"] = original.exif
+    exif = b"" if original is None else original.exif
+    if exif and (format == "PNG" or len(exif) <= _LONGEST_EXIF):
+        options["exif"] = exif
     with replacing(path) as temporary:
         image.save(temporary, format=format, **options)
 
@@ -272,8 +276,9 @@ def _decoding(name: str) -> Iterator[None]:
             f"{name} isn't an image that can be read; give a photo, for example a PNG or JPEG file."
         ) from None
     except Exception as error:  # Decoders raise errors of any kind for damaged files.
+        reason = str(error) or type(error).__name__
         raise FileError(
-            f"{name} can't be read ({error}); it may be damaged or cut short, so try another copy."
+            f"{name} can't be read ({reason}); it may be damaged or cut short, so try another copy."
         ) from None
 
 
@@ -286,8 +291,10 @@ def _too_large(name: str) -> str:
     return f"{name} has more than {LARGEST // 10**6} megapixels; make it smaller first."
 
 
-def _edit_format(image: Image.Image) -> Literal["PNG", "JPEG"]:
-    return "JPEG" if image.format in _JPEG_FORMATS else "PNG"
+def _edit_format(image: Image.Image, original: Original) -> Literal["PNG", "JPEG"]:
+    # A program may have added alpha to an image that it read from a JPEG file.
+    fits = original.values.dtype == np.uint8 and original.values.shape[2] == original.colours
+    return "JPEG" if image.format in _JPEG_FORMATS and fits else "PNG"
 
 
 @functools.cache

@@ -26,7 +26,7 @@ from dfi_jax.errors import FileError, InputError
 from dfi_jax.storage.files import user_path, write_tensors
 
 KINDS = ("means", "probes", "landmarks", "compiled", "weights")
-"""The subfolders of the cache: mean features, attribute probes, landmarks of faces in datasets,
+"""The subfolders of the cache: mean features, attribute probes, landmarks of faces,
 programs compiled by JAX, and downloaded weights."""
 
 COMPILED_BYTES = 1_000_000_000

@@ -6,6 +6,8 @@ import os
 import platform
 import re
 import tempfile
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +24,14 @@ HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 LONGEST_STEM = 40
 """Maximum number of characters of a file's name in that of its temporary file."""
 
+OLD = 60.0
+"""Seconds after which a temporary file of a process that doesn't seem to run is deleted.
+
+In another container of the same name, it may run all the same. Writing a file takes seconds."""
+
 _TEMPORARY = re.compile(rf"\..*-{HOST}-(\d+)-[^-.]*(\..*)?")
 _ours: set[str] = set()
+_lock = threading.Lock()
 
 
 @contextmanager
@@ -31,7 +39,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, and renames it to `path` if the block succeeds.
 
     If the block raises an exception, the temporary file is deleted and `path` stays as it was.
-    Temporary files that killed processes left in the folder are deleted, too.
+    Temporary files that killed processes left in the folder earlier are deleted, too.
 
     Args:
       path: File to create or replace; missing folders are created.
@@ -47,16 +55,17 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path.parent)
         prefix = f".{path.stem[:LONGEST_STEM]}-{HOST}-{os.getpid()}-"
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
+        with _lock:
+            _sweep(path.parent)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
+            _ours.add(Path(name).name)
         os.close(handle)
     except OSError as error:
         raise FileError(
             f"{path} can't be written ({error.strerror}); choose another folder."
         ) from None
     temporary = Path(name)
-    _ours.add(temporary.name)
     try:
         yield temporary
         # Files that mkstemp makes can only be read by their owner.
@@ -72,16 +81,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _sweep(folder: Path) -> None:
-    """Deletes temporary files of processes of this computer that don't run any more."""
-    for entry in os.scandir(folder):
-        found = _TEMPORARY.fullmatch(entry.name)
-        if found and entry.name not in _ours and not _runs(int(found[1])):
-            with contextlib.suppress(OSError):
-                Path(entry.path).unlink()
+    """Deletes old temporary files of processes of this computer that don't run any more."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = _TEMPORARY.fullmatch(entry.name)
+            if found and entry.name not in _ours and not _runs(int(found[1])):
+                with contextlib.suppress(OSError):
+                    if time.time() - entry.stat().st_mtime > OLD:
+                        Path(entry.path).unlink()
 
 
 def _runs(number: int) -> bool:
-    """Returns whether another process has a number, or may have it."""
+    """Returns whether a process other than this one has the number, or might."""
     if number == os.getpid():
         return False
     if os.name != "posix":  # Elsewhere, os.kill would end the process.

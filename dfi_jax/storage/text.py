@@ -17,8 +17,8 @@ def read_text(path: Path) -> str:
     r"""Returns the contents of a UTF-8 file without a byte order mark.
 
     Raises:
-      FileError: If the file can't be read, isn't UTF-8, or contains NUL, in which case the message
-        has the line's number.
+      FileError: If the file can't be read, isn't UTF-8, or contains NUL. If the text is wrong, the
+        message has the line's number.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "list.txt")

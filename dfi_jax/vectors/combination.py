@@ -46,6 +46,7 @@ def combine(vectors: Sequence[tuple[AttributeVector, float]]) -> AttributeVector
         k=max((made.k for made in made_from if made.k is not None), default=None),
         n_source=sum(made.n_source for made in made_from),
         n_target=sum(made.n_target for made in made_from),
+        warped=any(made.warped for made in made_from),
         length=(),
         noise=(),
         calibration=(),

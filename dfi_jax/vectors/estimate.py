@@ -106,6 +106,7 @@ def attribute_vector(
         layers=recipe.features.layers,
         size=recipe.features.size,
         crop=selection.dataset.crop,
+        warped=selection.dataset.warped,
         normalization=recipe.features.normalization,
         images=hashlib.sha256("".join(fingerprints).encode()).hexdigest(),
         near="" if selection.near is None else str(selection.near),

@@ -61,6 +61,7 @@ def test_quiet_commands_do_not_say_that_they_load():
         ("JAX_COORDINATOR_ADDRESS", "localhost:1", True),
         ("JAX_NUM_PROCESSES", "2", True),
         ("JAX_PROCESS_ID", "0", True),
+        ("JAX_COMPILATION_CACHE_DIR", "/tmp", True),
         ("HOME", "/", True),
     ],
 )

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import signal
 
@@ -66,17 +67,22 @@ def test_quiet_hides_progress(log, screen):
     assert log.getvalue() == screen.getvalue() == ""
 
 
-def test_an_interruption_that_was_lost_ends_the_command_at_the_next_report(log):
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_that_was_lost_ends_the_command_at_the_next_report(log, number, code, word):
     @terminal.sentence_for_errors
     def command(debug):
-        terminal._interrupted.set()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(number)
         with terminal.progress() as report:
             report(images(1))
 
     with pytest.raises(typer.Exit) as end:
         command(debug=False)
-    assert end.value.exit_code == 130
-    assert log.getvalue() == "dfi: interrupted; no half-written file is left.\n"
+    assert end.value.exit_code == code
+    assert log.getvalue() == f"dfi: {word}; no half-written file is left.\n"
 
 
 def ends_with(signal_number):

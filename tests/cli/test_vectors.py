@@ -93,7 +93,7 @@ def test_faces_are_warped_on_request_and_edits_without_a_warp_say_so(tmp_path, m
         out = tmp_path / f"out-{warned}"
         succeeds("edit", photo, file, "--face", "whole", "-o", out, *QUICK, *options)
         warnings = json.loads((out / "result.json").read_text())["warnings"]
-        assert any("add --warp" in warning for warning in warnings) == warned
+        assert any("edit it with a warp" in warning for warning in warnings) == warned
 
 
 def test_what_cannot_be_done_is_said_in_a_sentence(fitted, tmp_path):

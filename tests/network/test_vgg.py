@@ -1,10 +1,10 @@
+import subprocess
 import sys
-from pathlib import subprocess
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

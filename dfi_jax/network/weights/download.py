@@ -244,10 +244,10 @@ def _errors_as_sentences(name: str, published: Published, path: Path) -> Iterato
             f"(its checksum isn't {expected}) and was deleted; try later, {alternative}."
         ) from None
     except OSError as error:
-        if "certificate" in str(error).lower():  # requests raises it before it connects.
+        if error.errno is None and "certificate" in str(error):  # requests raises it.
             raise FileError(
                 f"{failed} because a file of certificates is missing ({error}); correct or unset "
-                f"REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE, {alternative}."
+                f"REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, {alternative}."
             ) from None
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         advice = "free some space there" if full else "make it writable"

@@ -58,9 +58,8 @@ def read(path: Path) -> Weights:
             start = file.read(512)
     except OSError as error:
         raise FileError(f"{path} can't be read ({error.strerror}); check the path.") from None
-    reader = _choose_reader(start, path)
     try:
-        return reader(path)
+        return _choose_reader(start, path)(path)
     except (FileError, MemoryError):
         raise
     except ModuleNotFoundError as error:
@@ -147,11 +146,10 @@ def read_pytorch(path: Path) -> Weights:
                 "get it again from its publisher."
             ) from None
         raise
-    while isinstance(tensors, Mapping):
-        inner = [tensors[name] for name in NESTED if isinstance(tensors.get(name), Mapping)]
-        if not inner:
-            break
-        tensors = inner[0]
+    for _ in NESTED:  # A file can contain itself.
+        if isinstance(tensors, Mapping):
+            inner = [tensors[name] for name in NESTED if isinstance(tensors.get(name), Mapping)]
+            tensors = inner[0] if inner else tensors
     if not isinstance(tensors, Mapping):
         raise FileError(
             f"{path} contains a {type(tensors).__name__}; give a file with a network's state_dict."
