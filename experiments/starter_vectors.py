@@ -62,7 +62,7 @@ class Config:
     dataset: str
     starters: tuple[str, ...] = tuple(STARTERS)
     calibrating: int = 10
-    testing: int = 8
+    testing: int = 28
     removing: int = 4
     changes: Mapping[str, str] = field(default_factory=dict)
     weights: str = "vgg16"

@@ -1,3 +1,4 @@
+import functools
 import io
 import struct
 import zlib
@@ -41,6 +42,7 @@ def outside(image):
     return values
 
 
+@functools.cache  # Profiles hold the time at which they were made.
 def display_p3():
     """Pillow's profile of sRGB with the primaries of Display P3 in its place, and its name."""
     raw = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
