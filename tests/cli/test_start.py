@@ -13,8 +13,8 @@ from dfi_jax.__main__ import _ignore_settings
 PROGRAM = "import sys, dfi_jax.__main__ as m; m.SOON = 0; sys.argv = {}; m.main()"
 
 
-def start(*words, **options):
-    command = [sys.executable, "-c", PROGRAM.format(["dfi", *words])]
+def start(*words, before=(), **options):
+    command = [*before, sys.executable, "-c", PROGRAM.format(["dfi", *words])]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, **streams, **options)
 
@@ -34,8 +34,8 @@ def test_a_command_that_is_loading_says_so_and_can_be_interrupted():
 
 
 def test_an_ignored_interruption_stays_ignored_while_loading():
-    ignore = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
-    process = start("vectors", "list", **ignore)
+    ignoring = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+    process = start("vectors", "list", before=ignoring)
     assert process.stderr.readline() == "dfi: loading JAX\n"
     process.send_signal(signal.SIGINT)
     out, rest = process.communicate(timeout=120)
