@@ -1,5 +1,6 @@
 """Fixtures that tests share. Shapes and types of every function are checked as it is called."""
 
+import signal
 from pathlib import Path
 
 from jaxtyping import install_import_hook
@@ -41,6 +42,13 @@ def lfw_folder(tmp_path_factory):
             picture.save(folder / f"{person.replace(' ', '_')}_{number:04d}.jpg")
     (root / "lfw_attributes.txt").write_text("\n".join(lines) + "\n")
     return root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeded_interruption():
+    """Ctrl-C counts, even if the tests run in the background of a shell, which ignores it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -156,7 +156,7 @@ class Original:
             change = (change @ LUMA)[..., None]
         colours = self.values[..., : self.colours]
         if self.values.shape[2] > self.colours:
-            # What shows through changes less, and what doesn't show at all needn't change.
+            # A translucent colour has to change by more than what is seen of it.
             alpha = self.values[..., self.colours :] / np.float32(self.white)
             change = change / np.where(alpha > 0, alpha, 1)
         moved = np.round(np.clip(colours + self.white * change, 0, self.white))

@@ -37,10 +37,10 @@ def test_a_sheet_shows_the_photo_both_means_and_both_sets(photo, pair, tmp_path)
 
 
 def test_a_path_that_a_list_cannot_hold_is_rejected(photo, tmp_path):
-    for name in ("black", "line\u2028break"):
+    for name in ("black", "line\nbreak"):
         (tmp_path / name).mkdir()
         Image.new("RGB", (40, 40)).save(tmp_path / name / "0.png")
-    spec = f"pair:{tmp_path / 'black'}:{tmp_path / chr(0x2028).join(('line', 'break'))}"
+    spec = f"pair:{tmp_path / 'black'}:{tmp_path / chr(10).join(('line', 'break'))}"
     options = ["--dataset", spec, "--k", "1", "-o", tmp_path / "out", *RANDOM]
     assert "rename the file or its folder" in fails("select", photo, "Target", *options)
 
