@@ -10,18 +10,16 @@ people, that of the men, and that of the women. The same is done for women. The 
 relative errors ‖shrunk(w) − w'‖²/‖w'‖² as means over layers and over both directions. w' has noise
 as well, so only differences between columns count.
 
-All other attributes are held, as in the default of `dfi vectors regress`. `--quick` uses drawn
-faces.
+The attributes that `dfi vectors regress` holds by default are held. `--quick` uses drawn faces.
 """
 
-import argparse
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import judged_edits
 import numpy as np
 from fitted_vectors import halve
 
@@ -125,22 +123,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
-    parser.add_argument("--out", default=Config.out, help="folder for the sums")
-    parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    if not arguments.dataset and not arguments.quick:
-        parser.error("give a dataset, such as lfw:DIR, or --quick")
-    config = QUICK if arguments.quick else Config(dataset=arguments.dataset)
-    record = run(dataclasses.replace(config, out=arguments.out))
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
+    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

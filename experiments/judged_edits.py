@@ -176,7 +176,9 @@ def command_line(
     run: Callable[[Any], dict[str, Any]],
     print_tables: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Runs an experiment on judged photos, and prints its tables, or its record as JSON.
+    """Runs an experiment, and prints its tables, or its record as JSON.
+
+    If the configuration has a number of photos, `--photos` sets it.
 
     Args:
       doc: Docstring of the experiment.
@@ -189,7 +191,8 @@ def command_line(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
-    parser.add_argument("--photos", type=int, help="number of photos of each kind")
+    if hasattr(quick, "photos"):
+        parser.add_argument("--photos", type=int, help="number of photos of each kind")
     parser.add_argument("--out", default=quick.out, help="folder for sums, edits and pictures")
     parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
@@ -197,7 +200,7 @@ def command_line(
     if not arguments.dataset and not arguments.quick:
         parser.error("give a dataset, such as lfw:DIR, or --quick")
     chosen = quick if arguments.quick else config(dataset=arguments.dataset)
-    if arguments.photos:
+    if getattr(arguments, "photos", None):
         chosen = dataclasses.replace(chosen, photos=arguments.photos)
     record = run(dataclasses.replace(chosen, out=arguments.out))
     if arguments.json:

@@ -221,8 +221,8 @@ def _detail(progress: Progress) -> str:
 def _interruptible() -> Iterator[None]:
     """Raises Interrupted for signals, and again at the next report in case JAX loses the exception.
 
-    A signal that the parent process set to be ignored, as `nohup` and shells without job control
-    do, stays ignored.
+    A signal that the parent process ignores stays ignored. Shells ignore SIGINT for the background
+    jobs of a script.
     """
 
     def interrupt(number: int, _: Any) -> None:

@@ -12,6 +12,7 @@ from dfi_jax.editor.work import Work
 from dfi_jax.engine.slots import Reconstruction
 from dfi_jax.network.vgg import VGG
 from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
+from dfi_jax.vectors.replacement import takes_away
 
 NOISY = 0.8
 """Share of noise in the energy of an attribute vector above which an edit has a warning.
@@ -91,10 +92,13 @@ def find_warnings(made: Provenance) -> list[str]:
 
 def removal_warnings(work: Work) -> list[str]:
     """Returns a sentence if the recipe can't replace anything where an attribute is taken away."""
-    if work.recipe.removal is None or min(work.alphas) >= 0:
+    attributes, replacement = work.vector.provenance.attributes, work.vector.replacement
+    away = 1 if attributes and takes_away(attributes) else -1
+    if work.recipe.removal is None or not any(away * alpha > 0 for alpha in work.alphas):
         return []
-    if work.vector.replacement is not None:
-        return [] if work.replaced(min(work.alphas)) is not None else [SUBTRACTED]
+    if replacement is not None:
+        masks = (*replacement.forwards.values(), *replacement.backwards.values())
+        return [] if any(mask.any() for mask in masks) else [SUBTRACTED]
     return [
         "the attribute vector was made before vectors had an average face, so it was only "
         "subtracted; compute it again to take the attribute away."

@@ -116,8 +116,8 @@ def join_processes() -> None:
     `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`, or the variables of Slurm, Open MPI or a TPU host.
 
     Raises:
-      InputError: If the environment doesn't say where they are, or if it gives an address at which
-        no coordinator answers for `PATIENCE` seconds.
+      InputError: If the environment doesn't say where they are, or the coordinator that it names
+        doesn't answer for `PATIENCE` seconds.
     """
     given = {
         name: os.environ.get(f"JAX_{name.upper()}") for name in ("num_processes", "process_id")

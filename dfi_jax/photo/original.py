@@ -141,7 +141,7 @@ class Original:
     def edited(
         self, before: Float[np.ndarray, "H W 3"], after: Float[np.ndarray, "H W 3"]
     ) -> Image.Image:
-        """Returns the image with a change: its numbers are the file's where nothing changed.
+        """Returns the edited image. Where nothing changed, its numbers are the file's.
 
         >>> original, seen = Original.of(Image.new("RGBA", (40, 60), (0, 0, 0, 255)))
         >>> original.edited(seen, seen + 0.2).getpixel((0, 0))

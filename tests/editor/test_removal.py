@@ -1,3 +1,5 @@
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -78,3 +80,19 @@ def test_a_vector_without_an_average_warns_when_it_should_take_something_away(ed
     (warning,) = edits[-1.0]
     assert "so it was only subtracted; compute it again" in warning
     assert edits[1.0] == []
+
+
+def test_an_attribute_that_lies_everywhere_warns_when_it_is_taken_away(editor, vector, worn):
+    photo, _, _ = worn
+    nowhere = jax.tree.map(jnp.zeros_like, vector.replacement)
+    wide = vector.replace(replacement=nowhere)
+
+    def warnings(made, alpha):
+        edit = editor.edit(photo, made, alphas=[alpha], face="whole")
+        return " ".join(edit.record["warnings"])
+
+    for made, away in ((wide, -1.0), (wide.opposite(), 1.0)):
+        assert "the vector was only subtracted" in warnings(made, away)
+        assert "subtracted" not in warnings(made, -away)
+    # Nothing is replaced where an attribute is added, and that is as it should be.
+    assert "subtracted" not in warnings(vector, 1.0)

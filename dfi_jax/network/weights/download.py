@@ -244,7 +244,7 @@ def _errors_as_sentences(name: str, published: Published, path: Path) -> Iterato
             f"(its checksum isn't {expected}) and was deleted; try later, {alternative}."
         ) from None
     except OSError as error:
-        if error.errno is None and "certificate" in str(error):  # requests raises it.
+        if error.errno is None and "certificate" in str(error):  # requests has no type for it.
             raise FileError(
                 f"{failed} because a file of certificates is missing ({error}); correct or unset "
                 f"REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, {alternative}."
