@@ -15,7 +15,8 @@ SOON = 0.5
 
 
 HEEDED = re.compile(
-    "JAX_(PLATFORM|(COMPILATION_CACHE|COORDINATOR|CUDA|LOCAL|NUM|PROCESS|ROCM|TPU)_)"
+    "JAX_(PLATFORM|"
+    "(COMPILATION_CACHE|COORDINATOR|CUDA|LOCAL|NUM|PERSISTENT_CACHE|PROCESS|ROCM|TPU)_)"
 )
 """Pattern of the JAX environment variables that `dfi` keeps: devices, processes and the cache.
 

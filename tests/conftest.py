@@ -1,6 +1,10 @@
 """Fixtures that tests share. Shapes and types of every function are checked as it is called."""
 
+import atexit
+import os
+import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 from jaxtyping import install_import_hook
@@ -9,6 +13,14 @@ from jaxtyping import install_import_hook
 # its own fields, with errors for its users.
 CHECKED = "data editor engine manifest network photo report storage vectors"
 install_import_hook([f"dfi_jax.{room}" for room in CHECKED.split()], "beartype.beartype")
+
+# Compilation is most of the work of the tests, so they share compiled programs with each other and
+# with the commands that they start. JAX reads these settings when it is imported.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    programs = tempfile.mkdtemp(prefix="dfi-jax-tests-")
+    atexit.register(shutil.rmtree, programs, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = programs
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax.numpy as jnp
 import numpy as np

@@ -3,15 +3,13 @@
 Each result is a file that is renamed into place once it is complete and never changed, so any
 number of processes can share the folder. Two processes that compute the same result at once write
 the same file. A file that can't be read is treated as missing. Compiled programs are the only
-exception: JAX writes and locks their files itself.
+exception: JAX writes their files itself (`storage.compiled`).
 """
 
 import hashlib
 import json
 import logging
 import os
-import tempfile
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,14 +21,12 @@ import safetensors
 import safetensors.numpy
 
 from dfi_jax.errors import FileError, InputError
+from dfi_jax.storage import compiled
 from dfi_jax.storage.files import user_path, write_tensors
 
 KINDS = ("means", "probes", "landmarks", "compiled", "weights")
 """The subfolders of the cache: mean features, attribute probes, landmarks of faces,
 programs compiled by JAX, and downloaded weights."""
-
-COMPILED_BYTES = 1_000_000_000
-"""The maximum size of all compiled programs; JAX deletes the least recently used first."""
 
 UNKNOWN_HOME = Path(os.devnull, "unknown-home-folder", "dfi_jax")
 """The cache folder of a user without a home folder. It can't be created, so nothing is stored, and
@@ -79,6 +75,7 @@ class Cache:
     Attributes:
       folder: Path of the folder; `default_folder()` by default.
 
+    >>> import tempfile
     >>> cache = Cache(Path(tempfile.mkdtemp()))
     >>> _ = cache.remember("means", {"images": 3}, lambda: {"mean": np.ones(2)})
     >>> cache.usage()["means"].files
@@ -155,34 +152,13 @@ class Cache:
 
         This sets options of JAX for the whole process, so programs should call it and libraries
         shouldn't. It does nothing if `JAX_COMPILATION_CACHE_DIR` is set or if the folder can't be
-        written. A stored program that turns out to be damaged is compiled again.
+        written. A damaged program is deleted and compiled again.
 
         Args:
           seconds: Minimum compilation time of a program that is stored.
         """
-        if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-            return
-        import jax
-
-        folder = self.folder / "compiled"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-            # JAX stores the time of last use in a second file. If a killed process has left a
-            # program without that file, JAX fails whenever it looks for programs to delete, and
-            # stores nothing more.
-            for path in folder.glob("*-cache"):
-                if not path.with_name(f"{path.name.removesuffix('-cache')}-atime").exists():
-                    path.unlink(missing_ok=True)
-        except OSError:
-            return
-        warnings.filterwarnings(
-            "ignore", "Error (reading|writing) persistent compilation cache entry", UserWarning
-        )
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_compilation_cache_max_size", COMPILED_BYTES)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", seconds)
+        if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+            compiled.keep(self.folder / "compiled", seconds=seconds)
 
     def _files(self, kind: str) -> list[Path]:
         return [path for path in (self.folder / kind).rglob("*") if path.is_file()]

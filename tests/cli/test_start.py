@@ -62,6 +62,7 @@ def test_quiet_commands_do_not_say_that_they_load():
         ("JAX_NUM_PROCESSES", "2", True),
         ("JAX_PROCESS_ID", "0", True),
         ("JAX_COMPILATION_CACHE_DIR", "/tmp", True),
+        ("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0", True),
         ("HOME", "/", True),
     ],
 )

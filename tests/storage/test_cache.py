@@ -2,8 +2,6 @@ import multiprocessing
 import os
 import resource
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -131,58 +129,3 @@ def test_processes_can_share_a_cache(tmp_path):
         results = pool.map(_compute_all, [str(tmp_path)] * 3)
     assert results == [list(range(40))] * 3
     assert sorted(path.suffix for path in (tmp_path / "means").iterdir()) == [".safetensors"] * 40
-
-
-COMPILE = """
-import jax, jax.numpy as jnp
-from dfi_jax.storage.cache import Cache
-Cache().keep_compiled(seconds=0)
-jax.jit(lambda x: jnp.sin(x) @ x.T)(jnp.ones((5, 6))).block_until_ready()
-"""
-
-
-def _compile(folder):
-    environment = os.environ | {
-        "DFI_JAX_CACHE": str(folder),
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_second_process_reuses_compiled_programs_of_the_first(tmp_path):
-    def compile_once():
-        _compile(tmp_path)
-        return {path.name for path in (tmp_path / "compiled").glob("*-cache")}
-
-    first = compile_once()
-    assert first
-    assert compile_once() == first
-
-
-def test_a_damaged_compiled_program_costs_only_time(tmp_path):
-    _compile(tmp_path)
-    kept = sorted((tmp_path / "compiled").glob("*-cache"))
-    for path in kept:
-        path.write_bytes(b"no program")
-    _compile(tmp_path)
-    # This is what a process leaves that is killed between writing the two files of a program.
-    for path in (tmp_path / "compiled").glob("*-atime"):
-        path.unlink()
-    _compile(tmp_path)
-    assert sorted((tmp_path / "compiled").glob("*-cache")) == kept
-    assert all(path.read_bytes() != b"no program" for path in kept)
-
-
-def test_a_folder_for_compiled_programs_that_the_user_has_set_is_respected(cache, monkeypatch):
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
-    monkeypatch.setattr("jax.config.update", None)
-    cache.keep_compiled()
-    assert not cache.usage()["compiled"].folder.exists()
-
-
-def test_a_folder_for_compiled_programs_that_cannot_be_made_is_not_an_error(tmp_path):
-    (tmp_path / "file").write_text("no folder")
-    _compile(tmp_path / "file")
