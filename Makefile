@@ -1,13 +1,13 @@
-# Two commands on a machine with python3, make and a Python package index:
-# `make demo` and `make test`.
+# Commands on a machine with python3, make and a Python package index: `make demo`, `make test` and
+# those of CONTRIBUTING.md.
 
 PYTHON ?= python3
-EXTRAS ?= demo,test
+EXTRAS ?= demo,docs,test
 BIN := .venv/bin
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test clean
+.PHONY: demo test docs clean
 
 demo: .venv/installed
 	$(BIN)/python experiments/demo.py
@@ -18,6 +18,10 @@ test: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2
+
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir out/site
+	@echo "The pages are in out/site; open out/site/index.html."
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \

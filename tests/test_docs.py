@@ -273,6 +273,14 @@ def test_every_public_name_is_explained():
     assert [name for name in dfi_jax.__all__ if name not in words] == []
 
 
+def test_every_public_name_has_one_place_in_the_reference():
+    pages = {path.name: path.read_text() for path in (ROOT / "docs" / "reference").glob("*.md")}
+    names = re.findall(r"^::: dfi_jax\.([A-Za-z0-9_]+)$", "\n".join(pages.values()), re.M)
+    assert sorted(names) == sorted(dfi_jax.__all__)
+    site = (ROOT / "mkdocs.yml").read_text()
+    assert [page for page in pages if f"- reference/{page}" not in site] == []
+
+
 def test_every_stage_and_field_of_a_recipe_is_in_the_tables_with_its_default():
     rows = read_tables("recipes.md")
     fields = {(row["kind"], row["field"]): row["default"] for row in rows if row.get("field")}
