@@ -7,7 +7,7 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test docs clean
+.PHONY: demo test docs test-oldest test-wheel clean
 
 demo: .venv/installed
 	$(BIN)/python experiments/demo.py
@@ -22,6 +22,24 @@ test: .venv/installed
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir out/site
 	@echo "The pages are in out/site; open out/site/index.html."
+
+# The tests with the oldest versions that pyproject.toml allows.
+test-oldest:
+	$(PYTHON) -m venv --clear out/oldest
+	PIP_CONSTRAINT=constraints-oldest.txt out/oldest/bin/python -m pip install --quiet \
+		--editable '.[demo,faces,test,tfds]'
+	out/oldest/bin/pytest -n 2 $(TESTS)
+
+# The tests from the sdist, with the wheel installed in an empty environment.
+test-wheel: .venv/installed
+	rm -rf out/dist out/wheel
+	$(BIN)/python -m build --quiet --outdir out/dist
+	mkdir out/wheel
+	tar -xzf out/dist/*.tar.gz -C out/wheel --strip-components 1
+	rm -r out/wheel/dfi_jax
+	$(PYTHON) -m venv out/wheel/.venv
+	out/wheel/.venv/bin/python -m pip install --quiet "$$(echo out/dist/*.whl)[demo,faces,test]"
+	cd out/wheel && .venv/bin/pytest -n 2 $(or $(TESTS),tests)
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \

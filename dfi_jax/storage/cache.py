@@ -63,9 +63,10 @@ def default_folder() -> Path:
     if named := os.environ.get("DFI_JAX_CACHE"):
         return user_path(named)
     try:
-        return platformdirs.user_cache_path("dfi_jax")
+        folder = platformdirs.user_cache_path("dfi_jax")
     except RuntimeError:
         return UNKNOWN_HOME
+    return folder if folder.is_absolute() else UNKNOWN_HOME  # platformdirs < 4.12 returns ~/.cache.
 
 
 @dataclass(frozen=True)
