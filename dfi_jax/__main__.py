@@ -32,11 +32,17 @@ def main() -> None:
     if "--quiet" not in sys.argv and "_DFI_COMPLETE" not in os.environ:
         notice.start()
     _ignore_settings()
+    from dfi_jax.cli import interruption
     from dfi_jax.cli.main import app
 
     notice.cancel()
+    interruption.watch()
     try:
         app(prog_name="dfi")
+    except SystemExit as ended:
+        if isinstance(ended.code, int) and ended.code > 128:
+            interruption.end(ended.code)
+        raise
     finally:
         if signal.getsignal(signal.SIGINT) == _stop:
             signal.signal(signal.SIGINT, signal.SIG_DFL)

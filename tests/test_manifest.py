@@ -227,14 +227,23 @@ def test_a_record_that_is_no_record_counts_as_no_result(folder, random_vgg, text
     assert select_unfinished(jobs, folder / "out", editor=Editor(weights=random_vgg)) == jobs
 
 
-def test_processes_are_joined_before_anything_uses_jax(folder, monkeypatch):
-    def join():
-        raise InputError("joined.")
+def test_each_process_does_its_lines_without_waiting_for_others(folder, monkeypatch):
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
+    shares = (["me-smile", "my-face"], ["you-frown"])
+    for index in (1, 0):  # Whichever comes first, there is nobody to connect to.
+        monkeypatch.setenv("JAX_PROCESS_ID", str(index))
+        printed = succeeds(*batch(folder, "--distributed")).split()
+        assert printed == [str(folder / "out" / name) for name in shares[index]]
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "9")
+    monkeypatch.setenv("JAX_PROCESS_ID", "8")
+    assert succeeds(*batch(folder, "--distributed")).split() == []
 
-    # To check the attribute of a starter, its vector is loaded.
-    monkeypatch.setattr("dfi_jax.engine.devices.join_processes", join)
-    write(folder, {"photo": "me.png", "attribute": "no-such-starter"})
-    assert fails(*batch(folder, "--distributed")).strip() == "dfi: joined."
+
+def test_a_process_must_know_which_it_is(folder, monkeypatch):
+    monkeypatch.delenv("JAX_PROCESS_ID", raising=False)
+    sentence = fails(*batch(folder, "--distributed"))
+    assert "set JAX_NUM_PROCESSES and JAX_PROCESS_ID" in sentence
+    assert not (folder / "out").exists()
 
 
 def test_a_line_of_nested_brackets_is_not_json(folder):

@@ -18,7 +18,7 @@ from dfi_jax.cli.terminal import (
     sentence_for_errors,
 )
 from dfi_jax.editor.job import Job
-from dfi_jax.engine import devices
+from dfi_jax.engine.share import Share, launched_share
 from dfi_jax.errors import InputError
 from dfi_jax.manifest import FIELDS, read_manifest, run_jobs, select_unfinished
 
@@ -68,6 +68,7 @@ def batch(
     Edits that already have a result.json are skipped, so rerunning the command resumes it. A photo
     that fails is reported, and the rest continue.
     """
+    launched = launched_share() if distributed else Share(0, 1)
     chosen_recipe = options.make_recipe(recipe, settings)
     # The folder may hold results of an earlier run, which this run resumes.
     options.check_out(out, overwrite=True)
@@ -75,12 +76,9 @@ def batch(
     jobs = read_manifest(
         manifest, dataset=images, near=options.parse_near(near), k=k, points=points, warp=warp
     )
-    if distributed:
-        devices.join_processes()
-    # Attributes are checked before anything takes long, such as loading the network. A vector is
-    # loaded for that, which uses JAX.
+    share = launched.of(jobs)
+    # Attributes are checked before anything takes long, such as loading the network.
     _check_attributes(jobs)
-    share = devices.share_of_this_process(jobs)
     failures: dict[str, str] = {}
     with progress(quiet=quiet) as on_progress:
         editor = options.load_editor(

@@ -166,9 +166,9 @@ Distributed = Annotated[
     bool,
     typer.Option(
         "--distributed",
-        help="Share the work with other processes that run the same command. The environment "
-        "variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or Slurm, say "
-        "which process this is.",
+        help="Share the work with other processes that run the same command. JAX_NUM_PROCESSES and "
+        "JAX_PROCESS_ID, or else the environment variables of Slurm or Open MPI, say which process "
+        "this is.",
     ),
 ]
 

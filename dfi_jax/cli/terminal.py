@@ -1,4 +1,4 @@
-"""The terminal: help pages, progress, signals, and errors as one sentence with exit code 1."""
+"""The terminal: help pages, progress, and errors as one sentence with exit code 1."""
 
 import functools
 import logging
@@ -6,7 +6,6 @@ import math
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 import warnings
@@ -21,6 +20,8 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 from typer.core import TyperCommand
 
+from dfi_jax.cli import interruption
+from dfi_jax.cli.interruption import Interrupted, interruptible, raise_pending
 from dfi_jax.engine import devices
 from dfi_jax.errors import DfiError, InputError
 from dfi_jax.progress import OnProgress, Progress
@@ -38,22 +39,6 @@ LINE_SECONDS = 10
 
 SHOWN_OBJECTIVES = 5
 """Maximum number of objectives that fit beside a progress bar."""
-
-SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-"""Signals that end a command after it has deleted its temporary files, and the word for each.
-
-The exit code is 128 plus the signal's number, as for programs that a signal kills."""
-
-_pending: list[int] = []
-"""The signal that hasn't ended the command yet, if there is one."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal that ends the command."""
-
-    def __init__(self, number: int = signal.SIGINT) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class Command(TyperCommand):
@@ -86,7 +71,7 @@ class Command(TyperCommand):
 def sentence_for_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Makes a command print any error as one sentence on stderr, and exit with code 1.
 
-    A command that was interrupted exits with the code of `SIGNALS`.
+    A command that was interrupted exits with the code of `interruption.SIGNALS`.
 
     The command's parameter `debug` prints the traceback too. Its parameter `quiet`, if it has one,
     hides warnings.
@@ -95,7 +80,7 @@ def sentence_for_errors(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapped(*args: Any, debug: bool, **kwargs: Any) -> None:
         try:
-            with _interruptible(), _warnings_hidden(kwargs.get("quiet", False)):
+            with interruptible(), _warnings_hidden(kwargs.get("quiet", False)):
                 command(*args, debug=debug, **kwargs)
         except (BrokenPipeError, typer.Exit, typer.Abort):
             # These aren't failures: `dfi weights list | head`, for example, breaks the pipe.
@@ -139,14 +124,12 @@ def progress(*, quiet: bool = False) -> Iterator[OnProgress]:
     """Yields a function that shows progress on stderr: a bar per phase, or a line now and then.
 
     Nothing is shown before the first report, so that an earlier error is printed alone. A report
-    also ends a command that was interrupted, because a KeyboardInterrupt that Python raises inside
-    a callback of JAX is lost.
+    also ends a command that was interrupted.
     """
     shown = _Bars() if console.is_terminal else _Lines()
 
     def report(progress: Progress) -> None:
-        if _pending:
-            raise Interrupted(_pending[0])
+        raise_pending()
         if not quiet:
             shown.show(progress)
 
@@ -218,31 +201,6 @@ def _detail(progress: Progress) -> str:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Raises Interrupted for signals, and again at the next report in case JAX loses the exception.
-
-    A signal that the parent process ignores stays ignored. Shells ignore SIGINT for the background
-    jobs of a script.
-    """
-
-    def interrupt(number: int, _: Any) -> None:
-        _pending[:] = [number]
-        raise Interrupted(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    _pending.clear()
-    heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in heeded}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
 def _warnings_hidden(hidden: bool) -> Iterator[None]:
     if not hidden:
         yield
@@ -279,7 +237,7 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, DfiError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
-        return f"{SIGNALS[signal.Signals(_number(error))]}; no half-written file is left."
+        return interruption.sentence(_number(error))
     if isinstance(error, OSError) and isinstance(error.filename, str | bytes | os.PathLike):
         return (
             f"{os.fsdecode(error.filename)} can't be used ({error.strerror}); check the path and "

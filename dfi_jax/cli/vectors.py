@@ -12,7 +12,7 @@ from dfi_jax.cli.terminal import Command, Debug, Json, Quiet, progress, sentence
 from dfi_jax.data import load_dataset
 from dfi_jax.editor.job import is_vector_file
 from dfi_jax.editor.record import vector_record
-from dfi_jax.engine import devices
+from dfi_jax.engine.share import launched_share
 from dfi_jax.errors import InputError
 from dfi_jax.photo.choice import parse_face
 from dfi_jax.photo.photo import Photo
@@ -229,16 +229,15 @@ def fit_dataset(
     `dfi vectors regress` then computes the vector of any attribute at once. The sums are written
     every few minutes, so rerunning the command resumes it.
     """
+    share = launched_share() if distributed else None
     options.check_out(out, overwrite=True)
     chosen_recipe = options.make_recipe(recipe, settings)
-    if distributed:
-        devices.join_processes()
     images = load_dataset(dataset)
     with progress(quiet=quiet) as on_progress:
         editor = options.load_editor(
             chosen_recipe, weights=weights, precision=precision, on_progress=on_progress
         )
-        editor.fit(images, where=where, warp=warp, folder=out, on_progress=on_progress)
+        editor.fit(images, where=where, warp=warp, folder=out, share=share, on_progress=on_progress)
     typer.echo(out)
 
 

@@ -29,6 +29,7 @@ from dfi_jax.editor.solve import solve_in_turn, solve_queue, solve_unedited
 from dfi_jax.editor.work import Work, prepare_work
 from dfi_jax.engine.problem import check_network
 from dfi_jax.engine.reconstruction import prepare_for
+from dfi_jax.engine.share import Share
 from dfi_jax.engine.slots import Reconstruction
 from dfi_jax.errors import DfiError, InputError
 from dfi_jax.network.conv import Precision
@@ -243,6 +244,7 @@ class Editor:
         where: str = "",
         warp: bool = False,
         folder: str | Path | None = None,
+        share: Share | None = None,
         on_progress: OnProgress | None = None,
     ) -> FittedDataset:
         """Returns a fitted dataset, from which every attribute vector follows at once.
@@ -256,6 +258,8 @@ class Editor:
           warp: Whether faces are warped to the geometry of the average face. The vectors are
             sharper, and suit jobs with a warp. It needs the extra `faces`.
           folder: Folder that the result is written to, and from which an interrupted pass resumes.
+          share: Share of this process, if several fit the dataset together. They need a folder,
+            and `FittedDataset.load` adds up what they wrote.
           on_progress: Function that is called with the number of images done.
 
         Raises:
@@ -275,6 +279,7 @@ class Editor:
             recipe=self.resolved_recipe,
             where=where,
             folder=None if folder is None else Path(folder),
+            share=share,
             on_progress=on_progress,
         )
 

@@ -1,12 +1,9 @@
-"""Devices and processes: a batch is sharded over one process's devices, and processes share jobs.
+"""A batch is sharded over the devices of this process.
 
-Problems are independent, so nothing travels between devices while images are made. Each of n
-processes takes every n-th job of a list, and they exchange no data.
+Problems are independent, so nothing travels between devices while images are made.
 """
 
 import os
-import socket
-import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TypeVar
@@ -19,9 +16,6 @@ from dfi_jax.errors import InputError
 
 BATCH = "batch"
 """Name of the mesh axis that a batch is sharded over."""
-
-PATIENCE = 30.0
-"""Seconds to wait for the process that coordinates the others, which may start later."""
 
 T = TypeVar("T")
 
@@ -107,72 +101,3 @@ def check() -> None:
         raise InputError(
             f"JAX finds no device ({reason}){wanted}; set JAX_PLATFORMS to cpu."
         ) from None
-
-
-def join_processes() -> None:
-    """Joins this process with the others of its run. Call it before anything else uses JAX.
-
-    The environment says where they are: `JAX_COORDINATOR_ADDRESS` (host:port),
-    `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`, or the variables of Slurm, Open MPI or a TPU host.
-
-    Raises:
-      InputError: If the environment doesn't say where they are, or the coordinator that it names
-        doesn't answer for `PATIENCE` seconds.
-    """
-    given = {
-        name: os.environ.get(f"JAX_{name.upper()}") for name in ("num_processes", "process_id")
-    }
-    try:
-        numbers = {name: int(value) for name, value in given.items() if value is not None}
-        address = os.environ.get("JAX_COORDINATOR_ADDRESS")
-        if address is not None and numbers.get("process_id", 0) != 0:
-            _await_coordinator(address)
-        elif address is not None:
-            _split_address(address)
-        jax.distributed.initialize(address, **numbers)  # type: ignore[arg-type]
-    except (ValueError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise InputError(
-            f"the processes of this run can't be joined ({reason}); set JAX_COORDINATOR_ADDRESS, "
-            f"JAX_NUM_PROCESSES and JAX_PROCESS_ID, or start the run with srun."
-        ) from None
-
-
-def _split_address(address: str) -> tuple[str, int]:
-    """Returns the host and the port of an address, or raises ValueError."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise ValueError(
-            f"JAX_COORDINATOR_ADDRESS is {address!r}, which isn't of the form host:port"
-        )
-    return host.strip("[]"), int(port)  # IPv6 addresses are in brackets.
-
-
-def _await_coordinator(address: str) -> None:
-    """Waits until a coordinator listens. JAX would wait for five minutes and abort the process.
-
-    Raises:
-      OSError: If none listens for `PATIENCE` seconds.
-    """
-    host, port = _split_address(address)
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            socket.create_connection((host, port), timeout=PATIENCE).close()
-        except OSError as error:
-            if time.monotonic() >= until:
-                raise OSError(f"no coordinator answers at {address}: {error}") from None
-            time.sleep(1)
-        else:
-            return
-
-
-def share_of_this_process(items: Sequence[T]) -> list[T]:
-    """Returns every n-th item, starting at this process's number, for n processes.
-
-    Long and short work is spread evenly that way.
-
-    >>> share_of_this_process(["a", "b"])  # one process does everything
-    ['a', 'b']
-    """
-    return list(items[jax.process_index() :: jax.process_count()])

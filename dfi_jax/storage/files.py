@@ -30,7 +30,7 @@ OLD = 60.0
 In another container of the same name, it may run all the same. Writing a file takes seconds."""
 
 _TEMPORARY = re.compile(rf"\..*-{HOST}-(\d+)-[^-.]*(\..*)?")
-_ours: set[str] = set()
+_ours: set[Path] = set()
 _lock = threading.Lock()
 
 
@@ -59,7 +59,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with _lock:
             _sweep(path.parent)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
-            _ours.add(Path(name).name)
+            _ours.add(Path(name))
         os.close(handle)
     except OSError as error:
         raise FileError(
@@ -77,15 +77,23 @@ def replacing(path: Path) -> Iterator[Path]:
         raise FileError(f"{path} can't be written ({error.strerror or error}).") from None
     finally:
         temporary.unlink(missing_ok=True)
-        _ours.discard(temporary.name)
+        _ours.discard(temporary)
+
+
+def delete_unfinished() -> None:
+    """Deletes the temporary files of this process, which is about to end at once."""
+    for path in list(_ours):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _sweep(folder: Path) -> None:
     """Deletes old temporary files of processes of this computer that don't run any more."""
+    names = {path.name for path in _ours}
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             found = _TEMPORARY.fullmatch(entry.name)
-            if found and entry.name not in _ours and not _runs(int(found[1])):
+            if found and entry.name not in names and not _runs(int(found[1])):
                 with contextlib.suppress(OSError):
                     if time.time() - entry.stat().st_mtime > OLD:
                         Path(entry.path).unlink()

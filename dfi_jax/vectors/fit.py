@@ -14,6 +14,7 @@ from dfi_jax.data.admission import thresholded
 from dfi_jax.data.dataset import BATCH, Dataset
 from dfi_jax.data.wanted import parse_shared
 from dfi_jax.engine import devices
+from dfi_jax.engine.share import Share, joined_share
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.network.vgg import VGG, feature_shapes, features
 from dfi_jax.progress import OnProgress, Progress
@@ -36,6 +37,7 @@ def fit(
     where: str = "",
     rows: Sequence[int] | None = None,
     folder: Path | None = None,
+    share: Share | None = None,
     on_progress: OnProgress | None = None,
 ) -> FittedDataset:
     """Returns XᵀX, Xᵀφ and Σφ² over the images of a dataset, for all its attributes at once.
@@ -53,6 +55,8 @@ def fit(
       rows: Numbers of the images, or None for all.
       folder: Folder that the sums are written to as they grow. If it has sums of the same images
         already, they are continued.
+      share: Share of this process. By default, that among the processes which
+        `jax.distributed` has joined, and all of it if there are none.
       on_progress: Function that is called with the number of images done.
 
     Raises:
@@ -71,9 +75,10 @@ def fit(
             f"the dataset {dataset.name} has no attribute scores to fit; give a dataset with "
             f"scores."
         )
-    part = (jax.process_index() + 1, jax.process_count())
+    share = joined_share() if share is None else share
+    part = (share.index + 1, share.count)
     admitted = _admitted(dataset, where, rows)
-    rows_here = np.array(devices.share_of_this_process(admitted))
+    rows_here = np.array(share.of(admitted))
     origin = _origin(vgg, dataset, rows_here, recipe=recipe, where=where)
     fitted = None if folder is None else _begun(folder, part, origin)
     if fitted is None:

@@ -1,7 +1,8 @@
-import multiprocessing
 import os
 import resource
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -116,16 +117,19 @@ def test_a_full_disk_costs_only_time(cache, caplog):
     assert cache.usage()["means"].files == 0
 
 
-def _compute_all(folder):
-    cache = Cache(Path(folder))
-    return [
-        float(cache.remember("means", {"n": n}, lambda n=n: numbers(float(n)))["w"][0, 0])
-        for n in range(40)
-    ]
+REMEMBER = """
+import sys, numpy as np
+from pathlib import Path
+from dfi_jax.storage.cache import Cache
+cache = Cache(Path(sys.argv[1]))
+for n in range(40):
+    assert cache.remember("means", {"n": n}, lambda: {"w": np.full(1000, n)})["w"].sum() == 1000 * n
+"""
 
 
 def test_processes_can_share_a_cache(tmp_path):
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        results = pool.map(_compute_all, [str(tmp_path)] * 3)
-    assert results == [list(range(40))] * 3
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    run = [sys.executable, "-c", REMEMBER, str(tmp_path)]
+    processes = [subprocess.Popen(run, env=environment) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in processes] == [0] * 3
     assert sorted(path.suffix for path in (tmp_path / "means").iterdir()) == [".safetensors"] * 40

@@ -98,10 +98,11 @@ def test_a_run_that_ended_is_resumed(random_vgg, people, tmp_path, monkeypatch):
 
 def test_parts_of_several_processes_add_up(random_vgg, people, tmp_path, monkeypatch):
     whole = fit(random_vgg, people, recipe=RECIPE)
+    fit(random_vgg, people, recipe=RECIPE, folder=tmp_path, share=Share(0, 2))
+    # By default, the share is that of processes which JAX has joined.
     monkeypatch.setattr("jax.process_count", lambda: 2)
-    for index in (0, 1):
-        monkeypatch.setattr("jax.process_index", lambda index=index: index)
-        fit(random_vgg, people, recipe=RECIPE, folder=tmp_path)
+    monkeypatch.setattr("jax.process_index", lambda: 1)
+    fit(random_vgg, people, recipe=RECIPE, folder=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
     found = FittedDataset.load(tmp_path)
     assert found.origin.total == 53
