@@ -7,6 +7,7 @@ from builders import small_recipe
 from dfi_jax import Cache, Editor, FileError, InputError, Job, Wiener, features, load_vgg, near
 from dfi_jax.data import synthetic
 from dfi_jax.data.admission import thresholded
+from dfi_jax.engine.share import Share
 from dfi_jax.vectors import fit as fitting
 from dfi_jax.vectors.fit import fit
 from dfi_jax.vectors.fitted import FittedDataset
