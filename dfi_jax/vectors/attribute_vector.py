@@ -102,7 +102,7 @@ class Provenance:
     def noise_share(self) -> float | None:
         """Σs²/‖w‖², the share of noise in the energy of w, as a mean over layers."""
         pairs = zip(self.length, self.noise, strict=True)
-        shares = [noise**2 / length**2 for length, noise in pairs if length > 0]
+        shares = [noise**2 / length**2 for length, noise in pairs if length**2 > 0]
         return sum(shares) / len(shares) if shares else None
 
     def to_dict(self) -> dict[str, Any]:

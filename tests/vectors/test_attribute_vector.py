@@ -178,3 +178,8 @@ def test_a_scaled_vector_needs_less_strength(random_vgg, vector):
 def test_an_unknown_starter_is_rejected_with_a_choice():
     with pytest.raises(InputError, match="doesn't exist; choose from bangs, beard"):
         starter("taller")
+
+
+def test_a_length_whose_square_is_zero_is_no_share_of_anything(vector):
+    made = dataclasses.replace(vector.provenance, length=(1e-200, 2.0), noise=(1.0, 1.0))
+    assert made.noise_share == 0.25
