@@ -1,5 +1,5 @@
 # Two commands on a machine with python3, make and a Python package index:
-# `make demo` and `make test`.
+# `make demo` and `make test`; `make soak` reads 20,000 damaged files.
 
 PYTHON ?= python3
 EXTRAS ?= demo,test
@@ -7,7 +7,7 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test clean
+.PHONY: demo test soak clean
 
 demo: .venv/installed
 	$(BIN)/python experiments/demo.py
@@ -18,6 +18,9 @@ test: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2
+
+soak: .venv/installed
+	$(BIN)/pytest -n 2 tests/fuzz --cases 20000
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
