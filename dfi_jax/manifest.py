@@ -24,10 +24,10 @@ from dfi_jax.editor.job import DEFAULT_K, Job, is_vector_file
 from dfi_jax.editor.record import network_record, vector_record
 from dfi_jax.editor.result import Edit
 from dfi_jax.editor.work import work_recipe
-from dfi_jax.errors import DfiError, FileError, InputError
+from dfi_jax.errors import DfiError, FileError, InputError, one_line
 from dfi_jax.photo.choice import FaceLike, parse_face
 from dfi_jax.progress import OnProgress, Progress
-from dfi_jax.storage.files import file_sha256
+from dfi_jax.storage.files import file_sha256, is_file
 from dfi_jax.storage.text import read_lines
 from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.fitted import FittedDataset
@@ -168,9 +168,9 @@ def _differences(
             # Whether convolutions are direct follows from the recipe and the device.
             network.pop("convolution", None)
     for name, path in (("photo", job.photo), ("mask", job.mask)):
-        if isinstance(path, Path) and path.is_file():
+        if isinstance(path, Path) and is_file(path):
             wanted[name], found[name] = file_sha256(path), _recorded_sha256(made, name)
-    if isinstance(job.attribute, Path) and job.attribute.is_file():
+    if isinstance(job.attribute, Path) and is_file(job.attribute):
         wanted["vector"] = vector_sha256(job.attribute)
         found["vector"] = _recorded_sha256(made, "vector")
     return [name for name, value in wanted.items() if found[name] != json.loads(json.dumps(value))]
@@ -190,8 +190,9 @@ def check_files(jobs: Sequence[Job]) -> list[Outcome]:
     failures = []
     for job in jobs:
         paths = [path for path in (job.photo, job.mask, job.attribute) if isinstance(path, Path)]
-        if missing := [path for path in paths if not path.is_file()]:
-            failures.append(Outcome(job, f"{missing[0]} doesn't exist; check the path."))
+        if missing := [path for path in paths if not is_file(path)]:
+            error = FileError(f"{missing[0]} doesn't exist; check the path.")
+            failures.append(Outcome(job, str(error)))
     return failures
 
 
@@ -301,7 +302,9 @@ def _parse_line(line: str, folder: Path) -> Job:
         name=values.get("name", ""),
         **options,
     )
-    if job.label != Path(job.label).name or job.label in ("", ".", ".."):
+    named = job.label == Path(job.label).name and job.label not in ("", ".", "..")
+    # A name that can't be shown, such as one with NUL, can't be that of a folder either.
+    if not named or one_line(job.label) != job.label:
         raise InputError(f"name is {job.label!r}; give the name of a folder.")
     return job
 

@@ -34,6 +34,12 @@ ATTRIBUTES = ("Male", "Smiling", "Mouth Slightly Open", "Eyeglasses")
 LFW = Path(__file__).parents[2] / "shared" / "lfw"
 
 
+def pytest_addoption(parser):
+    """Adds the options of `tests/fuzz`."""
+    parser.addoption("--cases", type=int, default=500, help="number of damaged files to read")
+    parser.addoption("--case", metavar="KIND-NUMBER", help="damaged file to read, such as photo-7")
+
+
 @pytest.fixture(scope="session")
 def lfw_folder(tmp_path_factory):
     """A folder laid out as LFW is, with two images of each of 24 people, half of whom smile."""

@@ -8,7 +8,7 @@ from commands import dfi, fails, succeeds
 from PIL import Image
 
 from dfi_jax import Editor, InputError, Recipe, load_vgg
-from dfi_jax.manifest import read_manifest, run_jobs, select_unfinished
+from dfi_jax.manifest import check_files, read_manifest, run_jobs, select_unfinished
 from dfi_jax.photo.photo import read
 
 pytestmark = pytest.mark.usefixtures("without_faces")
@@ -208,6 +208,8 @@ def test_a_byte_order_mark_and_blank_lines_are_skipped(folder):
         ({"photo": "me.png", "attribute": "a", "face": "nose"}, "'nose'"),
         ({"photo": "me.png", "attribute": "a", "face": True}, "face is True"),
         ({"photo": "me.png", "attribute": "a", "name": "a/b"}, "give the name of a folder"),
+        ({"photo": "me.png", "attribute": "a", "name": "a\0"}, "give the name of a folder"),
+        ({"photo": "me.png", "attribute": "a", "name": "\ud800"}, "give the name of a folder"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(folder, line, sentence):
@@ -216,6 +218,15 @@ def test_a_line_that_cannot_be_read_is_named(folder, line, sentence):
         read_manifest(folder / "jobs.jsonl")
     assert "line 2" in str(error.value)
     assert sentence in str(error.value)
+
+
+def test_a_photo_that_no_file_can_be_is_reported_like_a_missing_one(folder):
+    names = ["x" * 5000, "\0", "\ud800"]
+    jobs = [{"photo": name, "attribute": "older", "name": str(i)} for i, name in enumerate(names)]
+    failures = [outcome.failure for outcome in check_files(read_manifest(write(folder, *jobs)))]
+    assert len(failures) == 3
+    assert all(failure.endswith("doesn't exist; check the path.") for failure in failures)
+    assert all(failure.isprintable() and len(failure) < 1000 for failure in failures)
 
 
 @pytest.mark.parametrize("text", ["[]", "7", "[" * 100_000, "{", ""])

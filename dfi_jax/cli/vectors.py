@@ -16,6 +16,7 @@ from dfi_jax.engine.share import launched_share
 from dfi_jax.errors import InputError
 from dfi_jax.photo.choice import parse_face
 from dfi_jax.photo.photo import Photo
+from dfi_jax.storage.files import is_file
 from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
 from dfi_jax.vectors.combination import project_out
 from dfi_jax.vectors.fitted import PENALTY, FittedDataset
@@ -327,8 +328,9 @@ def load_vector(name: str) -> AttributeVector:
     >>> load_vector("older").provenance.attributes
     ('~Young',)
     """
-    is_file = is_vector_file(name) or Path(name).is_file()
-    return AttributeVector.load(name) if is_file else starter(name)
+    if is_vector_file(name) or is_file(Path(name)):
+        return AttributeVector.load(name)
+    return starter(name)
 
 
 def check_vector_file(out: Path, *, overwrite: bool) -> None:

@@ -51,6 +51,9 @@ aligned to the points p, about (69.5, 111.3), (107.7, 111.2), (88.2, 135.5), (72
 CSV = ".csv"
 """Suffix of files in Kaggle's form."""
 
+LARGEST_IDENTITY = 2**24
+"""The largest number of a person. Larger numbers aren't exact in float32; CelebA's end at 10177."""
+
 LONGEST_NAME = 47
 """The maximum number of characters in a file's name. CelebA's names have 10."""
 
@@ -141,6 +144,13 @@ def _read_landmarks(path: Path, names: list[str], table: Path) -> Float[np.ndarr
 
 def _read_identities(path: Path, names: list[str], table: Path) -> Float[np.ndarray, "n 1"]:
     listed, values = _read_rows(path, ("identity",), 0)
+    wrong = (values != np.round(values)) | (np.abs(values) > LARGEST_IDENTITY)
+    if wrong.any():
+        name = listed[int(wrong.argmax())]
+        raise FileError(
+            f"{path} says that {name} shows somebody who has no whole number up to "
+            f"{LARGEST_IDENTITY}; download it again."
+        )
     return _align_values(names, listed, values, path, table)
 
 

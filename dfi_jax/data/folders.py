@@ -33,6 +33,7 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.layout import require
 from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import read
+from dfi_jax.storage.files import is_file
 from dfi_jax.storage.text import read_lines, read_text
 
 ATTRIBUTES = ("Target",)
@@ -153,9 +154,9 @@ def _in_list(path: Path) -> list[tuple[Path, str]]:
         # A name may begin or end with a space, but a line may as well.
         texts = dict.fromkeys((line, line.strip()))
         found = [Path(os.path.normpath(folder / text)) for text in texts]
-        image = next((image for image in found if image.is_file()), found[-1])
+        image = next((image for image in found if is_file(image)), found[-1])
         origin = f"{path}, line {number}"
-        if not image.is_file():
+        if not is_file(image):
             raise FileError(
                 f"{origin}, lists {image}, which is not a file; correct the line or remove it."
             )
@@ -189,7 +190,7 @@ def load_table(path: Path) -> Dataset:
       FileError: If the table doesn't exist or isn't CSV in UTF-8, if its header or a row can't be
         used, if two rows are about the same image, or if none of the images exists.
     """
-    table = path if path.is_file() else require(path, TABLE)
+    table = path if is_file(path) else require(path, TABLE)
     rows = _rows(table)
     header = next(rows, (0, []))[1]
     _check_header(table, header)
@@ -213,7 +214,7 @@ def load_table(path: Path) -> Dataset:
             )
         lines[name] = number
         values = _scores([row[attribute] for attribute in attributes], where)
-        if (table.parent / name).is_file():
+        if is_file(table.parent / name):
             names.append(name)
             # An image without a person counts as showing somebody who is in no other image.
             people.append(row.get("person") or name)

@@ -23,6 +23,7 @@ from dfi_jax.data.layout import require, unpacked
 from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import read
 from dfi_jax.photo.placement import Box
+from dfi_jax.storage.files import is_file
 from dfi_jax.storage.text import read_lines
 
 CROP: Box = (40, 20, 210, 190)
@@ -70,7 +71,7 @@ def load(root: Path) -> Dataset:
         if name in seen:
             raise FileError(f"{table} has two rows for {name}; remove one of them.")
         seen.add(name)
-        if (folder / name).is_file():
+        if is_file(folder / name):
             names.append(name)
             people.append(person)
             scores.append(row)

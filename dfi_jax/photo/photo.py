@@ -257,7 +257,8 @@ def _decoding(name: str) -> Iterator[None]:
     """Turns every error of opening and decoding an image into one that names the image."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Pillow warns about photos that are large, or whose EXIF data is damaged in part.
+            warnings.filterwarnings("ignore", module=r"PIL\b")
             yield
     except FileError:
         raise

@@ -1,7 +1,7 @@
 """What all stages of a recipe share: fields that check themselves, paths to set them, and JSON."""
 
 import dataclasses
-import math
+import sys
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -197,7 +197,9 @@ def _check(where: str, value: Any, expected: Any) -> None:
             raise InputError(f"the recipe's {where} is {value!r}; give a name.")
     else:
         numbers = (int,) if expected is int else (int, float)
-        if isinstance(value, bool) or not isinstance(value, numbers) or not math.isfinite(value):
+        # math.isfinite can't tell of an integer beyond the range of floats.
+        finite = isinstance(value, numbers) and abs(value) <= sys.float_info.max
+        if isinstance(value, bool) or not finite:
             raise InputError(
                 f"the recipe's {where} is {value!r}; give a finite {_type_name(expected)}."
             )

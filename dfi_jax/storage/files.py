@@ -176,6 +176,17 @@ def file_sha256(path: Path) -> str:
         raise FileError(f"{path} can't be read ({error.strerror}); check the path.") from None
 
 
+def is_file(path: Path) -> bool:
+    r"""Returns whether a path is that of a file, whatever text the path was made from.
+
+    `Path.is_file` raises an exception if a name is too long for the file system.
+
+    >>> is_file(Path(__file__)), is_file(Path("x" * 5000)), is_file(Path("\0"))
+    (True, False, False)
+    """
+    return os.path.isfile(path)  # noqa: PTH113 (see above)
+
+
 def user_path(path: str | Path) -> Path:
     """Returns the path with a leading `~` or `~name` replaced by that user's home folder.
 

@@ -22,6 +22,7 @@ from dfi_jax.recipe.features import Features
 from dfi_jax.recipe.removal import Replacement
 from dfi_jax.recipe.stage import Stage
 from dfi_jax.recipe.stage import from_dict as read_stage
+from dfi_jax.storage.fields import read_fields
 from dfi_jax.storage.files import write_tensors
 from dfi_jax.vectors.replacement import of_attribute
 
@@ -101,7 +102,7 @@ class Provenance:
     def noise_share(self) -> float | None:
         """Σs²/‖w‖², the share of noise in the energy of w, as a mean over layers."""
         pairs = zip(self.length, self.noise, strict=True)
-        shares = [noise**2 / length**2 for length, noise in pairs if length > 0]
+        shares = [noise**2 / length**2 for length, noise in pairs if length**2 > 0]
         return sum(shares) / len(shares) if shares else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -114,16 +115,25 @@ class Provenance:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Provenance":
-        """Returns the provenance that `to_dict` wrote, perhaps by way of JSON."""
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
+        """Returns the provenance that `to_dict` wrote, perhaps by way of JSON.
+
+        Raises:
+          ValueError: If a value doesn't fit its field.
+          TypeError: If a field is missing.
+        """
+        stages = {
+            name: read_stage(kinds, values[name], name)
+            for name, kinds in (("normalization", L2), ("shrinkage", Unshrunk | Wiener))
+            if values.get(name) is not None
         }
-        for name, kinds in (("normalization", L2), ("shrinkage", Unshrunk | Wiener)):
-            if fields.get(name) is not None:
-                fields[name] = read_stage(kinds, fields[name], name)
-        fields["calibration"] = tuple((a, moved) for a, moved in fields.get("calibration", ()))
-        return cls(**fields)
+        made = cls(**read_fields(cls, values | stages))
+        if not made.layers:
+            raise ValueError("layers is empty")
+        for name in ("length", "noise"):
+            numbers = getattr(made, name)
+            if len(numbers) not in (0, len(made.layers)) or len(numbers) != len(made.length):
+                raise ValueError(f"{name} has {len(numbers)} numbers for {len(made.layers)} layers")
+        return made
 
 
 @struct.dataclass
@@ -202,7 +212,7 @@ class AttributeVector:
                         for n in Replacement._fields
                     )
                 )
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, RecursionError, TypeError, ValueError) as error:
             raise FileError(
                 f"{path} is not an attribute vector of dfi_jax ({error}); give a file that "
                 f"`dfi vectors make` or `AttributeVector.save` wrote."
@@ -346,9 +356,12 @@ def _read_layers(
 
 def _read_layer(tensors: dict[str, np.ndarray], name: str) -> np.ndarray:
     w = tensors[name]
-    if w.ndim != 3:
-        raise ValueError(f"{name} has {w.ndim} axes instead of three")
-    return w * tensors[f"{name}.scale"] if w.dtype == np.int8 else w.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        w = w * tensors[f"{name}.scale"] if w.dtype == np.int8 else w
+        w = w.astype(np.float32)
+    if w.ndim != 3 or not w.size:
+        raise ValueError(f"{name} has the shape {w.shape} instead of three axes")
+    return w
 
 
 def _words(value: object) -> str:

@@ -19,6 +19,8 @@ from dfi_jax.errors import FileError, InputError
 from dfi_jax.recipe import Recipe
 from dfi_jax.recipe.features import L2, Features
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
+from dfi_jax.recipe.stage import from_dict as read_stage
+from dfi_jax.storage.fields import read_fields
 from dfi_jax.storage.files import write_tensors
 from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance, from_estimate
 from dfi_jax.vectors.regression import decompose, regress
@@ -79,14 +81,14 @@ class Origin:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Origin":
-        """Returns the origin that `to_dict` wrote, perhaps by way of JSON."""
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-        }
-        if fields["normalization"] is not None:
-            fields["normalization"] = L2(scope=fields["normalization"]["scope"])
-        return cls(**fields)
+        """Returns the origin that `to_dict` wrote, perhaps by way of JSON.
+
+        Raises:
+          ValueError: If a value doesn't fit its field.
+          KeyError, TypeError: If a field is missing.
+        """
+        normalization = read_stage(L2 | None, values["normalization"], "normalization")
+        return cls(**read_fields(cls, {**values, "normalization": normalization}))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -303,13 +305,21 @@ class FittedDataset:
                 names = file.keys()
                 tensors = {name: file.get_tensor(name) for name in names}
             origin = Origin.from_dict(metadata)
+            _check_sums(tensors, origin)
             return cls(
                 origin=origin,
                 scores=tensors["scores"],
                 products={name: tensors[f"{name}.products"] for name in origin.layers},
                 squares={name: tensors[f"{name}.squares"] for name in origin.layers},
             )
-        except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (
+            OSError,
+            safetensors.SafetensorError,
+            KeyError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise FileError(
                 f"{path} can't be read as a fitted dataset ({error}); delete it and fit the "
                 f"dataset again."
@@ -364,6 +374,23 @@ class FittedDataset:
                 f"{SMALLEST_SET} lack it."
             )
         return float(present.mean(dtype=np.float64) - absent.mean(dtype=np.float64))
+
+
+def _check_sums(tensors: Mapping[str, np.ndarray], origin: Origin) -> None:
+    """Raises an error unless the sums of a file belong together and are finite."""
+    scores, attributes = tensors["scores"], len(origin.attributes)
+    if scores.ndim != 2 or scores.shape[1] != attributes or len(scores) > origin.total:
+        raise ValueError(
+            f"the scores of {origin.total} images for {attributes} attributes have the shape "
+            f"{scores.shape}"
+        )
+    for name in origin.layers:
+        products, squares = tensors[f"{name}.products"], tensors[f"{name}.squares"]
+        if squares.ndim != 3 or products.shape != (1 + attributes, *squares.shape):
+            raise ValueError(f"{name} has the shapes {products.shape} and {squares.shape}")
+    for name, array in tensors.items():
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise ValueError(f"{name} has values that aren't finite floats")
 
 
 def part_path(folder: Path, part: tuple[int, int]) -> Path:

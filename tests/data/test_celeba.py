@@ -248,3 +248,11 @@ def test_an_image_that_has_another_size_or_is_cut_short_is_rejected(folder):
     path.write_bytes(path.read_bytes()[:400])
     with pytest.raises(FileError, match=r"000002\.jpg can't be read"):
         dataset.face(1, 50)
+
+
+@pytest.mark.parametrize("number", ["1e30", "2880.5"])
+def test_a_person_who_has_no_whole_number_is_rejected(folder, number):
+    path = folder / "identity_CelebA.txt"
+    path.write_text(path.read_text().replace("2937", number))
+    with pytest.raises(FileError, match=r"says that 000002\.jpg shows somebody who has no whole"):
+        celeba.load(folder)

@@ -11,6 +11,9 @@ from dfi_jax.errors import FileError, InputError
 from dfi_jax.photo.image import to_bytes
 from dfi_jax.photo.photo import Photo, read, to_pil, write
 
+MAKER = 0x010F
+"""Number of the EXIF tag that names a camera's maker."""
+
 
 def gradient(height=40, width=60):
     y, x = np.mgrid[:height, :width]
@@ -300,3 +303,18 @@ def test_what_is_no_photo_at_all_is_refused(photo):
 def test_an_array_of_too_many_pixels_is_refused():
     with pytest.raises(FileError, match="has more than 100 megapixels"):
         Photo.of(np.broadcast_to(np.uint8(0), (12_000, 12_000, 3)))
+
+
+def test_damaged_exif_data_is_no_reason_to_reject_a_photo_or_to_warn(tmp_path):
+    path = tmp_path / "me.tif"
+    exif = Image.Exif()
+    exif[MAKER] = "maker of the camera"
+    Image.new("RGB", (40, 60)).save(path, exif=exif.tobytes())
+    content = path.read_bytes()
+    tag = MAKER.to_bytes(2, "little") + b"\2\0"
+    assert content.count(tag) == 1
+    place = content.index(tag) + len(tag)
+    path.write_bytes(content[:place] + b"\xff\xff\xff\7" + content[place + 4 :])
+    with pytest.warns(UserWarning, match="Tag data larger than file"), Image.open(path) as image:
+        image.load()
+    assert Photo.open(path).size == (40, 60)  # In tests, a warning would be an error.

@@ -93,6 +93,7 @@ def test_every_field_of_every_stage_can_be_set_by_its_path():
         ("solver", "sgd", "recipe.solver is 'sgd'; choose from lbfgs, adam"),
         ("solver.iterations", "0", "lbfgs.iterations is 0; give 1 or more"),
         ("solver.tolerance", "-0.1", "lbfgs.tolerance is -0.1; give 0 or more"),
+        ("solver.memory", "1" + "0" * 400, "give a finite whole number"),
         ("solver.memory", "0", "lbfgs.memory is 0; give 1 or more"),
         ("solver.relaxation", "0", "lbfgs.relaxation is 0.0; give more than 0"),
         ("solver.preconditioner", "jacobi", "preconditioner is 'jacobi'; choose from vgg, none"),

@@ -78,6 +78,34 @@ def test_a_file_of_other_tensors_is_rejected(tmp_path):
         AttributeVector.load(path)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("n_source", '"ten"', "n_source is 'ten' instead of int"),
+        ("dataset", '"\\ud800"', "surrogates not allowed"),
+        ("layers", "[]", "layers is empty"),
+        ("length", "[1.0]", "length has 1 numbers for 2 layers"),
+        ("length", "[1e300, 1]", "length is 1e"),
+        ("calibration", "[[1]]", r"calibration is \[1\]"),
+        ("penalty", "NaN", "penalty is nan"),
+        ("shrinkage", "null", "shrinkage is None"),
+        ("shrinkage", '{"kind": "wiener", "focus": 1' + "0" * 400 + "}", "give a finite number"),
+        ("note", "[" * 100_000, "recursion"),
+        ("else", "1", "'else' is unknown"),
+    ],
+)
+def test_a_provenance_that_does_not_fit_its_fields_is_rejected(
+    tmp_path, vector, field, value, reason
+):
+    path = tmp_path / "a.safetensors"
+    vector.save(path)
+    with safetensors.safe_open(path, "numpy") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    safetensors.numpy.save_file(tensors, path, metadata | {field: value})
+    with pytest.raises(FileError, match=f"is not an attribute vector of dfi_jax .*{reason}"):
+        AttributeVector.load(path)
+
+
 def test_values_that_are_not_finite_are_rejected(tmp_path, vector):
     broken = {name: layer.at[0, 0, 0].set(jnp.nan) for name, layer in vector.features.items()}
     vector.replace(features=broken).save(tmp_path / "a.safetensors")
@@ -150,3 +178,8 @@ def test_a_scaled_vector_needs_less_strength(random_vgg, vector):
 def test_an_unknown_starter_is_rejected_with_a_choice():
     with pytest.raises(InputError, match="doesn't exist; choose from bangs, beard"):
         starter("taller")
+
+
+def test_a_length_whose_square_is_zero_is_no_share_of_anything(vector):
+    made = dataclasses.replace(vector.provenance, length=(1e-200, 2.0), noise=(1.0, 1.0))
+    assert made.noise_share == 0.25

@@ -144,6 +144,15 @@ def test_what_a_fitted_dataset_cannot_answer_is_rejected(random_vgg, people, tmp
     (tmp_path / "part-1-of-1.safetensors").write_text("nothing")
     with pytest.raises(FileError, match="can't be read as a fitted dataset"):
         FittedDataset.load(tmp_path)
+    for field, value in (
+        ("scores", fitted.scores[:, 1:]),
+        ("scores", np.full_like(fitted.scores, np.nan)),
+        ("squares", {name: layer[1:] for name, layer in fitted.squares.items()}),
+        ("origin", dataclasses.replace(fitted.origin, total=1)),
+    ):
+        dataclasses.replace(fitted, **{field: value}).save(tmp_path)
+        with pytest.raises(FileError, match="can't be read as a fitted dataset"):
+            FittedDataset.load(tmp_path)
     no_scores = synthetic.load(12, size=16)
     object.__setattr__(no_scores, "attributes", ())
     with pytest.raises(InputError, match="no attribute scores"):

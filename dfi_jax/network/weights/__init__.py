@@ -18,7 +18,7 @@ from dfi_jax.network.weights.download import fetch
 from dfi_jax.network.weights.normalization import normalize
 from dfi_jax.network.weights.parameters import random_params
 from dfi_jax.progress import OnProgress
-from dfi_jax.storage.files import file_sha256, user_path
+from dfi_jax.storage.files import file_sha256, is_file, user_path
 
 __all__ = ["load_vgg"]
 
@@ -114,7 +114,7 @@ def _load(name: str | Path, seed: int, on_progress: OnProgress | None) -> VGG:
     if str(name) in CATALOG:
         return _load_published(str(name), on_progress)
     path = user_path(name)
-    if not path.is_file():
+    if not is_file(path):
         known = [*CATALOG, *(f"random-{architecture}" for architecture in ARCHITECTURES)]
         raise InputError(
             f"there is no network and no file {str(name)!r}; choose from {', '.join(known)}, "

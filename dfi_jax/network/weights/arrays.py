@@ -2,26 +2,57 @@
 
 import io
 import pickle
+import re
 from typing import Any
 
 import numpy as np
 
 from dfi_jax.errors import FileError
 
-_ARRAY_PARTS = {
-    "_reconstruct": np.empty(0).__reduce__()[0],
-    "ndarray": np.ndarray,
-    "dtype": np.dtype,
-}
-_ARRAY_MODULES = {"numpy", "numpy.core.multiarray", "numpy._core.multiarray"}
+_MODULES = {"numpy", "numpy.core.multiarray", "numpy._core.multiarray"}
+_NUMBERS = re.compile(r"[fiu][1248]")
+_ORDERS = ("<", ">", "|", "=")
 
 
-class _ArrayUnpickler(pickle.Unpickler):
+class _Type:
+    """Stands for `numpy.dtype`, which ends the process if it gets a damaged state."""
+
+    def __init__(self, name: Any = "", *_: Any) -> None:
+        self._name = name
+        self._order = "="
+
+    def __setstate__(self, state: Any) -> None:
+        self._order = state[1]
+
+    def numpy(self) -> np.dtype[Any]:
+        if self._order not in _ORDERS or not _NUMBERS.fullmatch(self._name):
+            raise ValueError(f"an array is of the type {self._name!r}")
+        return np.dtype(self._order + self._name)
+
+
+class _Array:
+    """Stands for `numpy.ndarray`, and for the function that makes an empty one."""
+
+    def __init__(self, *_: Any) -> None:
+        self.array: np.ndarray | None = None
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, by_columns, data = state
+        numbers = np.frombuffer(data, kind.numpy())
+        # The numbers in the file's bytes can't be changed, and those of other formats can.
+        self.array = numbers.reshape(shape, order="F" if by_columns else "C").copy()
+
+
+_PARTS = {"_reconstruct": _Array, "ndarray": _Array, "dtype": _Type}
+
+
+# The Python version, because the C version allocates as much memory as the file says.
+class _ArrayUnpickler(pickle._Unpickler):
     """Permits only the three names that a NumPy array is rebuilt from; any other could run code."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if module in _ARRAY_MODULES and name in _ARRAY_PARTS:
-            return _ARRAY_PARTS[name]
+        if module in _MODULES and name in _PARTS:
+            return _PARTS[name]
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
 
@@ -43,7 +74,7 @@ def read_array_pickle(file: io.BufferedIOBase, *, name: str) -> Any:
     {'bias': array([0., 0.])}
     """
     try:
-        return _ArrayUnpickler(file).load()
+        return _plain(_ArrayUnpickler(file).load())
     except pickle.UnpicklingError as error:
         raise FileError(
             f"{name} contains something other than NumPy arrays ({error}) and was not read; "
@@ -51,3 +82,12 @@ def read_array_pickle(file: io.BufferedIOBase, *, name: str) -> Any:
         ) from None
     except Exception as error:  # Any opcode of a damaged pickle can fail, with any exception.
         raise FileError(f"{name} is damaged or isn't a pickle ({error}); get it again.") from None
+
+
+def _plain(value: Any) -> Any:
+    """Returns a value with NumPy's arrays in the place of what stands for them."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    return value.array if isinstance(value, _Array) else value

@@ -197,7 +197,7 @@ CATALOG: dict[str, Packaged | Published] = {
         address=f"{_MATCONVNET}/imagenet-vgg-verydeep-16.mat",
         size=None,
         checksum=None,
-        reader="scipy",
+        reader="numpy",
     ),
     "vgg19-matconvnet": Published(
         architecture="vgg19",
@@ -206,7 +206,7 @@ CATALOG: dict[str, Packaged | Published] = {
         address=f"{_MATCONVNET}/imagenet-vgg-verydeep-19.mat",
         size=534_904_783,
         checksum=None,
-        reader="scipy",
+        reader="numpy",
     ),
     # This is Gatys' normalised network, which the DFI paper's code runs with maximum pooling.
     "vgg19-normalized": Published(

@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +14,7 @@ import safetensors
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.network.vgg import Preprocess, layer_names
 from dfi_jax.network.weights.parameters import Params, Weights, check_params
+from dfi_jax.storage.fields import read_fields
 from dfi_jax.storage.files import write_tensors
 
 DType = Literal["float32", "float16", "bfloat16"]
@@ -108,7 +109,7 @@ def read_converted(path: Path) -> Weights:
     digest = hashlib.sha256()
     with safetensors.safe_open(path, framework="numpy") as file:
         header = json.loads(file.metadata()["dfi_jax"])
-        architecture = header["architecture"]
+        architecture = str(header["architecture"])
         names = set(file.keys())
         for layer in layer_names(architecture):
             if f"{layer}.kernel" in names:
@@ -125,14 +126,13 @@ def read_converted(path: Path) -> Weights:
             f"{path} has been changed or damaged since it was written; "
             "convert the published file again."
         )
-    fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in header["preprocess"].items()
-    }
+    preprocess = Preprocess(**read_fields(Preprocess, header["preprocess"]))
+    if 0 in preprocess.std or not isinstance(header["normalized"], bool):
+        raise FileError(f"{path} states no preprocessing; convert the published file again.")
     return Weights(
         params=params,
         architecture=architecture,
-        preprocess=Preprocess(**fields),
+        preprocess=preprocess,
         format="safetensors with dfi_jax's names",
         normalized=header["normalized"],
         source=header["source"],

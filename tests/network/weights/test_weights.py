@@ -112,6 +112,21 @@ def test_a_pickle_with_code_is_rejected_and_the_code_does_not_run(tmp_path, prot
     assert not Path(f"mkdir {trap}").exists()
 
 
+def test_a_data_type_in_a_damaged_state_does_not_end_the_process():
+    # It would if the state were given to NumPy's own data type.
+    whole = pickle.dumps(np.ones(3, np.float32), protocol=3)
+    assert whole.count(b"NNNJ") == 1
+    damaged = io.BytesIO(whole.replace(b"NNNJ", b"NNJ"))
+    assert read_array_pickle(damaged, name="tree").tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("kind", ["O", "S4", "c8", "M8"])
+def test_an_array_of_anything_but_numbers_is_rejected(kind):
+    file = io.BytesIO(pickle.dumps(np.zeros(2, kind), protocol=3))
+    with pytest.raises(FileError, match="is damaged"):
+        read_array_pickle(file, name="tree")
+
+
 def checkpoint(tmp_path, change):
     params = random_params("vgg16")
     names = list(params)
