@@ -15,8 +15,7 @@ SOON = 0.5
 
 
 HEEDED = re.compile(
-    "JAX_(PLATFORM|"
-    "(COMPILATION_CACHE|COORDINATOR|CUDA|LOCAL|NUM|PERSISTENT_CACHE|PROCESS|ROCM|TPU)_)"
+    "JAX_(PLATFORM|(COMPILATION_CACHE|CUDA|NUM_PROCESSES|PERSISTENT_CACHE|PROCESS_ID|ROCM|TPU))"
 )
 """Pattern of the JAX environment variables that `dfi` keeps: devices, processes and the cache.
 
@@ -65,7 +64,8 @@ def _stop(number: int, _: object) -> NoReturn:
 
 
 def _say(sentence: str) -> None:
-    print(f"dfi: {sentence}", file=sys.stderr, flush=True)  # noqa: T201 (rich isn't loaded yet)
+    if sys.stderr is not None:  # `dfi … 2>&-` closes it, and print would use stdout.
+        print(f"dfi: {sentence}", file=sys.stderr, flush=True)  # noqa: T201 (rich isn't loaded)
 
 
 if __name__ == "__main__":

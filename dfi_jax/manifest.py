@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.near import Nearness
 from dfi_jax.editor.editor import Editor
@@ -27,7 +29,7 @@ from dfi_jax.editor.work import work_recipe
 from dfi_jax.errors import DfiError, FileError, InputError, one_line
 from dfi_jax.photo.choice import FaceLike, parse_face
 from dfi_jax.progress import OnProgress, Progress
-from dfi_jax.storage.files import file_sha256, is_file
+from dfi_jax.storage.files import check_file, file_sha256, is_file, user_path
 from dfi_jax.storage.text import read_lines
 from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.fitted import FittedDataset
@@ -125,8 +127,8 @@ def select_unfinished(jobs: Sequence[Job], folder: Path, *, editor: Editor) -> l
       editor: The editor whose recipe and network the results should have.
 
     Raises:
-      FileError: If a job's subfolder has results that were made with another photo, recipe or
-        network, or with another value of a field in `Job.request`.
+      FileError: If a job's subfolder has results that were made with another photo, mask, vector,
+        recipe or network, with other images, or with another value of a field in `Job.request`.
 
     >>> job = Job(photo="me.jpg", attribute="older")
     >>> editor = Editor(weights="random-vgg16")
@@ -134,18 +136,20 @@ def select_unfinished(jobs: Sequence[Job], folder: Path, *, editor: Editor) -> l
     1
     """
     unfinished = []
-    # Thousands of jobs may share a vector, which takes milliseconds to read.
-    vector_sha256 = cache(lambda path: vector_record(AttributeVector.load(path))["sha256"])
+    # Thousands of jobs may share a vector or images, which take milliseconds to read.
+    compare = _Compare(
+        editor=editor,
+        vector_sha256=cache(lambda path: vector_record(AttributeVector.load(path))["sha256"]),
+        images_sha256=cache(_images_sha256),
+    )
     for job in jobs:
         try:
             made = json.loads((folder / job.label / "result.json").read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             made = None
-        if not isinstance(made, dict):
+        if not isinstance(made, dict) or not _has_files(folder / job.label, made):
             unfinished.append(job)
-            continue
-        differing = _differences(made, job, editor, vector_sha256)
-        if differing:
+        elif differing := compare.find(made, job):
             raise FileError(
                 f"{folder / job.label} has results with a different value of {differing[0]}; "
                 f"choose another folder, or give the job another name."
@@ -153,27 +157,62 @@ def select_unfinished(jobs: Sequence[Job], folder: Path, *, editor: Editor) -> l
     return unfinished
 
 
-def _differences(
-    made: dict[str, Any], job: Job, editor: Editor, vector_sha256: Callable[[Path], str]
-) -> list[str]:
-    """Returns the names of what was asked for differently when a record was made."""
-    recipe = work_recipe(editor.resolved_recipe, masked=job.mask is not None)
-    wanted = job.request(recipe) | {
-        "recipe": recipe.to_dict(),
-        "network": network_record(editor.vgg),
-    }
-    found = {name: made.get(name) for name in wanted}
-    for network in (found["network"], wanted["network"]):
-        if isinstance(network, dict):
-            # Whether convolutions are direct follows from the recipe and the device.
-            network.pop("convolution", None)
-    for name, path in (("photo", job.photo), ("mask", job.mask)):
-        if isinstance(path, Path) and is_file(path):
-            wanted[name], found[name] = file_sha256(path), _recorded_sha256(made, name)
-    if isinstance(job.attribute, Path) and is_file(job.attribute):
-        wanted["vector"] = vector_sha256(job.attribute)
-        found["vector"] = _recorded_sha256(made, "vector")
-    return [name for name, value in wanted.items() if found[name] != json.loads(json.dumps(value))]
+class _Compare(NamedTuple):
+    editor: Editor
+    vector_sha256: Callable[[Path], str]
+    images_sha256: Callable[[Dataset, tuple[str, ...]], str | None]
+
+    def find(self, made: dict[str, Any], job: Job) -> list[str]:
+        """Returns the names of what was different when a record was made."""
+        found: dict[str, Any] = {}
+        wanted: dict[str, Any] = {}
+        for name, path in (("photo", job.photo), ("mask", job.mask)):
+            if path is None or (isinstance(path, Path) and is_file(path)):
+                wanted[name] = None if path is None else file_sha256(path)
+                found[name] = _recorded_sha256(made, name)
+        if isinstance(job.attribute, Path) and is_file(job.attribute):
+            wanted["vector"] = self.vector_sha256(job.attribute)
+            found["vector"] = _recorded_sha256(made, "vector")
+        recipe = work_recipe(self.editor.resolved_recipe, masked=job.mask is not None)
+        request = job.request(recipe)
+        request |= {"network": network_record(self.editor.vgg), "recipe": recipe.to_dict()}
+        wanted |= request
+        found |= {name: made.get(name) for name in request}
+        for network in (found["network"], wanted["network"]):
+            if isinstance(network, dict):
+                # Whether convolutions are direct follows from the recipe and the device.
+                network.pop("convolution", None)
+        selections = made.get("selections")
+        if isinstance(job.dataset, Dataset) and isinstance(selections, list):
+            for i, selection in enumerate(selections):
+                try:
+                    names = (*selection["source"], *selection["target"])
+                    found[f"the images of selection {i + 1}"] = selection["images_sha256"]
+                    wanted[f"the images of selection {i + 1}"] = self.images_sha256(
+                        job.dataset, names
+                    )
+                except (TypeError, KeyError):
+                    continue
+        return [
+            name for name, value in wanted.items() if found[name] != json.loads(json.dumps(value))
+        ]
+
+
+def _images_sha256(dataset: Dataset, names: tuple[str, ...]) -> str | None:
+    """Returns the fingerprint of images, or None if one of them doesn't exist any more."""
+    rows = {name: row for row, name in enumerate(dataset.names)}
+    try:
+        return dataset.fingerprint(np.array([rows[name] for name in names], int))
+    except (KeyError, FileError):
+        return None
+
+
+def _has_files(folder: Path, made: dict[str, Any]) -> bool:
+    """Returns whether all pictures that a record names still exist."""
+    files = made.get("files")
+    return isinstance(files, list) and all(
+        isinstance(name, str) and is_file(folder / name) for name in files
+    )
 
 
 def _recorded_sha256(made: dict[str, Any], name: str) -> str | None:
@@ -190,8 +229,10 @@ def check_files(jobs: Sequence[Job]) -> list[Outcome]:
     failures = []
     for job in jobs:
         paths = [path for path in (job.photo, job.mask, job.attribute) if isinstance(path, Path)]
-        if missing := [path for path in paths if not is_file(path)]:
-            error = FileError(f"{missing[0]} doesn't exist; check the path.")
+        try:
+            for path in paths:
+                check_file(path)
+        except FileError as error:
             failures.append(Outcome(job, str(error)))
     return failures
 
@@ -281,6 +322,8 @@ def _parse_line(line: str, folder: Path) -> Job:
             raise InputError(f"{key} is {value!r}; give {kinds}.")
     if not values.get("photo") or not values.get("attribute"):
         raise InputError("photo or attribute is missing; give both.")
+    if values.get("mask") == "":
+        raise InputError("mask is empty; give an image, or leave the field out.")
     options: dict[str, Any] = {}
     if "alphas" in values:
         if not all(isinstance(a, int | float) and type(a) is not bool for a in values["alphas"]):
@@ -292,12 +335,12 @@ def _parse_line(line: str, folder: Path) -> Job:
     if "face" in values:
         options["face"] = _parse_face(values["face"])
     if "mask" in values:
-        options["mask"] = folder / values["mask"]
+        options["mask"] = folder / user_path(values["mask"])
     attribute = values["attribute"]
     if is_vector_file(attribute):
-        attribute = folder / attribute
+        attribute = folder / user_path(attribute)
     job = Job(
-        photo=folder / values["photo"],
+        photo=folder / user_path(values["photo"]),
         attribute=attribute,
         name=values.get("name", ""),
         **options,
@@ -316,5 +359,5 @@ def _parse_face(value: str | int | list[Any]) -> FaceLike:
         x0, y0, x1, y1 = value
         return x0, y0, x1, y1
     if isinstance(value, int):
-        return value
+        value = str(value)
     return parse_face(value)

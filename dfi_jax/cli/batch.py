@@ -29,6 +29,7 @@ Manifest = Annotated[
         help='File of JSON lines, one per edit, such as {"photo": "me.jpg", "attribute": "older"}. '
         f"The fields are {', '.join(FIELDS)}. Paths are relative to the file.",
         show_default=False,
+        readable=False,
     ),
 ]
 
@@ -40,6 +41,7 @@ Out = Annotated[
         metavar="FOLDER",
         help="Folder for the results, with a subfolder for each edit.",
         show_default=False,
+        readable=False,
     ),
 ]
 

@@ -60,6 +60,7 @@ def select(
             "-o",
             metavar="FOLDER",
             help="Folder for the results, by default dfi-select-PHOTO.",
+            readable=False,
         ),
     ] = None,
     overwrite: options.Overwrite = False,

@@ -28,7 +28,9 @@ LONGEST_NAME = 200
 
 Photos = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="PHOTO...", help="Photos, or folders of photos.", show_default=False),
+    typer.Argument(
+        metavar="PHOTO...", help="Photos, or folders of photos.", show_default=False, readable=False
+    ),
 ]
 
 Attribute = Annotated[
@@ -44,6 +46,7 @@ Out = Annotated[
         metavar="FOLDER",
         help="Folder for the results. If there are several photos, each gets a subfolder. By "
         "default, the folder is dfi-PHOTO-ATTRIBUTE, or dfi-ATTRIBUTE for several photos.",
+        readable=False,
     ),
 ]
 
@@ -53,6 +56,7 @@ MaskImage = Annotated[
         "--mask",
         metavar="IMAGE",
         help="Image of the photo's size that is white where the photo may change.",
+        readable=False,
     ),
 ]
 

@@ -48,7 +48,9 @@ ATTRIBUTE_HELP = (
     "the form pair:WITHOUT:WITH, the attribute is Target."
 )
 
-Photo = Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo.", show_default=False)]
+Photo = Annotated[
+    Path, typer.Argument(metavar="PHOTO", help="The photo.", show_default=False, readable=False)
+]
 
 Alphas = Annotated[
     list[str] | None,

@@ -1,5 +1,6 @@
 """The terminal: help pages, progress, and errors as one sentence with exit code 1."""
 
+import errno
 import functools
 import logging
 import math
@@ -11,6 +12,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -222,7 +224,9 @@ def _print_error(sentence: str, *, error: BaseException | None, debug: bool) -> 
 
 
 def _with_name(name: str, sentence: str) -> str:
-    return sentence if sentence.startswith(name) else f"{name}: {sentence}"
+    """Returns the sentence after the name, unless it is about a file of that name."""
+    named = Path(name).suffix and sentence.startswith(name)
+    return sentence if named else f"{name}: {sentence}"
 
 
 def _exit_code(error: BaseException) -> int:
@@ -243,6 +247,8 @@ def _sentence(error: BaseException) -> str:
             f"{os.fsdecode(error.filename)} can't be used ({error.strerror}); check the path and "
             f"its permissions."
         )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return f"the output can't be written ({error.strerror}); write it somewhere else."
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return "there isn't enough memory; use a smaller photo, or a smaller --batch-size."
     if isinstance(error, AssertionError | RuntimeError):

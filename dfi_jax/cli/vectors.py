@@ -35,13 +35,17 @@ VectorFile = Annotated[
         metavar="FILE",
         help="File to write. Its name must end in .safetensors.",
         show_default=False,
+        readable=False,
     ),
 ]
 
 FittedFolder = Annotated[
     Path,
     typer.Argument(
-        metavar="FOLDER", help="Folder that `dfi vectors fit` wrote.", show_default=False
+        metavar="FOLDER",
+        help="Folder that `dfi vectors fit` wrote.",
+        show_default=False,
+        readable=False,
     ),
 ]
 
@@ -129,6 +133,7 @@ def make_vector(
             metavar="PHOTO",
             help="Photo that the images should be similar to. Without it, each set is spread "
             "evenly over all images that have the attribute, or that lack it.",
+            readable=False,
         ),
     ] = None,
     face: options.Face = options.DEFAULT_FACE,
@@ -199,7 +204,12 @@ def fit_dataset(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", "-o", metavar="FOLDER", help="Folder for the sums.", show_default=False
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Folder for the sums.",
+            show_default=False,
+            readable=False,
         ),
     ],
     where: Annotated[

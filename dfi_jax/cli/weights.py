@@ -26,6 +26,7 @@ WeightsFile = Annotated[
         metavar="FILE",
         help="File of weights, in any format that `--weights` accepts.",
         show_default=False,
+        readable=False,
     ),
 ]
 
@@ -148,6 +149,7 @@ def convert_weights(
             metavar="FILE",
             help="Safetensors file to write.",
             show_default=False,
+            readable=False,
         ),
     ],
     dtype: Annotated[

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dfi_jax.data import celeba, folders, lfw, near, synthetic, tfds
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.errors import InputError
-from dfi_jax.storage.files import user_path
+from dfi_jax.storage.files import exists, user_path
 
 __all__ = ["SPECS", "Dataset", "load_dataset", "near"]
 
@@ -38,12 +38,17 @@ def load_dataset(spec: str) -> Dataset:
 
 
 def _load_pair(rest: str) -> Dataset:
-    without, _, with_ = rest.partition(":")
-    if not without or not with_:
+    pieces = rest.split(":")
+    halves = [(":".join(pieces[:i]), ":".join(pieces[i:])) for i in range(1, len(pieces))]
+    pairs = [tuple(map(user_path, half)) for half in halves if all(half)]
+    if not pairs:
         raise InputError(
             f"pair:{rest} doesn't name two folders or lists; give two, as pair:WITHOUT:WITH."
         )
-    return folders.load_pair(user_path(without), user_path(with_))
+    # A name may have a colon itself, so the names of what exists are preferred.
+    existing = [pair for pair in pairs if all(map(exists, pair))]
+    without, with_ = (existing or pairs)[0]
+    return folders.load_pair(without, with_)
 
 
 def _load_synthetic(rest: str) -> Dataset:

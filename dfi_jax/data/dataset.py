@@ -1,5 +1,6 @@
 """A dataset: numbered images of faces, and what is known about each of them."""
 
+import functools
 import hashlib
 import os
 from collections import deque
@@ -165,6 +166,19 @@ class Dataset:
                 digest.update(file_sha256(self.folder / self.names[row]).encode())
             if self.landmarks is not None:
                 digest.update(self.landmarks[row].tobytes())
+        return digest.hexdigest()
+
+    @functools.cached_property
+    def catalog_sha256(self) -> str:
+        """SHA-256, in hex, of all that a selection depends on, except the contents of the images.
+
+        These are the names, people, scores and landmarks, and the crop.
+        """
+        people = None if self.people is None else self.people.tolist()
+        plain = (self.name, self.names, self.attributes, self.crop, self.warped, people)
+        digest = hashlib.sha256(repr(plain).encode("utf-8", "surrogateescape"))
+        for table in (self.scores, self.landmarks):
+            digest.update(b"none" if table is None else np.ascontiguousarray(table).tobytes())
         return digest.hexdigest()
 
     def index(self, path: Path) -> int | None:

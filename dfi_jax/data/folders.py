@@ -20,6 +20,7 @@ as those that `dfi select` writes, get LFW's crop.
 
 import csv
 import io
+import logging
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -42,7 +43,12 @@ ATTRIBUTES = ("Target",)
 TABLE = "scores.csv"
 """The name of the table in a folder."""
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_log = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = (
+    *(".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg"),
+    *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+)
 """Suffixes, in lower case, by which images in a folder are recognised."""
 
 
@@ -172,7 +178,7 @@ def _in_list(path: Path) -> list[tuple[Path, str]]:
 def load_table(path: Path) -> Dataset:
     r"""Loads the images that a table has scores for, in the table's order.
 
-    Images that don't exist are skipped.
+    Images that don't exist are skipped, with a warning in the log.
 
     >>> import tempfile
     >>> from dfi_jax.photo.photo import write
@@ -225,6 +231,11 @@ def load_table(path: Path) -> Dataset:
         raise FileError(
             f"{table} has scores for {len(lines)} images, none of which exists; write their paths "
             f"relative to {table.parent}."
+        )
+    if len(names) < len(lines):
+        missing = len(lines) - len(names)
+        _log.warning(
+            "%s: %d of %d images don't exist and were left out.", table, missing, len(lines)
         )
     return Dataset(
         name="folder",

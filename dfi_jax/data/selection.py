@@ -69,6 +69,7 @@ class Selection:
             "wanted": str(self.wanted),
             "k": self.k,
             "near": None if self.near is None else str(self.near),
+            "images_sha256": self.dataset.fingerprint(np.concatenate([self.source, self.target])),
             "source": [names[row] for row in self.source],
             "target": [names[row] for row in self.target],
         }

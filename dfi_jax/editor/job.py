@@ -30,6 +30,9 @@ text of one. In both cases, it can also be an `AttributeVector`, the path of a v
 DEFAULT_K = 100
 """Maximum number of images per set, as in the DFI paper."""
 
+LARGEST_ALPHA = 1e6
+"""The largest strength. With much larger ones, the objective isn't finite in float32."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
@@ -116,6 +119,7 @@ class Job:
             "attribute": attribute_name(self.attribute),
             "alphas": list(self.strengths(recipe)),
             "dataset": None if self.dataset is None else self.dataset.name,
+            "dataset_sha256": None if self.dataset is None else self.dataset.catalog_sha256,
             "near": None if self.near is None else str(self.near),
             "k": self.k,
             "face": list(face) if isinstance(face, tuple) else face,
@@ -125,7 +129,7 @@ class Job:
 
 
 def check_alphas(alphas: Sequence[float]) -> None:
-    """Raises InputError unless there are strengths, all finite and different to six digits.
+    """Raises InputError unless there are strengths, none too large, all different to six digits.
 
     >>> check_alphas([0.2, 0.4])
     """
@@ -133,8 +137,11 @@ def check_alphas(alphas: Sequence[float]) -> None:
         raise InputError("alphas is empty; give at least one strength, such as 1.")
     names = []
     for alpha in alphas:
-        if not math.isfinite(alpha):
-            raise InputError(f"alpha is {alpha}; give a finite number, such as 1.")
+        if not abs(alpha) <= LARGEST_ALPHA:
+            raise InputError(
+                f"alpha is {alpha:g}; give a number from -{LARGEST_ALPHA:g} to {LARGEST_ALPHA:g}, "
+                f"such as 1."
+            )
         if f"{alpha:g}" in names:
             raise InputError(f"alpha {alpha:g} is given twice; give each strength once.")
         names.append(f"{alpha:g}")
@@ -189,6 +196,8 @@ def parse_strengths(text: str) -> dict[str, float]:
             )
         try:
             strengths[name] = float(strength or 1)
+            if not math.isfinite(strengths[name]):
+                raise ValueError
         except ValueError:
             raise InputError(
                 f"the attribute {text!r} has the strength {strength!r}; give a number, as in "

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dfi_jax.errors import InputError
-from dfi_jax.network.vgg import VGG, feature_shapes, features, trunk_layers
+from dfi_jax.network.vgg import VGG, check_layers, feature_shapes, features, trunk_layers
 from dfi_jax.recipe import LBFGS, Recipe
 from dfi_jax.recipe.features import Features, square_norms
 from dfi_jax.recipe.removal import Replacement
@@ -118,11 +118,12 @@ def problem_bytes(architecture: str, *, recipe: Recipe) -> int:
 
 
 def check_network(vgg: VGG, *, recipe: Recipe) -> None:
-    """Raises InputError unless the network's weights are of the kind that the recipe asks for.
+    """Raises InputError unless the network has the layers and the kind of weights of the recipe.
 
     >>> from dfi_jax.network.weights import load_vgg
     >>> check_network(load_vgg("random-vgg16"), recipe=Recipe())
     """
+    check_layers(vgg.architecture, recipe.features.layers)
     wanted = recipe.features.network
     found = "normalized" if vgg.normalized else "raw"
     if wanted not in ("any", found):

@@ -43,9 +43,16 @@ LARGEST_DPI = 65_535
 UNKEPT = {
     "xmp": "XMP data",
     "photoshop": "Photoshop data",
-    "comment": "comment",
+    "comment": "a comment",
 }
 """Name of what an edit doesn't keep, by its key in Pillow's `info`."""
+
+SRGB_GAMMA = 1 / 2.2
+SRGB_PRIMARIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+"""White point and primaries of sRGB, (x, y) each, as PNG files state them."""
+
+POINTERS = (0x8769, 0x8825)
+"""Numbers of the EXIF tags that say where further tags are in the file."""
 
 LOOSE = 1e-3
 """Maximum distance of floats from [0, 1] that counts as rounding."""
@@ -108,6 +115,7 @@ class Original:
             for key, name in UNKEPT.items()
             if image.info.get(key)
         ]
+        losses += _png_losses(image)
         profile, dpi = image.info.get("icc_profile"), _read_dpi(image)
         values = _read_values(image, stored)
         if image.mode in CONVERTED:
@@ -234,8 +242,11 @@ def _read_exif(image: Image.Image) -> tuple[bytes | None, int]:
         exif, own = Image.Exif(), image.getexif()
         orientation = int(own.get(ORIENTATION, 1))
         if not len(own):
-            return b"", orientation
-        exif.load(own.tobytes())
+            return None if image.info.get("exif") else b"", orientation
+        if own.bigtiff:  # Pillow can't read such data apart from its file.
+            exif.update({tag: value for tag, value in own.items() if tag not in POINTERS})
+        else:
+            exif.load(own.tobytes())
         if ORIENTATION in exif:
             exif[ORIENTATION] = 1
         for tag in (*STRUCTURE, PROFILE) if image.format == "TIFF" else ():
@@ -243,6 +254,24 @@ def _read_exif(image: Image.Image) -> tuple[bytes | None, int]:
         return exif.tobytes() if len(exif) else b"", orientation
     except Exception:  # Pillow raises many kinds of errors for tags of the wrong type.
         return None, orientation
+
+
+def _png_losses(image: Image.Image) -> list[str]:
+    """Returns sentences about what only PNG files have."""
+    losses = []
+    texts = [name for name in getattr(image, "text", None) or {} if "xmp" not in name.lower()]
+    if texts:
+        losses.append(f"the photo has text ({', '.join(texts)}), and its edit has none.")
+    gamma = image.info.get("gamma", SRGB_GAMMA)
+    primaries = image.info.get("chromaticity", SRGB_PRIMARIES)
+    if image.info.keys().isdisjoint({"srgb", "icc_profile"}) and not (
+        np.allclose(gamma, SRGB_GAMMA, atol=0.01)
+        and np.allclose(primaries, SRGB_PRIMARIES, atol=0.01)
+    ):
+        losses.append(
+            "the photo states its gamma or its primaries without a profile, and its edit doesn't."
+        )
+    return losses
 
 
 def _read_dpi(image: Image.Image) -> tuple[float, float] | None:

@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.photo.image import LARGEST, to_bytes
 from dfi_jax.photo.original import Original
-from dfi_jax.storage.files import replacing, user_path
+from dfi_jax.storage.files import check_file, replacing, user_path
 
 PhotoLike = Union["Photo", str, Path, Image.Image, np.ndarray]
 """Everything that `Photo.of` accepts as a photo."""
@@ -81,6 +81,7 @@ class Photo:
             100 million pixels.
         """
         path = user_path(path)
+        check_file(path)
         with _decoding(str(path)):
             with path.open("rb") as file:
                 if not file.read(1):
@@ -264,10 +265,6 @@ def _decoding(name: str) -> Iterator[None]:
         raise
     except Image.DecompressionBombError:
         raise FileError(_too_large(name)) from None
-    except FileNotFoundError:
-        raise FileError(f"{name} doesn't exist; check the path.") from None
-    except IsADirectoryError:
-        raise FileError(f"{name} is a folder; give an image file.") from None
     except PermissionError as error:
         raise FileError(
             f"{name} can't be read ({error.strerror}); check its permissions."

@@ -5,6 +5,7 @@ import hashlib
 import os
 import platform
 import re
+import stat
 import tempfile
 import threading
 import time
@@ -185,6 +186,37 @@ def is_file(path: Path) -> bool:
     (True, False, False)
     """
     return os.path.isfile(path)  # noqa: PTH113 (see above)
+
+
+def check_file(path: Path) -> None:
+    """Checks that a path is that of a file, which can be read without waiting.
+
+    Raises:
+      FileError: If it doesn't exist, can't be reached, or is something else, such as a pipe.
+
+    >>> check_file(Path(__file__))
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError is about NUL.
+        raise FileError(f"{path} doesn't exist; check the path.") from None
+    except OSError as error:
+        raise FileError(
+            f"{path} can't be read ({error.strerror}); check the path and its permissions."
+        ) from None
+    if stat.S_ISDIR(mode):
+        raise FileError(f"{path} is a folder; give a file.")
+    if not stat.S_ISREG(mode):
+        raise FileError(f"{path} is a pipe or a device; give a file.")
+
+
+def exists(path: Path) -> bool:
+    """Returns whether a file or folder exists, whatever text the path was made from.
+
+    >>> exists(Path(__file__)), exists(Path("x" * 5000))
+    (True, False)
+    """
+    return os.path.exists(path)  # noqa: PTH110 (see `is_file`)
 
 
 def user_path(path: str | Path) -> Path:

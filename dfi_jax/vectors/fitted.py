@@ -247,6 +247,11 @@ class FittedDataset:
             for a, score, gap in zip(columns, moved, gaps, strict=True)
         }
 
+    @property
+    def catalog_sha256(self) -> str:
+        """SHA-256, in hex, of the origin."""
+        return hashlib.sha256(json.dumps(self.origin.to_dict()).encode()).hexdigest()
+
     def save(self, folder: Path, *, part: tuple[int, int] = (1, 1)) -> None:
         """Writes the sums as a safetensors file in a folder, whole or not at all.
 

