@@ -37,6 +37,28 @@ def test_the_vector_is_the_difference_of_the_means(random_vgg, dataset):
     np.testing.assert_allclose(vector.features["conv1_1"], expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("scope", ["layer", "concat"])
+def test_the_features_of_each_image_are_normalised_before_the_mean(random_vgg, dataset, scope):
+    layers = ("conv1_1", "conv2_1")
+    settings = {"features.layers": ",".join(layers), "features.size": "16"}
+    settings |= {"features.normalization": "l2", "features.normalization.scope": scope}
+    selection = spread(dataset, "Smiling", k=10)
+    vector = attribute_vector(random_vgg, selection, recipe=RECIPE.set(settings))
+    means = []
+    for rows in (selection.target, selection.source):
+        faces = jnp.asarray(np.stack([dataset.face(row, 16) for row in rows]))
+        phi = features(random_vgg, faces, layers=layers)
+        flat = [np.asarray(layer, np.float64).reshape(len(rows), -1) for layer in phi.values()]
+        norms = [np.linalg.norm(layer, axis=1) for layer in flat]
+        if scope == "concat":
+            norms = [np.hypot(*norms)] * 2
+        means.append([(f / n[:, None]).mean(axis=0) for f, n in zip(flat, norms, strict=True)])
+    for name, target, source in zip(layers, *means, strict=True):
+        found = np.asarray(vector.features[name]).ravel()
+        np.testing.assert_allclose(found, target - source, atol=1e-4 * np.abs(target).max())
+    assert vector.provenance.normalization.scope == scope
+
+
 def test_the_noise_is_what_vectors_of_halves_differ_by(random_vgg):
     # Two independent vectors differ by noise of twice the squared standard error each has.
     people = synthetic.load(240, size=16)
@@ -95,6 +117,7 @@ def test_means_are_computed_once_for_everything_they_depend_on(random_vgg, datas
         {"features.size": "48"},
         {"features.layers": "conv1_2"},
         {"features.normalization": "l2"},
+        {"features.normalization": "l2", "features.normalization.scope": "concat"},
     ):
         vector(RECIPE.set(change))
         assert seen, change
