@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dfi_jax import LBFGS, Adam, Problem, Recipe
+from dfi_jax import LBFGS, Adam, Problem, Recipe, VGGSpectrum
 from dfi_jax.engine import descent
 from dfi_jax.engine.objective import Evaluation
+from dfi_jax.engine.preconditioner import contrast_scale
 
 LEARNING_RATE = 2**-6
 RATES = np.array([0.03, 0.015])
@@ -58,6 +59,18 @@ def test_an_objective_that_rises_leaves_the_start_as_the_best_image(random_vgg, 
     end = run(random_vgg, solver, falling, monkeypatch, -RATES)
     np.testing.assert_array_equal(end.best, 0)
     np.testing.assert_array_equal(end.history, 1)
+
+
+@pytest.mark.parametrize("kind", ["vgg", "none"])
+def test_places_are_scaled_by_the_contrast_of_the_start_if_at_all(kind):
+    start = jnp.asarray(np.random.default_rng(0).random((2, 16, 16, 3)), jnp.float32)
+    start = start.at[0, :8].set(0.5)
+    recipe = Recipe().set({"solver.preconditioner": kind})
+    begun = descent.begin(Problem(start, {}, {}), recipe=recipe)
+    expected = contrast_scale(start, VGGSpectrum()) if kind == "vgg" else 1
+    np.testing.assert_allclose(begun.contrast, expected, rtol=1e-5)
+    np.testing.assert_array_equal(begun.unknown, 0)
+    np.testing.assert_array_equal(begun.best, start)
 
 
 def test_the_solver_sees_what_is_minimised_and_the_best_image_has_the_lowest_objective(
