@@ -101,8 +101,8 @@ def test_chainer_dfi_edits_a_photo_and_cancels_the_noise_that_it_starts_from(
     photo, tmp_path, random_vgg
 ):
     settings = {
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "32",
+        "features.layers": "conv1_1",
+        "features.size": "16",
         "solver.iterations": "2",
         "finish.cancel_residual.every": "2",
         "finish.cancel_residual.iterations": "2",

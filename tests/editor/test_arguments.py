@@ -7,7 +7,8 @@ import pytest
 from builders import make_vector, small_recipe
 
 import dfi_jax
-from dfi_jax import Editor, InputError, Job, Unshrunk, load_dataset, near
+from dfi_jax import Editor, InputError, Job, Unshrunk, near
+from dfi_jax.data import synthetic
 
 RECIPE = small_recipe(size=32, iterations=2)
 TINY = small_recipe(size=16, layers=("conv1_1",), shrinkage="unshrunk")
@@ -15,7 +16,7 @@ TINY = small_recipe(size=16, layers=("conv1_1",), shrinkage="unshrunk")
 
 @pytest.fixture(scope="module")
 def people():
-    return load_dataset("synthetic:60")
+    return synthetic.load(53, size=16)
 
 
 @pytest.fixture

@@ -71,6 +71,26 @@ def test_the_shares_of_the_work_are_all_of_it_once(monkeypatch):
     assert shares == [[0, 3, 6], [1, 4, 7], [2, 5]]
 
 
+class Accelerator:
+    """A device with 100 bytes, if it tells, of which 30 are in use."""
+
+    def __init__(self, tells):
+        self.tells = tells
+
+    def memory_stats(self):
+        return {"bytes_limit": 100, "bytes_in_use": 30} if self.tells else None
+
+
+def test_free_memory_is_what_is_not_in_use_or_the_device_s_share_of_the_machine_s(monkeypatch):
+    pages = {"SC_AVPHYS_PAGES": 21, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr("os.sysconf", pages.__getitem__)
+    monkeypatch.setattr("jax.local_device_count", lambda: 3)
+    for tells, free in ((True, 70), (False, 7 * 4096)):
+        device = Accelerator(tells)
+        monkeypatch.setattr("jax.local_devices", lambda device=device: [device])
+        assert devices.free_memory() == free
+
+
 def free_port():
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))

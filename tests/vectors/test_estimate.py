@@ -35,6 +35,22 @@ def test_the_vector_is_the_difference_of_the_means(random_vgg, dataset):
     source = [i for i in range(48) if not i // 2 % 2]
     expected = mean(random_vgg, dataset, target) - mean(random_vgg, dataset, source)
     np.testing.assert_allclose(vector.features["conv1_1"], expected, atol=1e-4)
+    made = vector.provenance
+    assert (made.dataset, made.crop, made.warped) == ("lfw", (40, 20, 210, 190), False)
+    assert (made.network, made.weights_sha256) == (random_vgg.name, random_vgg.sha256)
+    assert (made.layers, made.size, made.k) == (("conv1_1",), 32, 100)
+
+
+@pytest.mark.parametrize("attribute", ["Smiling", "~Smiling"])
+def test_a_removal_puts_the_mean_of_faces_without_the_attribute_in_place(
+    random_vgg, dataset, attribute
+):
+    selection = spread(dataset, attribute, k=10)
+    replacement = attribute_vector(random_vgg, selection, recipe=RECIPE).replacement
+    serious = selection.source if attribute == "Smiling" else selection.target
+    assert not any(i // 2 % 2 for i in serious)
+    expected = mean(random_vgg, dataset, serious)
+    np.testing.assert_allclose(replacement.average["conv1_1"], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("scope", ["layer", "concat"])
