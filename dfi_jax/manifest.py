@@ -174,7 +174,7 @@ class _Compare(NamedTuple):
             wanted["vector"] = self.vector_sha256(job.attribute)
             found["vector"] = _recorded_sha256(made, "vector")
         recipe = work_recipe(self.editor.resolved_recipe, masked=job.mask is not None)
-        request = job.request(recipe)
+        request = job.request(recipe) | {"dataset_sha256": job.dataset_sha256}
         request |= {"network": network_record(self.editor.vgg), "recipe": recipe.to_dict()}
         wanted |= request
         found |= {name: made.get(name) for name in request}

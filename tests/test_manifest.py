@@ -1,5 +1,9 @@
+import dataclasses
 import json
+import re
 import shutil
+import time
+import typing
 
 import numpy as np
 import pytest
@@ -7,7 +11,8 @@ from builders import make_vector
 from commands import dfi, fails, succeeds
 from PIL import Image
 
-from dfi_jax import Editor, InputError, Recipe, load_vgg
+from dfi_jax import Editor, FileError, InputError, Job, Recipe, load_dataset, load_vgg, near
+from dfi_jax.editor.record import network_record
 from dfi_jax.manifest import check_files, read_manifest, run_jobs, select_unfinished
 from dfi_jax.photo.photo import read
 
@@ -110,6 +115,72 @@ def test_results_of_another_recipe_network_or_photo_are_not_taken_for_these(fold
     succeeds(*batch(folder))  # The new file has the same content.
     (folder / "me.png").write_bytes((folder / "out/me-smile/sheet.png").read_bytes())
     assert "has results with a different value of photo" in fails(*batch(folder))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("attribute", "smiling"),
+        ("alphas", (0.5,)),
+        ("dataset", load_dataset("synthetic:1")),
+        ("near", near.pixels),
+        ("k", 7),
+        ("face", 2),
+        ("points", 68),
+        ("warp", True),
+    ],
+)
+def test_results_with_another_value_of_any_field_are_not_taken_for_these(
+    tmp_path, random_vgg, field, value
+):
+    editor = Editor(weights=random_vgg, cache=None)
+    job = Job(photo="me.png", attribute="older", face="whole", name="me")
+    made = job.request(editor.recipe) | {
+        "recipe": editor.recipe.to_dict(),
+        "network": network_record(editor.vgg),
+    }
+    (tmp_path / "me").mkdir()
+    (tmp_path / "me" / "result.json").write_text(json.dumps(made))
+    assert select_unfinished([job], tmp_path, editor=editor) == []
+    changed = dataclasses.replace(job, **{field: value})
+    with pytest.raises(FileError, match=f"has results with a different value of {field};"):
+        select_unfinished([changed], tmp_path, editor=editor)
+
+
+def test_each_process_does_its_share_of_the_lines(folder, monkeypatch):
+    photos = [f"absent-{i}.png" for i in range(5)]
+    write(folder, *({"photo": name, "attribute": "smile.safetensors"} for name in photos))
+    monkeypatch.setattr("jax.process_count", lambda: 2)
+    for index, share in ((0, {"0", "2", "4"}), (1, {"1", "3"})):
+        monkeypatch.setattr("jax.process_index", lambda index=index: index)
+        result = dfi(*batch(folder))
+        assert set(re.findall(r"absent-(\d)", result.stderr)) == share
+        assert f"{len(share)} of {len(share)} edits failed" in result.stderr
+
+
+def test_only_few_edits_wait_to_be_written(tmp_path, random_vgg, monkeypatch):
+    taken, saved, waiting = [], [], []
+
+    class Slow:
+        record: typing.ClassVar = {}
+
+        def save(self, folder, *, overwrite):
+            time.sleep(0.02)
+            saved.append(folder.name)
+
+    def edit_many(editor, jobs, **_):
+        for job in jobs:
+            taken.append(job.name)
+            waiting.append(len(taken) - len(saved))
+            yield job, Slow()
+
+    monkeypatch.setattr(Editor, "edit_many", edit_many)
+    monkeypatch.setattr("dfi_jax.manifest.WRITE_BACKLOG", 2)
+    jobs = [Job(photo="me.png", attribute="older", name=str(i)) for i in range(12)]
+    outcomes = list(run_jobs(Editor(weights=random_vgg), jobs, tmp_path))
+    assert [outcome.job.name for outcome in outcomes] == saved == taken
+    assert all(outcome.failure is None for outcome in outcomes)
+    assert max(waiting) <= 3
 
 
 @pytest.mark.parametrize("what", ["mask", "vector"])

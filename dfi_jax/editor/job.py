@@ -106,6 +106,11 @@ class Job:
         alphas = (recipe.vector.usual_alpha,) if self.alphas is None else self.alphas
         return tuple(float(alpha) for alpha in alphas)
 
+    @property
+    def dataset_sha256(self) -> str | None:
+        """SHA-256 of what is known about the dataset's images, or None without a dataset."""
+        return None if self.dataset is None else self.dataset.catalog_sha256
+
     def request(self, recipe: Recipe) -> dict[str, Any]:
         """Returns all that was asked for, except the photo and the mask, as JSON can write it.
 
@@ -119,7 +124,6 @@ class Job:
             "attribute": attribute_name(self.attribute),
             "alphas": list(self.strengths(recipe)),
             "dataset": None if self.dataset is None else self.dataset.name,
-            "dataset_sha256": None if self.dataset is None else self.dataset.catalog_sha256,
             "near": None if self.near is None else str(self.near),
             "k": self.k,
             "face": list(face) if isinstance(face, tuple) else face,

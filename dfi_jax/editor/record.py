@@ -41,6 +41,7 @@ def make_record(
         "photo": {"name": photo.name, "sha256": photo.sha256, "size": list(photo.size)},
         "mask": work.mask_record,
         **request,
+        "dataset_sha256": work.job.dataset_sha256,
         "placement": placement.to_json(),
         "selections": [selection.record() for selection in work.selections],
         "vector": vector_record(work.vector),

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from commands import fails, succeeds
@@ -5,6 +7,7 @@ from PIL import Image
 
 from dfi_jax import load_dataset
 from dfi_jax.photo.photo import read
+from dfi_jax.report.sheet import contact_sheet
 
 pytestmark = pytest.mark.usefixtures("without_faces")
 
@@ -21,8 +24,14 @@ def pair(tmp_path):
     return f"pair:{tmp_path / 'black'}:{tmp_path / 'white'}"
 
 
-def test_a_sheet_shows_the_photo_both_means_and_both_sets(photo, pair, tmp_path):
-    out = tmp_path / "out"
+def test_a_sheet_shows_the_photo_both_means_and_both_sets(photo, pair, tmp_path, monkeypatch):
+    out, shown = tmp_path / "out", []
+
+    def draw(images, labels, **options):
+        shown.extend(labels)
+        return contact_sheet(images, labels, **options)
+
+    monkeypatch.setattr("dfi_jax.cli.dataset.contact_sheet", draw)
     options = ["--dataset", pair, "--k", "2", "--sheet", "-o", out]
     printed = succeeds("select", photo, "Target", *options, *RANDOM).split()
     assert printed == [str(out / name) for name in ("source.txt", "target.txt", "sheet.png")]
@@ -34,6 +43,10 @@ def test_a_sheet_shows_the_photo_both_means_and_both_sets(photo, pair, tmp_path)
     assert (without, with_) == (0, 1)
     assert middles[1, :2].tolist() == [0, 0]
     assert middles[2, :2].tolist() == [1, 1]
+    labels = np.reshape(shown, (3, 10))
+    assert labels[0, :3].tolist() == ["photo", "mean of 2 without", "mean of 2 with"]
+    assert labels[1, :2].tolist() == ["without 1", "without 2"]
+    assert labels[2, :2].tolist() == ["with 1", "with 2"]
 
 
 def test_a_path_that_a_list_cannot_hold_is_rejected(photo, tmp_path):
@@ -53,6 +66,12 @@ def test_the_scores_of_a_photo_in_the_dataset_are_shown_beside_the_estimates(lfw
     shown = {line.rsplit(maxsplit=3)[0]: float(line.split()[-1]) for line in lines}
     for name, score in zip(dataset.attributes, dataset.scores[0], strict=True):
         assert shown[name] == pytest.approx(score, abs=0.01)
+    found = json.loads(succeeds("attributes", photo, *options, "--json"))
+    for name, score in zip(dataset.attributes, dataset.scores[0], strict=True):
+        assert found[name]["in the dataset"] == pytest.approx(score)
+        assert found[name]["estimate"] != found[name]["in the dataset"]
+    assert found["Male"]["auc"] is None  # All faces have the attribute.
+    assert 0 <= found["Smiling"]["auc"] <= 1
 
 
 def test_an_attribute_that_all_faces_have_has_no_auc(lfw_folder, photo):

@@ -197,6 +197,11 @@ def test_a_table_is_read(root, encoding, newline):
     assert dataset.index(root / "é.png") == 2
 
 
+def test_each_image_without_a_person_shows_somebody_else(root):
+    (root / "scores.csv").write_text("image,person,Smiling\na.jpg,,1\nb.png, ,-1\né.png,Ann,0\n")
+    assert len(set(folders.load_table(root).people.tolist())) == 3
+
+
 def test_a_table_of_another_name_without_people_and_with_missing_images_is_read(root):
     (root / "mine.csv").write_text("Smiling,image\n1,absent.png\n-1,./b.png\n")
     dataset = folders.load_table(root / "mine.csv")

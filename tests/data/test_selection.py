@@ -102,6 +102,15 @@ def test_nobody_has_more_than_three_images_in_a_set():
             assert np.count_nonzero(shown < 300) == np.count_nonzero(members)
 
 
+def test_images_for_any_photo_are_spread_from_the_first_to_the_last():
+    scores = np.zeros((400, len(NAMES)), np.float32)
+    scores[:, 1] = np.where(np.arange(400) % 2, 1, -1)
+    selection = spread(dataset(scores), "Smiling", k=5)
+    assert selection.source.tolist() == [0, 100, 200, 298, 398]
+    assert selection.target.tolist() == [1, 101, 201, 299, 399]
+    assert selection.near is None
+
+
 def test_binary_counts_the_attributes_that_differ_among_the_same_gender():
     data = dataset(n=600)
     scores = data.scores[3]

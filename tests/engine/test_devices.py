@@ -15,6 +15,7 @@ import pytest
 from builders import make_vector
 
 from dfi_jax import Recipe, load_vgg
+from dfi_jax.engine import devices
 from dfi_jax.photo.photo import read
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,26 @@ def test_four_devices_give_the_images_of_one(tmp_path, batch_size):
         assert found[count]["devices"] == count
     np.testing.assert_allclose(found[4]["images"], found[1]["images"], atol=1e-3)
     np.testing.assert_allclose(found[4]["history"], found[1]["history"], rtol=1e-3)
+
+
+class Accelerator:
+    """A device with 100 bytes, if it tells, of which 30 are in use."""
+
+    def __init__(self, tells):
+        self.tells = tells
+
+    def memory_stats(self):
+        return {"bytes_limit": 100, "bytes_in_use": 30} if self.tells else None
+
+
+def test_free_memory_is_what_is_not_in_use_or_the_device_s_share_of_the_machine_s(monkeypatch):
+    pages = {"SC_AVPHYS_PAGES": 21, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr("os.sysconf", pages.__getitem__)
+    monkeypatch.setattr("jax.local_device_count", lambda: 3)
+    for tells, free in ((True, 70), (False, 7 * 4096)):
+        device = Accelerator(tells)
+        monkeypatch.setattr("jax.local_devices", lambda device=device: [device])
+        assert devices.free_memory() == free
 
 
 def start(count, command):

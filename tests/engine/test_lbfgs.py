@@ -64,20 +64,89 @@ def test_a_step_is_shortened_to_the_minimum_of_the_parabola():
         assert point[0] == pytest.approx(expected, abs=1e-6)
 
 
-def test_after_three_rejections_the_memory_is_dropped():
+@pytest.fixture
+def advanced():
+    """A solver of f = ‖x‖²/2, whose gradient is x, after steps to (1, 2) and (0.5, 1.5)."""
     solver = make_solver(LBFGS())
-    point = jnp.array([1.0, 2.0])
+    update, point = jax.jit(solver.update), jnp.array([1.0, 2.0])
     state = solver.init(point)
-    for x in (point, point - 0.5):  # The gradient of f = ‖x‖²/2 is x.
-        _, state = solver.update(x, state, x, value=jnp.sum(x**2) / 2)
+    for x in (point, point - 0.5):
+        _, state = update(x, state, x, value=jnp.sum(x**2) / 2)
     assert state.held.sum() == 1
-    for rejected in (1, 2, 3):
-        nan = jnp.full(2, jnp.nan)
-        _, state = solver.update(nan, state, point, value=jnp.asarray(jnp.nan))
+    return update, state
+
+
+STEEPEST = -np.array([0.5, 1.5]) / np.hypot(0.5, 1.5)
+"""The first step from (0.5, 1.5), and the one after a restart."""
+
+
+def reject(update, state):
+    """The state after a value that isn't finite, and where the solver goes next."""
+    nan, at = jnp.full(2, jnp.nan), state.params + 5
+    step, state = update(nan, state, at, value=jnp.asarray(jnp.nan))
+    return state, at + step
+
+
+def test_after_three_rejections_the_memory_is_dropped_and_a_full_step_is_tried(advanced):
+    update, state = advanced
+    direction = state.direction
+    for rejected, length in ((1, 0.1), (2, 0.01)):
+        state, point = reject(update, state)
         assert state.rejected == rejected
+        np.testing.assert_allclose(point, state.params + length * direction, rtol=1e-5)
+    state, point = reject(update, state)
     assert not state.held.any()
-    np.testing.assert_allclose(state.params, point - 0.5)
-    np.testing.assert_array_less(0, -np.vdot(state.gradient, state.direction))
+    np.testing.assert_allclose(state.params, [0.5, 1.5])
+    np.testing.assert_allclose(point, state.params + STEEPEST, rtol=1e-5)
+    # Further rejections shorten the new step as they did the old one.
+    for length in (0.1, 0.01):
+        state, point = reject(update, state)
+        np.testing.assert_allclose(point, state.params + length * STEEPEST, rtol=1e-5)
+
+
+def test_a_direction_that_does_not_descend_is_replaced_by_the_steepest(advanced):
+    update, state = advanced
+    state, point = reject(update, state._replace(direction=state.gradient))
+    assert not state.held.any()
+    np.testing.assert_allclose(point, state.params + STEEPEST, rtol=1e-5)
+
+
+def test_a_point_that_is_worse_by_a_little_is_rejected_and_an_equal_one_accepted(advanced):
+    update, state = advanced
+    point = jnp.array([0.4, 1.4])
+    for factor, accepted in ((1.001, False), (1.0, True)):
+        _, new = update(point, state, point, value=factor * state.value)
+        assert (new.rejected == 0) == accepted
+        np.testing.assert_allclose(new.params, point if accepted else state.params)
+        assert new.value == state.value
+
+
+def test_a_step_that_makes_it_much_worse_is_shortened_to_a_tenth(advanced):
+    update, state = advanced
+    at = state.params + state.direction
+    step, _ = update(at, state, at, value=jnp.asarray(1e6))
+    np.testing.assert_allclose(at + step, state.params + 0.1 * state.direction, rtol=1e-5)
+
+
+def test_a_first_step_is_the_gradient_and_no_longer_than_1(advanced):
+    update, _ = advanced
+    start = make_solver(LBFGS()).init(jnp.zeros(2))
+    for gradient, expected in (([0.3, -0.4], [-0.3, 0.4]), ([30.0, -40.0], [-0.6, 0.8])):
+        step, _ = update(jnp.array(gradient), start, jnp.zeros(2), value=jnp.asarray(1.0))
+        np.testing.assert_allclose(step, expected, rtol=1e-5)
+
+
+def test_a_recipe_s_memory_and_relaxation_are_the_solver_s(advanced):
+    _, state = advanced
+    assert make_solver(LBFGS(memory=7)).init(jnp.zeros(2)).held.shape == (7,)
+    plain = make_solver(LBFGS(relaxation=1.0))
+    state = state._replace(params=jnp.array([1.0, 2.0]), gradient=jnp.array([1.0, 2.0]))
+    point = jnp.array([0.5, 1.5])
+    _, found = jax.jit(plain.update)(point, state, point, value=state.value)
+    # Newton's step on this quadratic leads to 0 at once.
+    np.testing.assert_allclose(found.direction, -point, rtol=1e-5)
+    _, relaxed = advanced[0](point, state, point, value=state.value)
+    np.testing.assert_allclose(relaxed.direction, -1.3 * point, rtol=1e-5)
 
 
 def two_loops(steps, changes, gradient):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from builders import LAYERS, make_vector, small_recipe
 
-from dfi_jax import make_problem, objective
+from dfi_jax import RECIPES, features, make_problem, objective
 from dfi_jax.engine.objective import evaluate
 
 
@@ -45,6 +45,29 @@ def test_total_variation_is_added_on_the_image_as_the_network_takes_it(random_vg
     prepared = np.asarray(random_vgg.preprocess(image), np.float64)[0]
     expected = np.sum(np.diff(prepared, axis=0) ** 2) + np.sum(np.diff(prepared, axis=1) ** 2)
     assert values[1] - values[0] == pytest.approx(0.01 * expected, rel=1e-4)
+
+
+def test_chainer_dfi_s_objective_is_its_published_formula(random_vgg, image):
+    """Σ mean(d²) over layers, and 100·Σ(Δ²)/(3·200·200) of the image as the network takes it."""
+    small = {"features.layers": ",".join(LAYERS), "features.size": "16"}
+    recipe = RECIPES["chainer-dfi"].set(small)
+    w = make_vector(random_vgg, recipe).features
+    problem = make_problem(random_vgg, image, w, [0.4], recipe=recipe)
+    z = jnp.flip(image, axis=1)
+    phi, moved = (
+        {name: np.asarray(layer[0], np.float64) for name, layer in found.items()}
+        for found in (features(random_vgg, x, layers=LAYERS) for x in (image, z))
+    )
+    expected = 0.0
+    for name in LAYERS:
+        vector = np.asarray(w[name], np.float64)
+        length = np.linalg.norm(phi[name]) / np.linalg.norm(vector)
+        expected += np.mean((moved[name] - phi[name] - 0.4 * length * vector) ** 2)
+    prepared = np.asarray(random_vgg.preprocess(z), np.float64)[0]
+    rough = np.sum(np.diff(prepared, axis=0) ** 2) + np.sum(np.diff(prepared, axis=1) ** 2)
+    found = objective(random_vgg, z, problem, recipe=recipe)[0]
+    assert found == pytest.approx(expected + 100 * rough / 120_000, rel=1e-4)
+    assert 100 * rough / 120_000 > 0.1 * expected  # Neither term is lost in the other.
 
 
 def test_pixels_outside_the_bounds_cost_a_penalty_and_are_seen_clipped(random_vgg, image):

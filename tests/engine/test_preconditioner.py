@@ -76,6 +76,46 @@ def test_steps_are_longer_where_there_is_contrast():
     assert left / right == pytest.approx((1 / least) ** SCALING.contrast_power, rel=0.05)
 
 
+def periodic_gaussian(n, deviation):
+    """The matrix that blurs n values on a circle, by summing up the Gaussian's turns."""
+    turns = np.arange(n)[:, None] - np.arange(n) + n * np.arange(-9, 10)[:, None, None]
+    weights = np.exp(-0.5 * (turns / deviation) ** 2).sum(axis=0)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def contrast_in_float64(image, *, power, blur, floor):
+    down, across = np.zeros_like(image), np.zeros_like(image)
+    down[:-1], across[:, :-1] = np.diff(image, axis=0), np.diff(image, axis=1)
+    energy = np.sum(down**2 + across**2, axis=2)
+    height, width = energy.shape
+    blurred = periodic_gaussian(height, blur) @ energy @ periodic_gaussian(width, blur).T
+    scale = np.maximum(blurred, floor * energy.mean()) ** power
+    return scale / np.sqrt(np.mean(scale**2))
+
+
+@pytest.mark.parametrize("size", [(30, 41), (40, 24)])
+def test_contrast_is_the_blurred_square_of_the_gradient_along_both_axes(size):
+    images = np.asarray(picture(size)).copy()
+    images[0, :, 10:] = 0.5  # The rest of this picture has no contrast.
+    images[1, 8:] = images[1, 8]
+    scaling = SCALING.replace(contrast_blur=2.0, contrast_power=0.3, contrast_floor=0.2)
+    found = contrast_scale(jnp.asarray(images), scaling)[..., 0]
+    for scale, image in zip(found, images.astype(np.float64), strict=True):
+        expected = contrast_in_float64(image, power=0.3, blur=2.0, floor=0.2)
+        np.testing.assert_allclose(scale, expected, rtol=1e-4)
+
+
+def test_the_measured_power_is_that_of_spectra_of_three_colours():
+    frequencies, upper = POWER_SPECTRUM[:, 0], POWER_SPECTRUM[:, 1:]
+    assert (frequencies[0], upper.max()) == (0, 1)
+    assert np.all(np.diff(frequencies) > 0)
+    for (rr, rg, rb, gg, gb, bb), before in zip(upper[1:], upper[:-1], strict=True):
+        # A mean of products F·F* has no negative eigenvalue.
+        assert np.linalg.eigvalsh([[rr, rg, rb], [rg, gg, gb], [rb, gb, bb]]).min() > 0
+        # The frequencies are dense enough for a smooth curve.
+        assert np.abs(np.array([rr, rg, rb, gg, gb, bb]) - before).max() < 0.3
+
+
 def test_a_picture_of_one_colour_is_the_same_everywhere():
     np.testing.assert_allclose(contrast_scale(jnp.full((1, 16, 16, 3), 0.3), SCALING), 1, rtol=1e-5)
 

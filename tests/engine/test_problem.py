@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from builders import make_vector, small_recipe
 
-from dfi_jax import Replacement, features, make_problem
+from dfi_jax import InputError, Replacement, features, make_problem
 from dfi_jax.engine.problem import problem_bytes
 
 
@@ -21,6 +21,13 @@ def test_a_problem_starts_where_the_recipe_says_or_where_it_is_told(random_vgg, 
     assert np.abs(np.asarray(starts["noise"]) - mean).max() <= 10.001 / 255
     told = make_problem(random_vgg, waves, w, alphas, recipe=recipe, start=waves / 2).start
     np.testing.assert_array_equal(told, waves / 2)
+
+
+def test_another_number_of_images_than_of_strengths_is_rejected(random_vgg, waves):
+    recipe = small_recipe()
+    w = make_vector(random_vgg, recipe).features
+    with pytest.raises(InputError, match="there are 3 images and 2 alphas; give one image, or"):
+        make_problem(random_vgg, waves, w, [0.1, 0.2], recipe=recipe)
 
 
 def test_the_norms_of_the_relative_loss_are_those_of_each_layer(random_vgg, waves):

@@ -5,7 +5,7 @@ import pytest
 from builders import LAYERS, singles, steady_recipe
 
 from dfi_jax import InputError, Problem, features, make_problem, objective, prepare, reconstruct
-from dfi_jax.engine import reconstruction
+from dfi_jax.engine import descent, reconstruction
 from dfi_jax.engine.problem import problem_bytes
 from dfi_jax.engine.reconstruction import largest_batch, prepare_for
 from dfi_jax.recipe.features import square_norms
@@ -113,6 +113,8 @@ def test_l2_features_are_moved_on_their_sphere(random_vgg, waves, vector):
     np.testing.assert_allclose(square, 1, rtol=1e-5)
     problem = make_problem(random_vgg, waves, vector, jnp.full(3, 0.4), recipe=recipe)
     result = reconstruct(random_vgg, problem, recipe=recipe)
+    # The first evaluation is at the photo, ‖αw/‖w‖‖²/2 away from the target.
+    np.testing.assert_allclose(result.history[:, 0], 0.4**2 / 2, rtol=1e-4)
     assert np.all(result.objective < 0.9 * result.history[:, 0])
 
 
@@ -227,14 +229,24 @@ def test_a_batch_larger_than_its_slots_is_as_the_whole(random_vgg, waves, vector
     np.testing.assert_array_equal(seen[-1].in_flight.images[0], found.images[2])
 
 
-def test_the_first_evaluation_every_fifth_and_the_last_are_reported(random_vgg, waves, vector):
+def test_the_first_evaluation_every_fifth_and_the_last_are_reported_and_none_follows(
+    random_vgg, waves, vector, monkeypatch
+):
     recipe = steady_recipe(iterations=12)
+    made, advance = [], descent.advance
+
+    def count(vgg, problem, state, steps, **options):
+        made.append(steps)
+        return advance(vgg, problem, state, steps, **options)
+
+    monkeypatch.setattr(descent, "advance", count)
     problem = make_problem(random_vgg, waves[:1], vector, jnp.full(1, 0.3), recipe=recipe)
     seen = []
     reconstruct(random_vgg, problem, recipe=recipe, on_progress=seen.append)
     assert [(p.phase, p.done, p.total, p.unit) for p in seen] == [
         ("reconstruction", done, 12, "evaluations") for done in (1, 5, 10, 12)
     ]
+    assert made == [1, 4, 5, 2]
 
 
 def test_iterations_in_one_compiled_loop_are_those_of_python(

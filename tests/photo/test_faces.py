@@ -5,9 +5,15 @@ import pytest
 
 from dfi_jax.errors import FileError
 from dfi_jax.photo import faces
-from dfi_jax.photo.faces import CANONICAL_CORNERS, detect, five_points
+from dfi_jax.photo.faces import (
+    CANONICAL_CORNERS,
+    CANONICAL_LANDMARKS,
+    Face,
+    detect,
+    five_points,
+)
 from dfi_jax.photo.photo import read
-from dfi_jax.photo.placement import CANONICAL_POINTS
+from dfi_jax.photo.placement import CANONICAL_POINTS, Placement
 
 ASTRONAUT = np.array([(203.2, 101.5), (246.5, 104.2), (225, 127), (201, 139), (246, 141)])
 
@@ -79,6 +85,20 @@ def test_a_face_that_is_small_in_the_photo_is_detected(astronaut):
 def test_no_face_is_detected_where_there_is_none(size):
     pytest.importorskip("dlib")
     assert detect(np.full((*size, 3), 0.5, np.float32)) == []
+
+
+def test_the_face_nearest_to_the_placement_is_taken_and_a_distant_one_is_not_its_own(monkeypatch):
+    placement = Placement.from_box((100, 50, 300, 250))
+    own, near_by = (CANONICAL_LANDMARKS + shift for shift in ((103, 52), (160, 50)))
+    found = [Face((0, 0, 900, 900), near_by), Face((0, 0, 90, 90), own)]
+    monkeypatch.setattr(faces, "detect", lambda pixels, points: found[: 2 * (points == 68)])
+    grey = np.full((400, 400, 3), 0.5, np.float32)
+    np.testing.assert_array_equal(faces.nearest(grey, placement), own)
+    points = faces.canonical_points(grey, placement)
+    np.testing.assert_allclose(points - CANONICAL_LANDMARKS, np.broadcast_to((3, 2), (68, 2)))
+    found.pop()
+    np.testing.assert_array_equal(faces.nearest(grey, placement), near_by)
+    assert faces.canonical_points(grey, placement) is None
 
 
 def test_lfw_s_faces_lie_in_the_canonical_crop(real_lfw):

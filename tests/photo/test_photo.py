@@ -67,8 +67,10 @@ def test_every_mode_becomes_rgb(tmp_path):
     palette = colour.quantize(256)
     expected = np.asarray(palette.convert("RGB")) / 255
     np.testing.assert_allclose(saved(tmp_path, palette), expected, atol=1e-6)
-    cmyk = saved(tmp_path, colour.convert("CMYK"), "a.jpg", quality=95)
-    np.testing.assert_allclose(cmyk, gradient(), atol=0.1)  # JPEG keeps colours to a few levels.
+    cmyk = colour.convert("CMYK")
+    np.testing.assert_allclose(saved(tmp_path, cmyk, "a.tif"), np.asarray(colour) / 255, atol=1e-6)
+    # JPEG keeps colours to a few grey levels.
+    np.testing.assert_allclose(saved(tmp_path, cmyk, "a.jpg", quality=95), gradient(), atol=3 / 255)
     one_bit = saved(tmp_path, colour.convert("1"))
     assert set(np.unique(one_bit)) == {0.0, 1.0}
 

@@ -19,6 +19,14 @@ def test_a_sampled_ramp_stays_a_ramp():
     np.testing.assert_allclose(result[5, :, 1], expected, atol=1e-6)
 
 
+def test_what_is_sampled_beside_an_edge_stays_between_black_and_white():
+    # Cubic convolution overshoots by a fourteenth beside an edge.
+    edge = np.repeat(np.arange(20) < 10, 20).reshape(20, 20, 1) * np.ones(3, np.float32)
+    matrix = np.array([[0.37, 0, 6.0], [0, 0.37, 6.0]])
+    result = sample(edge, matrix, size=20, region=(6, 6, 14, 14))
+    assert (result.min(), result.max()) == (0, 1)
+
+
 def test_warping_reads_the_image_where_the_matrix_says():
     image = np.random.default_rng(0).random((6, 8, 3)).astype(np.float32)
     shifted = warp(image, np.array([[1.0, 0, 2], [0, 1, 1]]), (5, 6))

@@ -4,7 +4,19 @@ import typing
 
 import pytest
 
-from dfi_jax import LBFGS, RECIPES, Adam, InputError, Mask, MatchColor, Recipe, TransferDifference
+from dfi_jax import (
+    LBFGS,
+    RECIPES,
+    Adam,
+    CancelResidual,
+    FromNoise,
+    InputError,
+    Mask,
+    MatchColor,
+    Recipe,
+    TransferDifference,
+    Unshrunk,
+)
 from dfi_jax.recipe import named_recipe
 from dfi_jax.recipe.stage import Stage, choices, field_types
 
@@ -37,6 +49,24 @@ def test_chainer_dfi_weighs_total_variation_as_its_formula():
     # It is 100·Σd²/elements, with differences d in the network's units, at 200 × 200.
     weight = RECIPES["chainer-dfi"].objective.total_variation.weight
     assert weight == pytest.approx(100 / 120_000)
+
+
+def test_chainer_dfi_has_the_settings_of_its_code():
+    recipe = RECIPES["chainer-dfi"]
+    assert recipe.features.layers == ("conv3_1", "conv4_1", "conv5_1")
+    assert (recipe.features.network, recipe.features.size) == ("raw", 200)
+    assert (recipe.shrinkage, recipe.removal) == (Unshrunk(), None)
+    assert recipe.vector.usual_alpha == 0.4
+    assert recipe.objective.bounds is None
+    assert recipe.start == FromNoise(amplitude=10.0)
+    solver = recipe.solver
+    assert (solver.iterations, solver.tolerance, solver.memory) == (1000, 0, 5)
+    assert (solver.relaxation, solver.preconditioner) == (1, None)
+    assert recipe.finish == (
+        MatchColor(),
+        CancelResidual(iterations=600, every=20),
+        TransferDifference(),
+    )
 
 
 def test_every_field_of_every_stage_is_documented():

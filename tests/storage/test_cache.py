@@ -59,10 +59,14 @@ def test_without_a_home_folder_nothing_is_stored(monkeypatch, tmp_path, caplog):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_cache_is_in_the_user_s_own_folder_by_default(monkeypatch):
-    monkeypatch.delenv("DFI_JAX_CACHE", raising=False)
+def test_the_cache_is_in_the_user_s_own_folder_by_default(monkeypatch, tmp_path):
+    for name in ("DFI_JAX_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
     assert default_folder().name == "dfi_jax"
-    assert Path.home() in default_folder().parents or "XDG_CACHE_HOME" in os.environ
+    assert Path.home() in default_folder().parents
+    if sys.platform == "linux":
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        assert default_folder() == tmp_path / "dfi_jax"
 
 
 def test_the_environment_can_name_the_folder(monkeypatch):

@@ -5,9 +5,10 @@ import pytest
 from PIL import Image
 
 from dfi_jax import Placement, near
-from dfi_jax.data import lfw
+from dfi_jax.data import landmarks, lfw
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.photo.photo import read
+from dfi_jax.vectors import probes
 from dfi_jax.vectors.anchor import find_anchor
 
 
@@ -37,6 +38,26 @@ def test_a_stranger_s_scores_are_estimated_only_if_they_are_needed(random_vgg, d
         assert anchor.scores is None
         assert anchor.face.shape == (200, 200, 3)
     assert seen == []
+
+
+@pytest.mark.parametrize("nearness", [near.binary, near.landmarks()])
+def test_a_stranger_s_scores_and_landmarks_are_found_for_a_nearness_that_needs_them(
+    random_vgg, dataset, photo, monkeypatch, nearness
+):
+    fitted, points = [], np.arange(10.0).reshape(5, 2)
+    placement = Placement.from_box((10, 20, 90, 100))
+    monkeypatch.setattr(probes, "fit", lambda vgg, dataset, **_: fitted.append(dataset))
+    monkeypatch.setattr(probes, "estimate", lambda vgg, fitted, face: face[0, 0])
+    monkeypatch.setattr(landmarks, "nearest", lambda pixels, place: points + place.box[0])
+    pixels = read(photo)
+    anchor = find_anchor(random_vgg, dataset, pixels, placement, near=nearness)
+    assert (fitted, anchor.index) == ([dataset], None)
+    np.testing.assert_array_equal(anchor.face, placement.crop(pixels))
+    np.testing.assert_array_equal(anchor.scores, anchor.face[0, 0])
+    if nearness == near.binary:
+        assert anchor.landmarks is None
+    else:
+        np.testing.assert_array_equal(anchor.landmarks, points + 10)
 
 
 def test_a_single_score_says_nothing_about_a_photo(random_vgg, dataset):

@@ -35,6 +35,44 @@ def test_the_vector_is_the_difference_of_the_means(random_vgg, dataset):
     source = [i for i in range(48) if not i // 2 % 2]
     expected = mean(random_vgg, dataset, target) - mean(random_vgg, dataset, source)
     np.testing.assert_allclose(vector.features["conv1_1"], expected, atol=1e-4)
+    made = vector.provenance
+    assert (made.dataset, made.crop, made.warped) == ("lfw", (40, 20, 210, 190), False)
+    assert (made.network, made.weights_sha256) == (random_vgg.name, random_vgg.sha256)
+    assert (made.layers, made.size, made.k) == (("conv1_1",), 32, 100)
+
+
+@pytest.mark.parametrize("attribute", ["Smiling", "~Smiling"])
+def test_a_removal_puts_the_mean_of_faces_without_the_attribute_in_place(
+    random_vgg, dataset, attribute
+):
+    selection = spread(dataset, attribute, k=10)
+    replacement = attribute_vector(random_vgg, selection, recipe=RECIPE).replacement
+    serious = selection.source if attribute == "Smiling" else selection.target
+    assert not any(i // 2 % 2 for i in serious)
+    expected = mean(random_vgg, dataset, serious)
+    np.testing.assert_allclose(replacement.average["conv1_1"], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("scope", ["layer", "concat"])
+def test_the_features_of_each_image_are_normalised_before_the_mean(random_vgg, dataset, scope):
+    layers = ("conv1_1", "conv2_1")
+    settings = {"features.layers": ",".join(layers), "features.size": "16"}
+    settings |= {"features.normalization": "l2", "features.normalization.scope": scope}
+    selection = spread(dataset, "Smiling", k=10)
+    vector = attribute_vector(random_vgg, selection, recipe=RECIPE.set(settings))
+    means = []
+    for rows in (selection.target, selection.source):
+        faces = jnp.asarray(np.stack([dataset.face(row, 16) for row in rows]))
+        phi = features(random_vgg, faces, layers=layers)
+        flat = [np.asarray(layer, np.float64).reshape(len(rows), -1) for layer in phi.values()]
+        norms = [np.linalg.norm(layer, axis=1) for layer in flat]
+        if scope == "concat":
+            norms = [np.hypot(*norms)] * 2
+        means.append([(f / n[:, None]).mean(axis=0) for f, n in zip(flat, norms, strict=True)])
+    for name, target, source in zip(layers, *means, strict=True):
+        found = np.asarray(vector.features[name]).ravel()
+        np.testing.assert_allclose(found, target - source, atol=1e-4 * np.abs(target).max())
+    assert vector.provenance.normalization.scope == scope
 
 
 def test_the_noise_is_what_vectors_of_halves_differ_by(random_vgg):
@@ -95,6 +133,7 @@ def test_means_are_computed_once_for_everything_they_depend_on(random_vgg, datas
         {"features.size": "48"},
         {"features.layers": "conv1_2"},
         {"features.normalization": "l2"},
+        {"features.normalization": "l2", "features.normalization.scope": "concat"},
     ):
         vector(RECIPE.set(change))
         assert seen, change

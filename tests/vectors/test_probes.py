@@ -58,7 +58,7 @@ def test_a_dataset_that_teaches_nothing_is_refused(vgg):
         probes.fit(vgg, few)
 
 
-def test_probes_are_fitted_anew_where_any_image_or_the_network_changes(vgg, monkeypatch):
+def test_probes_are_fitted_anew_where_any_image_score_or_the_network_changes(vgg, monkeypatch):
     pictures = np.random.default_rng(0).random((12, 32, 32, 3)).astype(np.float32)
     scores = np.random.default_rng(1).normal(size=(12, 2)).astype(np.float32)
     fitted = []
@@ -70,7 +70,7 @@ def test_probes_are_fitted_anew_where_any_image_or_the_network_changes(vgg, monk
     monkeypatch.setattr(probes, "pool_features", pool_features)
     cache = Cache()
 
-    def fit(network=vgg, people=None, last=pictures[-1]):
+    def fit(network=vgg, people=None, last=pictures[-1], scores=scores):
         fitted.clear()
         images = [*pictures[:-1], last]
         names = tuple(map(str, range(12)))
@@ -89,5 +89,6 @@ def test_probes_are_fitted_anew_where_any_image_or_the_network_changes(vgg, monk
     assert not fit()
     assert fit(last=pictures[0])
     assert fit(people=np.arange(12) // 2)
+    assert fit(scores=scores[::-1])
     blue_first = dataclasses.replace(vgg.preprocess, bgr=True)
     assert fit(network=dataclasses.replace(vgg, preprocess=blue_first))

@@ -9,13 +9,15 @@ from dfi_jax.vectors import ridge
 def test_ridge_solves_the_normal_equations():
     rng = np.random.default_rng(0)
     x, y = rng.normal(3, 2, (40, 70)), rng.normal(size=(40, 3))
-    weights, mean, deviation, intercept, _ = ridge._solver(x, y)(7.0)
+    fitted = ridge._solver(x, y)(7.0)
+    weights, mean, deviation, intercept, _ = fitted
     standard = (x - x.mean(axis=0)) / x.std(axis=0)
     normal = standard.T @ standard + 7.0 * np.eye(70)
     expected = np.linalg.solve(normal, standard.T @ (y - y.mean(axis=0)))
     np.testing.assert_allclose(weights, expected, atol=1e-6)
     np.testing.assert_allclose((x - mean) / deviation, standard)
     np.testing.assert_allclose(intercept, y.mean(axis=0))
+    np.testing.assert_allclose(fitted.predict(x), standard @ expected + y.mean(axis=0), atol=1e-5)
 
 
 @given(seed=st.integers(0, 1000), n=st.integers(2, 30))
@@ -36,3 +38,19 @@ def test_predictions_for_people_left_out_dont_see_their_own_scores():
     changed[people == 7] += 100
     _, after = ridge.fit_ridge(x, changed, people)
     np.testing.assert_array_equal(after[people == 7], before[people == 7])
+
+
+def test_the_penalty_is_that_of_the_smallest_error_for_people_left_out():
+    rng = np.random.default_rng(2)
+    x, people = rng.normal(size=(80, 300)), np.repeat(np.arange(40), 2)
+    clear = x[:, :3] @ rng.normal(size=(3, 1)) + 0.01 * rng.normal(size=(80, 1))
+    noise = rng.normal(size=(80, 1))
+    found = {}
+    for name, y in (("clear", clear), ("noise", noise)):
+        fitted, left_out = ridge.fit_ridge(x, y, people)
+        found[name] = fitted.penalty
+        # The error for people left out, of the fit with the penalty that was chosen.
+        assert np.mean((left_out - y) ** 2) <= 1.05 * np.var(y)
+    # Nothing predicts noise better than its mean, which a large penalty amounts to.
+    assert found["noise"] == max(ridge.PENALTIES)
+    assert found["clear"] < max(ridge.PENALTIES)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -321,6 +322,24 @@ def test_checksums_and_architectures_in_the_catalog_agree_with_the_file_names():
     for name, digits in (("vgg19", "dcbb9e9d"), ("vgg16-torchvision", "397923af")):
         assert CATALOG[name].checksum.startswith(f"sha256:{digits}")
         assert CATALOG[name].file.endswith(f"-{digits}.pth")
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_a_published_network_sees_images_as_its_publisher_prepared_them(name):
+    """Their colours are centred, in the order and the units that the publisher states."""
+    from_caffe = {"keras", "caffe", "chainer", "matconvnet", "normalized"}
+    caffe = bool(from_caffe & set(name.split("-")))
+    mean = np.array([123.68, 116.779, 103.939] if caffe else [0.485, 0.456, 0.406])
+    deviation = np.ones(3) if caffe else np.array([0.229, 0.224, 0.225])
+    scale = 255 if caffe else 1
+    if "chainer" in name:
+        mean = np.array([124.0, 117.0, 104.0])
+    colour = np.array([0.9, 0.5, 0.2])
+    expected = (scale * colour - mean) / deviation
+    if caffe and "matconvnet" not in name:
+        expected = expected[::-1]  # The networks of Caffe expect blue first.
+    prepared = CATALOG[name].preprocess(jnp.asarray(colour, jnp.float32).reshape(1, 1, 1, 3))
+    np.testing.assert_allclose(prepared.ravel(), expected, rtol=1e-4)
 
 
 def test_a_published_file_is_identified_by_its_checksum(tmp_path):

@@ -1,0 +1,130 @@
+"""What is written about an edit, and when."""
+
+import dataclasses
+import hashlib
+import json
+import time
+from importlib import metadata
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from builders import make_provenance, make_vector, small_recipe
+from PIL import Image
+
+from dfi_jax import Edit, FileError, Job, Placement, Recipe, Replacement
+from dfi_jax.editor.record import find_warnings, make_record, vector_record
+from dfi_jax.editor.work import prepare_work
+from dfi_jax.engine.reconstruction import concatenate
+from dfi_jax.engine.slots import Reconstruction
+from dfi_jax.photo.photo import Photo
+
+RECIPE = small_recipe(size=32, iterations=4)
+
+
+@pytest.fixture(scope="module")
+def vector(random_vgg):
+    return make_vector(random_vgg, RECIPE)
+
+
+@pytest.mark.parametrize("blocked", ["alpha-0.4.png", "alpha-1.png", "sheet.png", "loss.png"])
+def test_a_record_is_only_written_after_everything_else(tmp_path, blocked):
+    grey = np.full((40, 40, 3), 0.5, np.float32)
+    edit = Edit(
+        photo=Photo.of(grey),
+        placement=Placement.whole((40, 40)),
+        face=grey,
+        faces=np.stack([grey, grey]),
+        pixels=(grey, grey),
+        alphas=(0.4, 1.0),
+        objective=np.zeros(2),
+        history=np.ones((2, 3)),
+        iterations=np.array([3, 3]),
+        record={"recipe": Recipe().to_dict(), "files": ["alpha-0.4.png", "alpha-1.png"]},
+    )
+    (tmp_path / blocked).mkdir()
+    with pytest.raises(FileError, match=f"{blocked} can't be written"):
+        edit.save(tmp_path, overwrite=True)
+    assert not (tmp_path / "result.json").exists()
+    (tmp_path / blocked).rmdir()
+    edit.save(tmp_path, overwrite=True)
+    assert json.loads((tmp_path / "result.json").read_text()) == edit.record
+
+
+@pytest.fixture
+def work(random_vgg, vector, photo, tmp_path):
+    """A photo that is ready to be edited with a mask."""
+    Image.new("L", (120, 140), 255).save(tmp_path / "mask.png")
+    mask = tmp_path / "mask.png"
+    job = Job(photo=photo, attribute=vector, alphas=(0.2, -1.0), face="whole", mask=mask)
+    return prepare_work(job, vgg=random_vgg, recipe=RECIPE)
+
+
+def reconstruction(iterations):
+    """The result of a single problem."""
+    history = np.linspace(3, 1, iterations)[None]
+    images = np.full((1, 32, 32, 3), 0.5, np.float32)
+    return Reconstruction(images, history[:, -1], history, np.array([iterations]))
+
+
+def test_the_numbers_of_a_record_are_those_of_the_edit(random_vgg, work, photo):
+    result = concatenate([reconstruction(4), reconstruction(2)])
+    record = make_record(work, result, vgg=random_vgg, batch_size=3)
+    for name, path in (("photo", photo), ("mask", photo.with_name("mask.png"))):
+        assert record[name]["name"] == path.name
+        assert record[name]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert record["files"] == ["alpha-0.2.png", "alpha--1.png"]
+    assert (record["iterations"], record["objective"]) == ([4, 2], [1, 1])
+    # The shorter history continues with its last value.
+    np.testing.assert_allclose(record["history"], [[3, 7 / 3, 5 / 3, 1], [3, 1, 1, 1]])
+    assert (record["dataset"], record["near"], record["k"]) == (None, None, 100)
+    assert (record["points"], record["warp"], record["selections"]) == (5, False, [])
+    assert record["device"]["batch_size"] == 3
+    for package in ("jax", "numpy", "pillow"):
+        assert record["versions"][package] == metadata.version(package)
+
+
+def test_every_second_is_counted_in_one_phase(random_vgg, vector, photo):
+    started = time.perf_counter()
+    job = Job(photo=photo, attribute=vector, face="whole")
+    work = prepare_work(job, vgg=random_vgg, recipe=RECIPE)
+    assert sum(work.seconds.values()) <= time.perf_counter() - started
+    assert work.seconds["photo"] > 0
+    assert work.seconds["vector"] > 0
+    started = time.perf_counter()
+    work.begin()
+    work.results[0] = reconstruction(3)
+    time.sleep(0.02)
+    work.end()
+    assert 0.02 <= work.seconds["reconstruction"] <= time.perf_counter() - started
+
+
+def test_a_noisy_vector_is_warned_of_with_the_numbers_of_its_images(random_vgg):
+    for share, warned in ((0.9, True), (0.81, True), (0.79, False)):
+        made = make_provenance(
+            random_vgg, RECIPE, n_source=3, n_target=7, length=(10.0,), noise=(10 * share**0.5,)
+        )
+        warnings = find_warnings(made)
+        assert len(warnings) == warned
+        if share == 0.9:
+            assert "90% of the attribute vector is the noise of 3 images without" in warnings[0]
+            assert "and 7 with the attribute" in warnings[0]
+
+
+def test_the_checksum_of_a_vector_changes_with_any_of_its_numbers(vector):
+    positions = {name: jnp.ones((*w.shape[:2], 1)) for name, w in vector.features.items()}
+    away = Replacement(vector.features, positions, positions)
+    replaced = vector.replace(replacement=away)
+
+    def checksum(made):
+        return vector_record(made)["sha256"]
+
+    changed = [vector, vector.opposite(), replaced, replaced.opposite()]
+    for part in Replacement._fields:
+        other = jax.tree.map(lambda layer: layer.at[0, 0, 0].add(1), getattr(away, part))
+        changed.append(vector.replace(replacement=away._replace(**{part: other})))
+    # The opposite of a replacement that is the same both ways has the opposite vector only.
+    assert len({checksum(made) for made in changed}) == len(changed)
+    noted = dataclasses.replace(vector.provenance, note="another note")
+    assert checksum(vector.replace(provenance=noted)) == checksum(vector)

@@ -1,0 +1,52 @@
+"""What becomes of a reconstruction, without reconstructing anything."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from builders import make_vector, small_recipe
+
+from dfi_jax import Job, Replacement
+from dfi_jax.editor.work import prepare_work
+
+SIZE = 32
+BOX = (20, 10, 60, 50)
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).uniform(0.3, 0.6, (60, 80, 3)).astype(np.float32)
+
+
+def prepare(vgg, photo, recipe, vector=None, **options):
+    vector = make_vector(vgg, recipe) if vector is None else vector
+    return prepare_work(Job(photo=photo, attribute=vector, **options), vgg=vgg, recipe=recipe)
+
+
+def test_an_edit_fades_out_over_the_feather_of_the_recipe(random_vgg, pixels):
+    for feather, border in ((0.0, 0.2), (0.25, 0.2 * 0.5 / 10)):
+        recipe = small_recipe(size=SIZE, finish__transfer_difference__feather=feather)
+        work = prepare(random_vgg, pixels, recipe, face=BOX)
+        change = work.finish(work.face + np.float32(0.2), alpha=1.0, unedited=[]) - pixels
+        np.testing.assert_allclose(change[20:40, 30:50], 0.2, atol=1e-5)
+        # A quarter of the box's side is ten pixels, and a pixel's centre is half a pixel inside.
+        np.testing.assert_allclose(change[20:40, 20], border, atol=1e-4)
+
+
+def test_as_much_is_replaced_as_the_share_of_the_usual_strength_inside_the_mask(random_vgg, pixels):
+    recipe = small_recipe(size=SIZE, vector="unit_times_phi")
+    assert recipe.vector.usual_alpha == 0.4
+    vector = make_vector(random_vgg, recipe)
+    fine, coarse = vector.features  # The finer layer tells where the photo is smoothed.
+    positions = {name: jnp.zeros((*w.shape[:2], 1)) for name, w in vector.features.items()}
+    half = {fine: positions[fine].at[:, :16].set(1.0), coarse: positions[coarse] + 1}
+    vector = vector.replace(replacement=Replacement(vector.features, positions, half))
+    mask = np.zeros((60, 80), np.float32)
+    mask[:30] = 1
+    work = prepare(random_vgg, pixels, recipe, vector, face="whole", mask=mask)
+    for alpha, share in ((-0.4, 1.0), (-0.1, 0.25), (-3.0, 1.0)):
+        replaced = work.replaced(alpha)
+        np.testing.assert_allclose(replaced[:14, :14], share, atol=1e-5)
+        assert not replaced[:, 18:].any()
+        assert not replaced[18:].any()
+    assert work.replaced(0.4) is None
+    assert prepare(random_vgg, pixels, recipe, face="whole").replaced(-1.0) is None
