@@ -91,7 +91,7 @@ def test_finished_edits_are_skipped(folder):
     [
         ({"alphas": [0.1]}, "alphas"),
         ({"face": [0, 0, 100, 100]}, "face"),
-        ({"mask": "mask.png"}, "recipe"),
+        ({"mask": "mask.png"}, "mask"),
     ],
 )
 def test_results_that_were_asked_for_differently_are_not_taken_for_these(folder, change, what):
@@ -101,6 +101,42 @@ def test_results_that_were_asked_for_differently_are_not_taken_for_these(folder,
     succeeds(*batch(folder))
     write(folder, job | change)
     assert f"has results with a different value of {what}" in fails(*batch(folder))
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Two folders of 12 images each, and a copy of the second in which one image differs."""
+    rng = np.random.default_rng(0)
+    for name in ("without", "with"):
+        for i in range(12):
+            (tmp_path / name).mkdir(exist_ok=True)
+            noise = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(tmp_path / name / f"{i}.png")
+    shutil.copytree(tmp_path / "with", tmp_path / "other" / "with")
+    shutil.copy(tmp_path / "without" / "0.png", tmp_path / "other" / "with" / "5.png")
+    return tmp_path
+
+
+def test_results_of_other_images_are_not_taken_for_these(folder, pair):
+    write(folder, {"photo": "me.png", "attribute": "Target", "face": "whole", "name": "me"})
+    small = ["--set", "features.size=32", "--set", "features.layers=conv1_2"]
+    run = [*batch(folder), *small, "--dataset", f"pair:{pair}/without:{pair}/with"]
+    succeeds(*run)
+    assert succeeds(*run) == ""
+    other = [*run[:-1], f"pair:{pair}/without:{pair}/other/with"]
+    assert "has results with a different value of dataset_sha256" in fails(*other)
+    shutil.copy(pair / "other" / "with" / "5.png", pair / "with" / "5.png")
+    assert "has results with a different value of the images of selection 1" in fails(*run)
+
+
+def test_an_edit_whose_picture_is_gone_is_made_again(folder):
+    write(folder, {"photo": "me.png", "attribute": "smile.safetensors", "face": "whole"})
+    (name,) = succeeds(*batch(folder)).split()
+    pictures = list((folder / "out" / "me-smile").glob("alpha-*"))
+    content = pictures[0].read_bytes()
+    pictures[0].unlink()
+    assert succeeds(*batch(folder)).split() == [name]
+    assert pictures[0].read_bytes() == content
 
 
 def test_results_of_another_recipe_network_or_photo_are_not_taken_for_these(folder):
@@ -138,6 +174,7 @@ def test_results_with_another_value_of_any_field_are_not_taken_for_these(
     made = job.request(editor.recipe) | {
         "recipe": editor.recipe.to_dict(),
         "network": network_record(editor.vgg),
+        "files": [],
     }
     (tmp_path / "me").mkdir()
     (tmp_path / "me" / "result.json").write_text(json.dumps(made))
@@ -150,12 +187,15 @@ def test_results_with_another_value_of_any_field_are_not_taken_for_these(
 def test_each_process_does_its_share_of_the_lines(folder, monkeypatch):
     photos = [f"absent-{i}.png" for i in range(5)]
     write(folder, *({"photo": name, "attribute": "smile.safetensors"} for name in photos))
-    monkeypatch.setattr("jax.process_count", lambda: 2)
-    for index, share in ((0, {"0", "2", "4"}), (1, {"1", "3"})):
-        monkeypatch.setattr("jax.process_index", lambda index=index: index)
-        result = dfi(*batch(folder))
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
+    for index, share in ((1, {"1", "3"}), (0, {"0", "2", "4"})):  # Nobody waits for another.
+        monkeypatch.setenv("JAX_PROCESS_ID", str(index))
+        result = dfi(*batch(folder, "--distributed"))
         assert set(re.findall(r"absent-(\d)", result.stderr)) == share
         assert f"{len(share)} of {len(share)} edits failed" in result.stderr
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "9")
+    monkeypatch.setenv("JAX_PROCESS_ID", "8")  # It has nothing to do.
+    assert succeeds(*batch(folder, "--distributed")) == ""
 
 
 def test_only_few_edits_wait_to_be_written(tmp_path, random_vgg, monkeypatch):
@@ -278,6 +318,8 @@ def test_a_byte_order_mark_and_blank_lines_are_skipped(folder):
         ({"photo": "me.png", "attribute": "a", "face": [1, 2]}, "give a box as four integers"),
         ({"photo": "me.png", "attribute": "a", "face": "nose"}, "'nose'"),
         ({"photo": "me.png", "attribute": "a", "face": True}, "face is True"),
+        ({"photo": "me.png", "attribute": "a", "face": 0}, "'0'"),
+        ({"photo": "me.png", "attribute": "a", "mask": ""}, "mask is empty"),
         ({"photo": "me.png", "attribute": "a", "name": "a/b"}, "give the name of a folder"),
         ({"photo": "me.png", "attribute": "a", "name": "a\0"}, "give the name of a folder"),
         ({"photo": "me.png", "attribute": "a", "name": "\ud800"}, "give the name of a folder"),
@@ -307,18 +349,6 @@ def test_a_record_that_is_no_record_counts_as_no_result(folder, random_vgg, text
     (folder / "out" / "a" / "result.json").write_text(text)
     jobs = read_manifest(folder / "jobs.jsonl")
     assert select_unfinished(jobs, folder / "out", editor=Editor(weights=random_vgg)) == jobs
-
-
-def test_each_process_does_its_lines_without_waiting_for_others(folder, monkeypatch):
-    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
-    shares = (["me-smile", "my-face"], ["you-frown"])
-    for index in (1, 0):  # Whichever comes first, there is nobody to connect to.
-        monkeypatch.setenv("JAX_PROCESS_ID", str(index))
-        printed = succeeds(*batch(folder, "--distributed")).split()
-        assert printed == [str(folder / "out" / name) for name in shares[index]]
-    monkeypatch.setenv("JAX_NUM_PROCESSES", "9")
-    monkeypatch.setenv("JAX_PROCESS_ID", "8")
-    assert succeeds(*batch(folder, "--distributed")).split() == []
 
 
 def test_a_process_must_know_which_it_is(folder, monkeypatch):

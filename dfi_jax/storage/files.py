@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and identified by their SHA-256."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import platform
@@ -201,6 +202,8 @@ def check_file(path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError is about NUL.
         raise FileError(f"{path} doesn't exist; check the path.") from None
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise FileError(f"{path} doesn't exist; check the path.") from None
         raise FileError(
             f"{path} can't be read ({error.strerror}); check the path and its permissions."
         ) from None

@@ -319,7 +319,9 @@ def test_a_selection_records_how_it_was_made():
     }
     assert record["target"] == [f"{row}.png" for row in selection.target]
     assert record["source"] == [f"{row}.png" for row in selection.source]
-    assert list(record) == ["dataset", "wanted", "k", "near", "source", "target"]
+    assert list(record) == ["dataset", "wanted", "k", "near", "images_sha256", "source", "target"]
+    rows = np.concatenate([selection.source, selection.target])
+    assert record["images_sha256"] == data.fingerprint(rows)
     again = select(
         data, record["wanted"], anchor=anchor, k=record["k"], near=near.parse(record["near"])
     )

@@ -132,8 +132,16 @@ def test_a_truncated_image_is_refused(tmp_path, name):
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     with pytest.raises(FileError, match="doesn't exist; check the path"):
         Photo.open(tmp_path / "absent.png")
-    with pytest.raises(FileError, match="is a folder; give an image file"):
+    with pytest.raises(FileError, match="is a folder; give a file"):
         Photo.open(tmp_path)
+
+
+def test_what_is_not_a_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    for name, problem in (("pipe", "is a pipe or a device"), ("loop", "can't be read")):
+        with pytest.raises(FileError, match=problem):
+            Photo.open(tmp_path / f"{name}.png")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
