@@ -10,6 +10,7 @@ Edits that already have a `result.json` are skipped, so running a manifest again
 
 import dataclasses
 import json
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,7 +25,7 @@ from dfi_jax.data.near import Nearness
 from dfi_jax.editor.editor import Editor
 from dfi_jax.editor.job import DEFAULT_K, Job, is_vector_file
 from dfi_jax.editor.record import network_record, vector_record
-from dfi_jax.editor.result import Edit
+from dfi_jax.editor.result import Edit, check_folder
 from dfi_jax.editor.work import work_recipe
 from dfi_jax.errors import DfiError, FileError, InputError, one_line
 from dfi_jax.photo.choice import FaceLike, parse_face
@@ -237,6 +238,24 @@ def check_files(jobs: Sequence[Job]) -> list[Outcome]:
     return failures
 
 
+def _check_folders(jobs: Sequence[Job], folder: Path) -> list[Outcome]:
+    """Returns a failure for each job whose results can't be written."""
+    failures = []
+    for job in jobs:
+        place = folder / job.label
+        try:
+            check_folder(place, overwrite=True)
+            if place.is_dir() and not os.access(place, os.W_OK):
+                raise FileError(f"{place} can't be written to; check its permissions.")
+        except OSError as error:
+            if not isinstance(error, FileError):
+                error = FileError(
+                    f"{place} can't be written to ({error.strerror}); change its name."
+                )
+            failures.append(Outcome(job, str(error)))
+    return failures
+
+
 def run_jobs(
     editor: Editor,
     jobs: Sequence[Job],
@@ -267,6 +286,8 @@ def run_jobs(
     ["no-such.jpg doesn't exist; check the path."]
     """
     failures = check_files(jobs)
+    missing = {id(failure.job) for failure in failures}
+    failures += _check_folders([job for job in jobs if id(job) not in missing], folder)
     missing = {id(failure.job) for failure in failures}
     writing: deque[tuple[Job, Edit, Future[list[Path]]]] = deque()
     finished = 0

@@ -25,5 +25,8 @@ class Progress:
     in_flight: Any = None
 
 
+COMPILING = Progress(phase="compiling", done=0, total=None, unit="programs")
+"""The report before the first reconstruction, for which JAX may compile for half a minute."""
+
 OnProgress = Callable[[Progress], None]
 """A function that is called with every report."""

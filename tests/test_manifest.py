@@ -383,3 +383,19 @@ def test_an_unknown_attribute_is_named_before_anything_is_made(folder):
     sentence = fails(*batch(folder))
     assert "me-taller: the starter vector 'taller' doesn't exist" in sentence
     assert not (folder / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_others_are_edited(folder):
+    lines = [
+        {"photo": "me.png", "attribute": "smile.safetensors", "face": "whole", "name": name}
+        for name in ("fine", "file", "x" * 300)
+    ]
+    (folder / "out").mkdir()
+    (folder / "out" / "file").touch()
+    write(folder, *lines)
+    editor = Editor(weights="random-vgg16", recipe=Recipe().set({"solver.iterations": "1"}))
+    outcomes = list(run_jobs(editor, read_manifest(folder / "jobs.jsonl"), folder / "out"))
+    failures = {outcome.job.label: outcome.failure for outcome in outcomes}
+    assert failures["fine"] is None
+    assert "is a file; choose a folder" in failures["file"]
+    assert "can't be written to (File name too long); change its name" in failures["x" * 300]

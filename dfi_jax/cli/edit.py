@@ -21,15 +21,26 @@ from dfi_jax.data.folders import IMAGE_SUFFIXES
 from dfi_jax.editor.job import Job, attribute_name, file_name, is_vector_file
 from dfi_jax.errors import DfiError, FileError, InputError
 from dfi_jax.photo.choice import parse_face
-from dfi_jax.photo.photo import Photo
+from dfi_jax.photo.photo import FORMATS, Photo
 
 LONGEST_NAME = 200
 """Maximum number of bytes in the name of a folder. File systems allow 255."""
 
+
+def _named_path(text: str) -> Path:
+    """Returns a path. `Path("")` would be the current folder."""
+    if not text:
+        raise typer.BadParameter("it is empty; give a name.")
+    return Path(text)
+
+
 Photos = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="PHOTO...", help="Photos, or folders of photos.", show_default=False, readable=False
+        metavar="PHOTO...",
+        help="Photos, or folders of photos.",
+        show_default=False,
+        parser=_named_path,
     ),
 ]
 
@@ -45,8 +56,9 @@ Out = Annotated[
         "-o",
         metavar="FOLDER",
         help="Folder for the results. If there are several photos, each gets a subfolder. By "
-        "default, the folder is dfi-PHOTO-ATTRIBUTE, or dfi-ATTRIBUTE for several photos.",
-        readable=False,
+        "default, the folder is dfi-PHOTO-ATTRIBUTE, or dfi-ATTRIBUTE for several photos. A name "
+        "that ends in .png, .jpg or .jpeg is that of a file, which gets the edited photo alone.",
+        parser=_named_path,
     ),
 ]
 
@@ -104,8 +116,14 @@ def edit(
             f"because the attribute vector comes from only one."
         )
     folders = _name_folders(files, attribute, out=out, several=several)
+    alone = out is not None and out.suffix.lower() in FORMATS and not out.is_dir()
+    if alone and (several or len(alpha_values or ()) > 1):
+        raise InputError(
+            f"{out} is one file, but there are several photos or strengths; give a folder."
+        )
     for folder in folders:
-        options.check_out(folder, overwrite=overwrite)
+        check = options.check_out_file if alone else options.check_out
+        check(folder, overwrite=overwrite)
     # If one of several photos can't be opened, the others are edited all the same.
     images = [file if several else Photo.open(file) for file in files]
     mask_image = None if mask is None else Photo.open(mask)
@@ -144,7 +162,11 @@ def edit(
         )
         for job, made in editor.edit_many(list(jobs), on_progress=on_progress, on_failure=fail):
             try:
-                written = made.save(jobs[job], overwrite=overwrite)
+                if alone:
+                    made.save_photo(jobs[job], overwrite=overwrite)
+                    written = [jobs[job]]
+                else:
+                    written = made.save(jobs[job], overwrite=overwrite)
             except DfiError as error:
                 fail(job, error)
                 continue

@@ -26,7 +26,7 @@ from dfi_jax.cli import interruption
 from dfi_jax.cli.interruption import Interrupted, interruptible, raise_pending
 from dfi_jax.engine import devices
 from dfi_jax.errors import DfiError, InputError
-from dfi_jax.progress import OnProgress, Progress
+from dfi_jax.progress import COMPILING, OnProgress, Progress
 
 console = Console(stderr=True, highlight=False)
 
@@ -158,6 +158,8 @@ class _Bars:
 
     def show(self, progress: Progress) -> None:
         self._bars.start()
+        if COMPILING.phase in self._tasks:
+            self._bars.remove_task(self._tasks.pop(COMPILING.phase))
         if progress.phase not in self._tasks:
             self._tasks[progress.phase] = self._bars.add_task(progress.phase, total=None, detail="")
         task = self._tasks[progress.phase]
@@ -181,7 +183,12 @@ class _Lines:
         now = time.monotonic()
         if now >= self._printed.get(progress.phase, -math.inf) + LINE_SECONDS:
             self._printed[progress.phase] = now
-            console.print(f"{progress.phase}: {_detail(progress)}", markup=False, soft_wrap=True)
+            text = (
+                progress.phase
+                if progress is COMPILING
+                else f"{progress.phase}: {_detail(progress)}"
+            )
+            console.print(text, markup=False, soft_wrap=True)
 
     def stop(self) -> None:
         pass
@@ -192,6 +199,8 @@ def _detail(progress: Progress) -> str:
     if progress.unit == "bytes":
         of_all = "" if total is None else f" of {total / 1e6:.0f}"
         return f"{done / 1e6:.0f}{of_all} MB"
+    if progress is COMPILING:
+        return ""
     counted = str(done) if total is None else f"{done} of {total}"
     if progress.unit != progress.phase:
         counted += f" {progress.unit}"

@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
-from dfi_jax.errors import FileError
+from dfi_jax.errors import FileError, InputError
 from dfi_jax.photo.photo import Photo, save, to_pil
 from dfi_jax.photo.placement import Placement
 from dfi_jax.recipe import TransferDifference
 from dfi_jax.report.curves import draw_loss_curves
 from dfi_jax.report.sheet import contact_sheet
-from dfi_jax.storage.files import replacing, write_text
+from dfi_jax.storage.files import exists, replacing, write_text
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,6 +136,36 @@ class Edit:
         write_text(folder / "result.json", json.dumps(self.record, indent=2) + "\n")
         return [*written, folder / "result.json"]
 
+    def save_photo(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Writes the edited photo alone, if there is only one strength.
+
+        Args:
+          path: Path of the file, which ends in .png, .jpg or .jpeg.
+          overwrite: Whether a file that exists is replaced.
+
+        Raises:
+          InputError: If there are several strengths, or the format can't hold the photo.
+          FileError: If the file exists and `overwrite` is False, or can't be written.
+
+        >>> import dfi_jax, tempfile
+        >>> face = dfi_jax.load_dataset("synthetic:1").face(0, 200)
+        >>> quick = dfi_jax.Recipe().set({"solver.iterations": "2"})
+        >>> edit = dfi_jax.edit(face, "eyeglasses", face="whole", recipe=quick)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     edit.save_photo(Path(folder, "me.jpg"))
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['me.jpg']
+        """
+        path = Path(path)
+        if len(self.alphas) > 1:
+            raise InputError(
+                f"{path} is one file, but there are {len(self.alphas)} strengths; give a folder."
+            )
+        if exists(path) and not overwrite:
+            raise FileError(f"{path} exists already; choose another name, or set overwrite.")
+        original = self.photo.original if self._are_whole else None
+        save(path, self._make(self.pixels[0]), original=original)
+
     def _labels(self) -> list[str]:
         return [f"α = {alpha:g}" for alpha in self.alphas]
 
@@ -152,8 +182,8 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
         raise FileError(f"{folder} is a file; choose a folder for the results.")
     if not overwrite and folder.is_dir() and any(not _is_hidden(path) for path in folder.iterdir()):
         raise FileError(
-            f"{folder} already holds files; choose another folder, or set overwrite to replace "
-            f"files of the same names."
+            f"{folder} already holds files; choose another folder, or set overwrite (--overwrite) "
+            f"to replace files of the same names."
         )
 
 

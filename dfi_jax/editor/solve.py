@@ -13,7 +13,7 @@ from dfi_jax.engine.problem import Problem, make_problem
 from dfi_jax.engine.reconstruction import reconstruct
 from dfi_jax.engine.slots import Reconstruction
 from dfi_jax.network.vgg import VGG
-from dfi_jax.progress import OnProgress, Progress
+from dfi_jax.progress import COMPILING, OnProgress, Progress
 from dfi_jax.recipe import CancelResidual, Recipe
 
 
@@ -43,6 +43,8 @@ def solve_queue(
     def problems() -> Iterator[Problem]:
         for work in works:
             work.begin()
+            if not origins and on_progress is not None:
+                on_progress(COMPILING)
             for i, alpha in enumerate(work.alphas):
                 origins.append((work, i))
                 yield _make_problem(vgg, work, alpha, recipe=recipe)

@@ -27,7 +27,11 @@ _JPEG_FORMATS = ("JPEG", "MPO")
 """Pillow's names for JPEG files. MPO is what many phones and cameras write: a JPEG file that is
 followed by further pictures."""
 
-_FORMATS: dict[str, Literal["PNG", "JPEG"]] = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+FORMATS: dict[str, Literal["PNG", "JPEG"]] = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+"""Formats that are written, by the suffix of the file's name."""
+
+_JPEG_MODES = ("L", "RGB")
+"""Pillow's modes of images that a JPEG file can hold: 8 bits, without alpha."""
 
 _LONGEST_EXIF = 65_533
 """Maximum number of bytes of EXIF data in a JPEG file, which has it from a JPEG file as a rule."""
@@ -228,12 +232,16 @@ def save(path: Path, image: Image.Image, *, original: Original | None = None) ->
 
     Raises:
       FileError: If the file can't be written.
-      InputError: If the path has another suffix.
+      InputError: If the path has another suffix, or the format can't hold the image.
     """
-    format = _FORMATS.get(path.suffix.lower())
+    format = FORMATS.get(path.suffix.lower())
     if format is None:
         raise InputError(
             f"{path} has the suffix {path.suffix!r}; give a path that ends in .png, .jpg or .jpeg."
+        )
+    if format == "JPEG" and image.mode not in _JPEG_MODES:
+        raise InputError(
+            f"{path} can't hold the photo's transparency or 16 bits; give a path that ends in .png."
         )
     options: dict[str, Any] = {"quality": 95, "subsampling": 0} if format == "JPEG" else {}
     options |= {name: image.info[name] for name in ("icc_profile", "dpi") if name in image.info}

@@ -65,7 +65,8 @@ class Stage:
         names = field_types(type(self))
         if name not in names:
             known = f"its fields are {', '.join(names)}" if names else "it has no fields"
-            raise InputError(f"the recipe's {self.kind} has no field {name!r}; {known}.")
+            owner = "recipe" if self.kind == "recipe" else f"recipe's {self.kind}"
+            raise InputError(f"the {owner} has no field {name!r}; {known}.")
 
 
 def field_types(stage: type[Stage]) -> dict[str, Any]:

@@ -325,7 +325,7 @@ def test_normalised_weights_work_without_further_settings(photo, tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--alpha", "nan"], "alpha is nan; give a finite number"),
+        (["--alpha", "nan"], "alpha is nan; give a number"),
         (["--strength", "0.1,,0.2"], "--strength is '0.1,,0.2'; give numbers separated by commas"),
         (["--alpha", "0.2,0.20"], "alpha 0.2 is given twice"),
         (["--recipe", "best"], "'best' doesn't exist; choose from default, chainer-dfi"),
@@ -448,7 +448,9 @@ def test_earlier_files_are_only_replaced_if_told(photo, vector_file, tmp_path):
     arguments = ["edit", photo, vector_file, *OPTIONS]
     assert "already holds files" in fails(*arguments, "-o", out)
     assert (out / "alpha-1.png").read_text() == "mine"
-    assert "is a file; choose a folder" in fails(*arguments, "-o", photo)
+    assert "exists already" in fails(*arguments, "-o", photo)
+    (tmp_path / "file").touch()
+    assert "is a file; choose a folder" in fails(*arguments, "-o", tmp_path / "file")
     succeeds(*arguments, "-o", out, "--overwrite")
     assert read(out / "alpha-1.png").shape == (140, 120, 3)
 
@@ -488,3 +490,21 @@ def test_a_face_is_detected_by_default(photo, monkeypatch):
     pytest.importorskip("dlib")
     monkeypatch.setattr("dfi_jax.photo.faces.installed", lambda: True)
     assert "no face was detected" in fails("edit", photo, "eyeglasses")
+
+
+def test_a_name_of_a_picture_is_that_of_the_only_file(photo, vector_file, tmp_path):
+    out = tmp_path / "older.jpg"
+    printed = succeeds("edit", photo, vector_file, *OPTIONS, "-a", "1", "-o", out)
+    assert printed.split() == [str(out)]
+    assert {path.name for path in tmp_path.iterdir()} == {"me.png", "older.jpg"}
+    with Image.open(out) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (120, 140))
+    run = ["edit", photo, vector_file, *OPTIONS, "-o", out]
+    assert "exists already" in fails(*run)
+    assert "one file, but there are several photos or strengths" in fails(
+        *run, "--overwrite", "-a", "1,2"
+    )
+
+
+def test_an_empty_name_is_no_photo():
+    assert "PHOTO" in dfi("edit", "", "older").stderr

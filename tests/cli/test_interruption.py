@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 
 BLOCKED = """
-import hashlib, sys
+import contextlib, hashlib
 from pathlib import Path
 from dfi_jax.cli import interruption
 from dfi_jax.storage.files import replacing
 interruption.watch()
 with interruption.interruptible(), replacing(Path("out", "half-written.txt")) as temporary:
     temporary.write_text("half of")
-    print("begun", flush=True)
-    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # Minutes, in one step of Python.
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            print("begun", flush=True)
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # Minutes, in one step of Python.
 """
 
 
