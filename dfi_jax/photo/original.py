@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, UInt8, UInt16
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, JpegImagePlugin
 
 from dfi_jax.errors import FileError
 from dfi_jax.photo.image import LUMA, to_bytes
@@ -79,6 +79,8 @@ class Original:
       exif: EXIF data, with the orientation *upright*, or no bytes.
       dpi: Horizontal and vertical resolution in pixels per inch, or None.
       losses: Sentences about what an edit doesn't keep.
+      encoding: Quantisation tables and chroma subsampling of a JPEG file that was upright already.
+        With them, what didn't change is encoded almost as it was.
     """
 
     values: UInt8[np.ndarray, "H W c"] | UInt16[np.ndarray, "H W 1"]
@@ -86,6 +88,7 @@ class Original:
     exif: bytes
     dpi: tuple[float, float] | None
     losses: tuple[str, ...]
+    encoding: tuple[dict[int, list[int]], int] | None = None
 
     @classmethod
     def of(cls, image: Image.Image) -> tuple["Original", Float[np.ndarray, "H W 3"]]:
@@ -133,6 +136,7 @@ class Original:
             exif=exif or b"",
             dpi=dpi,
             losses=tuple(losses),
+            encoding=_read_encoding(image) if orientation == 1 else None,
         )
         return original, original._seen()
 
@@ -254,6 +258,15 @@ def _read_exif(image: Image.Image) -> tuple[bytes | None, int]:
         return exif.tobytes() if len(exif) else b"", orientation
     except Exception:  # Pillow raises many kinds of errors for tags of the wrong type.
         return None, orientation
+
+
+def _read_encoding(image: Image.Image) -> tuple[dict[int, list[int]], int] | None:
+    """Returns quantisation tables, and Pillow's number of the subsampling: -1 if unknown."""
+    tables = getattr(image, "quantization", None)
+    if not tables or image.mode not in ("L", "RGB"):
+        return None
+    copies = {int(number): [int(step) for step in table] for number, table in tables.items()}
+    return copies, JpegImagePlugin.get_sampling(image)
 
 
 def _png_losses(image: Image.Image) -> list[str]:

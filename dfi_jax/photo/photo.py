@@ -228,7 +228,7 @@ def save(path: Path, image: Image.Image, *, original: Original | None = None) ->
     Args:
       path: Path of the file, as for `write`.
       image: Image of a mode that the format can hold.
-      original: Photo whose EXIF data is written, too.
+      original: Photo whose EXIF data is written, too, and whose quantisation a JPEG file gets.
 
     Raises:
       FileError: If the file can't be written.
@@ -244,6 +244,11 @@ def save(path: Path, image: Image.Image, *, original: Original | None = None) ->
             f"{path} can't hold the photo's transparency or 16 bits; give a path that ends in .png."
         )
     options: dict[str, Any] = {"quality": 95, "subsampling": 0} if format == "JPEG" else {}
+    if format == "JPEG" and original is not None and original.encoding is not None:
+        tables, subsampling = original.encoding
+        options = {"qtables": tables}
+        if subsampling >= 0:
+            options["subsampling"] = subsampling
     options |= {name: image.info[name] for name in ("icc_profile", "dpi") if name in image.info}
     exif = b"" if original is None else original.exif
     if exif and (format == "PNG" or len(exif) <= _LONGEST_EXIF):

@@ -321,3 +321,22 @@ def test_the_exif_data_of_a_tiff_file_has_nothing_about_its_pixels(tmp_path):
     picture().save(tmp_path / "me.tif", exif=exif, compression="tiff_lzw")
     made = edit_file(tmp_path / "me.tif", tmp_path / "out.png")
     assert set(made.getexif()) - {0x011A, 0x011B, 0x0128} == {0x010F}
+
+
+@pytest.mark.parametrize("quality", [60, 90])
+@pytest.mark.parametrize(("subsampling", "levels"), [(0, 0.05), (2, 1.2)])
+def test_what_an_edit_of_a_jpeg_leaves_alone_is_encoded_as_it_was(
+    tmp_path, quality, subsampling, levels
+):
+    noise = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+    smooth = Image.fromarray(noise).resize((160, 192), Image.Resampling.BICUBIC)
+    smooth.save(tmp_path / "me.jpg", quality=quality, subsampling=subsampling)
+    photo = Photo.open(tmp_path / "me.jpg")
+    after = photo.pixels.copy()
+    after[:64, :64] = 1 - after[:64, :64]
+    save(tmp_path / "edit.jpg", photo.edited(after), original=photo.original)
+    changed = np.abs(Photo.open(tmp_path / "edit.jpg").pixels - photo.pixels).max(axis=2)
+    assert changed[:48, :48].mean() > 0.1
+    # Rounding: at quality 95 without subsampling, it would be up to twice as much or more.
+    assert changed[80:].mean() <= levels / 255
+    assert changed[:, 80:].mean() <= levels / 255
