@@ -215,7 +215,7 @@ def test_only_few_edits_wait_to_be_written(tmp_path, random_vgg, monkeypatch):
             yield job, Slow()
 
     monkeypatch.setattr(Editor, "edit_many", edit_many)
-    monkeypatch.setattr("dfi_jax.manifest.WRITE_BACKLOG", 2)
+    monkeypatch.setattr("dfi_jax.manifest.run.WRITE_BACKLOG", 2)
     jobs = [Job(photo="me.png", attribute="older", name=str(i)) for i in range(12)]
     outcomes = list(run_jobs(Editor(weights=random_vgg), jobs, tmp_path))
     assert [outcome.job.name for outcome in outcomes] == saved == taken
@@ -320,6 +320,11 @@ def test_a_byte_order_mark_and_blank_lines_are_skipped(folder):
         ({"photo": "me.png", "attribute": "a", "face": True}, "face is True"),
         ({"photo": "me.png", "attribute": "a", "face": 0}, "'0'"),
         ({"photo": "me.png", "attribute": "a", "mask": ""}, "mask is empty"),
+        ({"photo": "me.png", "attribute": "a", "points": 6}, "points is 6; give 5 or 68"),
+        ({"photo": "me.png", "attribute": "a", "points": True}, "points is True; give a number"),
+        ({"photo": "me.png", "attribute": "a", "warp": 1}, "warp is 1; give true or false"),
+        ({"photo": "me.png", "attribute": "a", "k": 0}, "k is 0; give a number from 1"),
+        ({"photo": "me.png", "attribute": "a", "near": "home"}, "'home'"),
         ({"photo": "me.png", "attribute": "a", "name": "a/b"}, "give the name of a folder"),
         ({"photo": "me.png", "attribute": "a", "name": "a\0"}, "give the name of a folder"),
         ({"photo": "me.png", "attribute": "a", "name": "\ud800"}, "give the name of a folder"),
@@ -356,6 +361,15 @@ def test_a_process_must_know_which_it_is(folder, monkeypatch):
     sentence = fails(*batch(folder, "--distributed"))
     assert "set JAX_NUM_PROCESSES and JAX_PROCESS_ID" in sentence
     assert not (folder / "out").exists()
+
+
+def test_a_line_s_own_options_come_before_those_of_the_command(folder):
+    line = {"photo": "me.png", "attribute": "older"}
+    own = {"points": 68, "warp": True, "near": "pixels", "k": 7}
+    write(folder, line, line | own | {"name": "own"})
+    shared, other = read_manifest(folder / "jobs.jsonl", near=near.scores, k=30)
+    assert (shared.points, shared.warp, shared.near, shared.k) == (5, False, near.scores, 30)
+    assert (other.points, other.warp, other.near, other.k) == (68, True, near.pixels, 7)
 
 
 def test_a_line_of_nested_brackets_is_not_json(folder):

@@ -1,0 +1,120 @@
+"""The results of an earlier run, which a job is compared with before they are taken for its own."""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dfi_jax.data.dataset import Dataset
+from dfi_jax.editor.editor import Editor
+from dfi_jax.editor.job import Job
+from dfi_jax.editor.record import network_record, vector_record
+from dfi_jax.editor.work import work_recipe
+from dfi_jax.errors import FileError
+from dfi_jax.storage.files import file_sha256, is_file
+from dfi_jax.vectors.attribute_vector import AttributeVector
+
+
+def select_unfinished(jobs: Sequence[Job], folder: Path, *, editor: Editor) -> list[Job]:
+    """Returns the jobs whose results aren't in the folder yet.
+
+    Args:
+      jobs: The jobs.
+      folder: The folder that has a subfolder for each job.
+      editor: The editor whose recipe and network the results should have.
+
+    Raises:
+      FileError: If a job's subfolder has results that were made with another photo, mask, vector,
+        recipe or network, with other images, or with another value of a field in `Job.request`.
+
+    >>> job = Job(photo="me.jpg", attribute="older")
+    >>> editor = Editor(weights="random-vgg16")
+    >>> len(select_unfinished([job], Path("no-such-folder"), editor=editor))
+    1
+    """
+    unfinished = []
+    # Thousands of jobs may share a vector or images, which take milliseconds to read.
+    compare = _Compare(
+        editor=editor,
+        vector_sha256=cache(lambda path: vector_record(AttributeVector.load(path))["sha256"]),
+        images_sha256=cache(_images_sha256),
+    )
+    for job in jobs:
+        try:
+            made = json.loads((folder / job.label / "result.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            made = None
+        if not isinstance(made, dict) or not _has_files(folder / job.label, made):
+            unfinished.append(job)
+        elif differing := compare.find(made, job):
+            raise FileError(
+                f"{folder / job.label} has results with a different value of {differing[0]}; "
+                f"choose another folder, or give the job another name."
+            )
+    return unfinished
+
+
+class _Compare(NamedTuple):
+    editor: Editor
+    vector_sha256: Callable[[Path], str]
+    images_sha256: Callable[[Dataset, tuple[str, ...]], str | None]
+
+    def find(self, made: dict[str, Any], job: Job) -> list[str]:
+        """Returns the names of what was different when a record was made."""
+        found: dict[str, Any] = {}
+        wanted: dict[str, Any] = {}
+        for name, path in (("photo", job.photo), ("mask", job.mask)):
+            if path is None or (isinstance(path, Path) and is_file(path)):
+                wanted[name] = None if path is None else file_sha256(path)
+                found[name] = _recorded_sha256(made, name)
+        if isinstance(job.attribute, Path) and is_file(job.attribute):
+            wanted["vector"] = self.vector_sha256(job.attribute)
+            found["vector"] = _recorded_sha256(made, "vector")
+        recipe = work_recipe(self.editor.resolved_recipe, masked=job.mask is not None)
+        request = job.request(recipe) | {"dataset_sha256": job.dataset_sha256}
+        request |= {"network": network_record(self.editor.vgg), "recipe": recipe.to_dict()}
+        wanted |= request
+        found |= {name: made.get(name) for name in request}
+        for network in (found["network"], wanted["network"]):
+            if isinstance(network, dict):
+                # Whether convolutions are direct follows from the recipe and the device.
+                network.pop("convolution", None)
+        selections = made.get("selections")
+        if isinstance(job.dataset, Dataset) and isinstance(selections, list):
+            for i, selection in enumerate(selections):
+                try:
+                    names = (*selection["source"], *selection["target"])
+                    found[f"the images of selection {i + 1}"] = selection["images_sha256"]
+                    wanted[f"the images of selection {i + 1}"] = self.images_sha256(
+                        job.dataset, names
+                    )
+                except (TypeError, KeyError):
+                    continue
+        return [
+            name for name, value in wanted.items() if found[name] != json.loads(json.dumps(value))
+        ]
+
+
+def _images_sha256(dataset: Dataset, names: tuple[str, ...]) -> str | None:
+    """Returns the fingerprint of images, or None if one of them doesn't exist any more."""
+    rows = {name: row for row, name in enumerate(dataset.names)}
+    try:
+        return dataset.fingerprint(np.array([rows[name] for name in names], int))
+    except (KeyError, FileError):
+        return None
+
+
+def _has_files(folder: Path, made: dict[str, Any]) -> bool:
+    """Returns whether all pictures that a record names still exist."""
+    files = made.get("files")
+    return isinstance(files, list) and all(
+        isinstance(name, str) and is_file(folder / name) for name in files
+    )
+
+
+def _recorded_sha256(made: dict[str, Any], name: str) -> str | None:
+    described = made.get(name)
+    return described.get("sha256") if isinstance(described, dict) else None

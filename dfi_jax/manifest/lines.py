@@ -1,0 +1,154 @@
+"""The lines of a manifest.
+
+The fields of a line are named like the fields of `Job`. `photo` and `attribute` are required. An
+attribute is text, as in `AttributeLike`, or the path of a vector's file. A nearness is text, as on
+the command line. Paths are relative to the manifest.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+from dfi_jax.data.dataset import Dataset
+from dfi_jax.data.near import Nearness
+from dfi_jax.data.near import parse as parse_near
+from dfi_jax.editor.job import DEFAULT_K, Job, is_vector_file
+from dfi_jax.errors import DfiError, InputError, one_line
+from dfi_jax.photo.choice import FaceLike, parse_face
+from dfi_jax.storage.files import user_path
+from dfi_jax.storage.text import read_lines
+from dfi_jax.vectors.fitted import FittedDataset
+
+FIELDS: dict[str, tuple[type, ...]] = {
+    "photo": (str,),
+    "attribute": (str,),
+    "alphas": (list,),
+    "face": (str, int, list),
+    "points": (int,),
+    "warp": (bool,),
+    "mask": (str,),
+    "near": (str,),
+    "k": (int,),
+    "name": (str,),
+}
+"""The fields of a line, and the types that each accepts."""
+
+_KINDS = {str: "text", int: "a number", list: "a list", bool: "true or false"}
+
+
+def read_manifest(
+    path: Path,
+    *,
+    dataset: Dataset | FittedDataset | None = None,
+    near: Nearness | None = None,
+    k: int = DEFAULT_K,
+    points: Literal[5, 68] = 5,
+    warp: bool = False,
+) -> list[Job]:
+    """Returns the jobs of a manifest.
+
+    Args:
+      path: The manifest.
+      dataset: The dataset for all jobs.
+      near: The nearness for all jobs whose line has none.
+      k: Maximum number of images per set, likewise.
+      points: Number of landmarks that detected faces are aligned by, likewise.
+      warp: Whether faces are warped to the average face, likewise.
+
+    Raises:
+      FileError: If the manifest can't be read.
+      InputError: If a line is invalid, in which case the message has its number, if there are no
+        lines, or if two jobs have the same name.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     manifest = Path(folder, "jobs.jsonl")
+    ...     _ = manifest.write_text('{"photo": "me.jpg", "attribute": "older"}')
+    ...     [job.label for job in read_manifest(manifest)]
+    ['me-older']
+    """
+    shared: dict[str, Any] = {
+        "dataset": dataset,
+        "near": near,
+        "k": k,
+        "points": points,
+        "warp": warp,
+    }
+    jobs = []
+    for number, line in enumerate(read_lines(path), 1):
+        if line.strip():
+            try:
+                jobs.append(_parse_line(line, path.parent, shared))
+            except DfiError as error:
+                raise type(error)(f"{path}, line {number}: {error}") from None
+    if not jobs:
+        raise InputError(f"{path} is empty; write a line for each photo.")
+    for label, times in Counter(job.label for job in jobs).items():
+        if times > 1:
+            raise InputError(
+                f"{path} has {times} jobs with the name {label}; give each a `name` of its own."
+            )
+    return jobs
+
+
+def _parse_line(line: str, folder: Path, shared: dict[str, Any]) -> Job:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"it isn't JSON ({error}).") from None
+    if not isinstance(values, dict):
+        raise InputError('give an object, such as {"photo": "me.jpg", "attribute": "older"}.')
+    for key, value in values.items():
+        if key not in FIELDS:
+            raise InputError(f"the field {key!r} is unknown; use {', '.join(FIELDS)}.")
+        if type(value) not in FIELDS[key]:
+            kinds = " or ".join(_KINDS[kind] for kind in FIELDS[key])
+            raise InputError(f"{key} is {value!r}; give {kinds}.")
+    if not values.get("photo") or not values.get("attribute"):
+        raise InputError("photo or attribute is missing; give both.")
+    if values.get("mask") == "":
+        raise InputError("mask is empty; give an image, or leave the field out.")
+    options = shared | {name: values[name] for name in ("points", "warp", "k") if name in values}
+    if options["points"] not in (5, 68):
+        raise InputError(f"points is {options['points']}; give 5 or 68.")
+    if options["k"] < 1:
+        raise InputError(f"k is {options['k']}; give a number from 1.")
+    if "near" in values:
+        options["near"] = parse_near(values["near"])
+    if "alphas" in values:
+        if not all(isinstance(a, int | float) and type(a) is not bool for a in values["alphas"]):
+            raise InputError(f"alphas is {values['alphas']}; give a list of numbers.")
+        try:
+            options["alphas"] = tuple(float(alpha) for alpha in values["alphas"])
+        except OverflowError:
+            raise InputError("alphas has a number that is too large; give a smaller one.") from None
+    if "face" in values:
+        options["face"] = _parse_face(values["face"])
+    if "mask" in values:
+        options["mask"] = folder / user_path(values["mask"])
+    attribute = values["attribute"]
+    if is_vector_file(attribute):
+        attribute = folder / user_path(attribute)
+    job = Job(
+        photo=folder / user_path(values["photo"]),
+        attribute=attribute,
+        name=values.get("name", ""),
+        **options,
+    )
+    named = job.label == Path(job.label).name and job.label not in ("", ".", "..")
+    # A name that can't be shown, such as one with NUL, can't be that of a folder either.
+    if not named or one_line(job.label) != job.label:
+        raise InputError(f"name is {job.label!r}; give the name of a folder.")
+    return job
+
+
+def _parse_face(value: str | int | list[Any]) -> FaceLike:
+    if isinstance(value, list):
+        if len(value) != 4 or not all(type(edge) is int for edge in value):
+            raise InputError(f"face is {value}; give a box as four integers, [x0, y0, x1, y1].")
+        x0, y0, x1, y1 = value
+        return x0, y0, x1, y1
+    if isinstance(value, int):
+        value = str(value)
+    return parse_face(value)
