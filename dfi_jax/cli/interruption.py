@@ -1,9 +1,9 @@
 """Signals end a command soon, whatever it is doing, with one sentence and no half-written file.
 
-Python handles a signal between two steps of its own. That can be long after it came, because JAX
-compiles for seconds in one step, and an exception in a callback of JAX is lost. So a signal is
-handled in three places, until one of them ends the command: where it interrupts the program, at
-the next report of progress, and in a thread that waits a little and then ends the process.
+Python handles a signal between two steps of its own, which JAX can keep apart for seconds while it
+compiles. An exception in a callback of JAX is lost. So a command has three chances to end: the
+signal raises `Interrupted`, the next report of progress raises it again, and after `GRACE` seconds
+a thread ends the process.
 """
 
 import contextlib
@@ -91,8 +91,9 @@ def _wait(ours: socket.socket, _: socket.socket) -> None:
     while number := ours.recv(1)[0]:
         if number in set(SIGNALS):
             time.sleep(GRACE)
-            with contextlib.suppress(OSError):
-                print(f"dfi: {sentence(number)}", file=sys.stderr)  # noqa: T201 (rich has a lock)
+            if sys.stderr is not None:  # Otherwise print would use stdout.
+                with contextlib.suppress(OSError):
+                    print(f"dfi: {sentence(number)}", file=sys.stderr)  # noqa: T201 (rich locks)
             end(128 + number)
 
 

@@ -183,11 +183,8 @@ class _Lines:
         now = time.monotonic()
         if now >= self._printed.get(progress.phase, -math.inf) + LINE_SECONDS:
             self._printed[progress.phase] = now
-            text = (
-                progress.phase
-                if progress is COMPILING
-                else f"{progress.phase}: {_detail(progress)}"
-            )
+            detail = _detail(progress)
+            text = f"{progress.phase}: {detail}" if detail else progress.phase
             console.print(text, markup=False, soft_wrap=True)
 
     def stop(self) -> None:

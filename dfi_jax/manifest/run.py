@@ -67,6 +67,12 @@ def _check_folders(jobs: Sequence[Job], folder: Path) -> list[Outcome]:
     return failures
 
 
+def _without(failures: Sequence[Outcome], jobs: Sequence[Job]) -> list[Job]:
+    """Returns the jobs that haven't failed."""
+    failed = {id(failure.job) for failure in failures}
+    return [job for job in jobs if id(job) not in failed]
+
+
 def run_jobs(
     editor: Editor,
     jobs: Sequence[Job],
@@ -97,9 +103,7 @@ def run_jobs(
     ["no-such.jpg doesn't exist; check the path."]
     """
     failures = check_files(jobs)
-    missing = {id(failure.job) for failure in failures}
-    failures += _check_folders([job for job in jobs if id(job) not in missing], folder)
-    missing = {id(failure.job) for failure in failures}
+    failures += _check_folders(_without(failures, jobs), folder)
     writing: deque[tuple[Job, Edit, Future[list[Path]]]] = deque()
     finished = 0
 
@@ -121,7 +125,7 @@ def run_jobs(
             return Outcome(job, str(error))
         return Outcome(job, record=edit.record)
 
-    todo = [job for job in jobs if id(job) not in missing]
+    todo = _without(failures, jobs)
     with ThreadPoolExecutor(max_workers=1) as writer:
         for job, edit in editor.edit_many(todo, on_failure=fail, on_progress=on_progress):
             # An interrupted run may have left files of this edit, but no result.json.

@@ -48,6 +48,8 @@ UNKEPT = {
 """Name of what an edit doesn't keep, by its key in Pillow's `info`."""
 
 SRGB_GAMMA = 1 / 2.2
+"""Gamma by which PNG files approximate sRGB."""
+
 SRGB_PRIMARIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
 """White point and primaries of sRGB, (x, y) each, as PNG files state them."""
 
@@ -153,7 +155,7 @@ class Original:
     def edited(
         self, before: Float[np.ndarray, "H W 3"], after: Float[np.ndarray, "H W 3"]
     ) -> Image.Image:
-        """Returns the edited image. Where nothing changed, its numbers are the file's.
+        """Returns the edited image. Pixels that didn't change keep the file's numbers.
 
         >>> original, seen = Original.of(Image.new("RGBA", (40, 60), (0, 0, 0, 255)))
         >>> original.edited(seen, seen + 0.2).getpixel((0, 0))
