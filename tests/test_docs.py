@@ -49,7 +49,9 @@ def read_commands(page):
 
 def read_prose(page):
     """A page without its fenced blocks."""
-    return re.sub(r"^```.*?^```$", "", PAGES[page].read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(
+        r"^```.*?^```$", "", PAGES[page].read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
 
 
 def read_code(page):
