@@ -257,7 +257,7 @@ def draw(rows: list[list[Face]], path: Path) -> None:
     Image.fromarray(to_bytes(picture)).save(path)
 
 
-def print_table(record: dict[str, Any]) -> None:
+def print_tables(record: dict[str, Any]) -> None:
     """Prints one row per way."""
     print("| filled by | PSNR | SSIM | LPIPS |\n| --- | --- | --- | --- |")
     for row in record["rows"]:
@@ -284,7 +284,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(record, indent=2))
     else:
-        print_table(record)
+        print_tables(record)
 
 
 if __name__ == "__main__":

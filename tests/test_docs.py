@@ -319,3 +319,29 @@ def show(value):
     if isinstance(value, Stage):
         return value.kind
     return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def test_tables_are_those_of_the_records():
+    tables = load_program(ROOT / "docs" / "tables.py")
+    for name, path in PAGES.items():
+        page = path.read_text(encoding="utf-8")
+        assert tables.fill(page) == page, f"{name} differs from its records; run make docs-tables."
+
+
+def test_every_record_has_a_table():
+    named = {
+        found[4]
+        for path in PAGES.values()
+        for found in load_program(ROOT / "docs" / "tables.py").TABLE.finditer(
+            path.read_text("utf-8")
+        )
+    }
+    assert named == {path.stem for path in (ROOT / "docs" / "records").glob("*.json")}
+
+
+def load_program(path):
+    """A Python file outside the package, as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
