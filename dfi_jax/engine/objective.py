@@ -45,7 +45,10 @@ def objective(
     >>> round(float(objective(vgg, image, problem, recipe=recipe)[0]), 4)  # α²/2
     0.08
     """
-    phi = recipe.features.normalize(features(vgg, images, layers=recipe.features.layers))
+    stage = recipe.features
+    phi = stage.normalize(
+        features(vgg, images, layers=stage.layers, pool_rounding=stage.pool_rounding)
+    )
     return recipe.objective.measure(
         phi, problem.target, problem.square_norms, vgg.preprocess(images)
     )

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG, features
-from dfi_jax.recipe.features import L2, Features
+from dfi_jax.recipe.features import L2, Features, PoolRounding
 
 
 class Moments(NamedTuple):
@@ -34,6 +34,7 @@ def feature_moments(
     batches: Iterable[Float[np.ndarray, "_ h w 3"]],
     *,
     layers: tuple[str, ...],
+    pool_rounding: PoolRounding = "down",
     normalization: L2 | None = None,
 ) -> Moments:
     """Returns the mean and the variance of φ(x) over all images of all batches.
@@ -47,6 +48,7 @@ def feature_moments(
       batches: Batches of images in [0, 1], all of one size. A batch that is shorter than an
         earlier one is filled up, so that the network is compiled only once.
       layers: Names of layers.
+      pool_rounding: How each pooling rounds half of an odd size.
       normalization: Normalisation of each image's features.
 
     Raises:
@@ -62,6 +64,9 @@ def feature_moments(
     >>> found.mean["conv1_1"].shape, found.images
     ((16, 16, 64), 4)
     """
+    sum_up = partial(
+        _sum_up, layers=layers, pool_rounding=pool_rounding, normalization=normalization
+    )
     mean: Features | None = None
     squares: Features = {}
     count, length = 0, 0
@@ -72,7 +77,7 @@ def feature_moments(
         length = max(length, n)
         present = np.arange(length) < n
         filled = np.concatenate([batch, np.zeros((length - n, *batch.shape[1:]), np.float32)])
-        added = _sum_up(vgg, filled, present, layers=layers, normalization=normalization)
+        added = sum_up(vgg, filled, present)
         if mean is None:
             mean, squares = added
         else:
@@ -84,12 +89,18 @@ def feature_moments(
     return Moments(mean, {name: layer / divisor for name, layer in squares.items()}, count)
 
 
-@partial(jax.jit, static_argnames=("layers", "normalization"))
+@partial(jax.jit, static_argnames=("layers", "pool_rounding", "normalization"))
 def _sum_up(
-    vgg: VGG, images: Array, present: Array, *, layers: tuple[str, ...], normalization: L2 | None
+    vgg: VGG,
+    images: Array,
+    present: Array,
+    *,
+    layers: tuple[str, ...],
+    pool_rounding: PoolRounding,
+    normalization: L2 | None,
 ) -> tuple[Features, Features]:
     """Returns the mean of the images that are present, and the sum of squares about it."""
-    phi = features(vgg, images, layers=layers)
+    phi = features(vgg, images, layers=layers, pool_rounding=pool_rounding)
     if normalization is not None:
         phi = normalization.normalize(phi)
     weights = present / present.sum()

@@ -16,6 +16,7 @@ from dfi_jax.recipe.objective import (
     TotalVariation,
     ValidPixels,
 )
+from dfi_jax.recipe.preparation import EightBits, FullRange, Padding
 from dfi_jax.recipe.recipe import Recipe
 from dfi_jax.recipe.removal import Replace, Replacement
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
@@ -29,16 +30,19 @@ __all__ = [
     "RECIPES",
     "Adam",
     "CancelResidual",
+    "EightBits",
     "FeatureStage",
     "FromImage",
     "FromNoise",
     "FromPrevious",
+    "FullRange",
     "Gain",
     "Mask",
     "MatchColor",
     "MeanSquare",
     "MeanSquares",
     "ObjectiveStage",
+    "Padding",
     "Recipe",
     "Relative",
     "Replace",
