@@ -316,4 +316,4 @@ def show(value):
         return str(value).lower()
     if isinstance(value, Stage):
         return value.kind
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
