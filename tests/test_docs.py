@@ -318,7 +318,7 @@ def show(value):
         return str(value).lower()
     if isinstance(value, Stage):
         return value.kind
-    return (",".join(value) or "none") if isinstance(value, tuple) else str(value)
+    return (",".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
 
 
 def test_tables_are_those_of_the_records():

@@ -25,7 +25,7 @@ from dfi_jax.editor.query import (
 )
 from dfi_jax.editor.record import make_record
 from dfi_jax.editor.result import Edit
-from dfi_jax.editor.solve import solve_in_turn, solve_queue, solve_unedited
+from dfi_jax.editor.solve import count_reported, solve_in_turn, solve_queue, solve_unedited
 from dfi_jax.editor.work import Work, prepare_work
 from dfi_jax.engine.problem import check_network
 from dfi_jax.engine.reconstruction import prepare_for
@@ -188,8 +188,7 @@ class Editor:
         total = None
         if isinstance(jobs, Sequence):
             recipe = self.resolved_recipe
-            problems = sum(len(job.strengths(recipe)) for job in jobs)
-            total = problems * recipe.solver.iterations
+            total = sum(count_reported(recipe, len(job.strengths(recipe))) for job in jobs)
         watch = None if on_progress is None else _with_total(on_progress, total)
         prepared = self._prepare_all(jobs, on_progress=on_progress, on_failure=on_failure)
         vgg = self._prepared_vgg

@@ -20,7 +20,15 @@ from dfi_jax.photo.image import resize
 from dfi_jax.photo.photo import Photo
 from dfi_jax.photo.warp import Warp
 from dfi_jax.progress import OnProgress
-from dfi_jax.recipe import CancelResidual, Mask, MatchColor, Recipe, TransferDifference
+from dfi_jax.recipe import (
+    CancelResidual,
+    Clip,
+    Mask,
+    MatchColor,
+    Recipe,
+    Stretch,
+    TransferDifference,
+)
 from dfi_jax.recipe.preparation import center, prepare_images, restore_images
 from dfi_jax.storage.cache import Cache
 from dfi_jax.vectors.attribute_vector import AttributeVector
@@ -143,8 +151,12 @@ class Work:
         for step in self.recipe.finish:
             match step:
                 case MatchColor():
-                    z = finish.match_color(z, self.face)
-                    unedited = [finish.match_color(u, self.face) for u in unedited]
+                    match = finish.match_color if step.over == "channel" else finish.match_image
+                    z, *unedited = (match(each, self.face) for each in (z, *unedited))
+                case Clip():
+                    z, *unedited = (np.clip(each, 0, 1) for each in (z, *unedited))
+                case Stretch():
+                    z, *unedited = map(finish.stretch, (z, *unedited))
                 case CancelResidual():
                     z = finish.cancel_residual(z, self.face, unedited)
                 case Mask():
@@ -155,7 +167,10 @@ class Work:
                     if replaced is not None:
                         # A frame that is taken off has details that the crop doesn't show.
                         pixels = placement.smooth(pixels, replaced, feather=step.feather)
-                    z = placement.paste(pixels, z - self.face, feather=step.feather)
+                    difference = z - self.face
+                    if step.truncate:
+                        difference = finish.truncate(difference)
+                    z = placement.paste(pixels, difference, feather=step.feather)
         return np.clip(z, 0, 1)
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from dfi_jax.engine.problem import Problem
 from dfi_jax.network.vgg import VGG, features
-from dfi_jax.recipe import Recipe
+from dfi_jax.recipe import Box, Recipe
 
 
 class Evaluation(NamedTuple):
@@ -59,6 +59,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluates images as the solver proposes them, before any bounds.
 
+    A solver that keeps a `Box` proposes nothing outside.
+
     Args:
       vgg: The network.
       images: z, as proposed.
@@ -74,7 +76,7 @@ def evaluate(
     1.0
     """
     bounds = recipe.objective.bounds
-    if bounds is None:
+    if bounds is None or isinstance(bounds, Box):
         value = objective(vgg, images, problem, recipe=recipe)
         return Evaluation(value, value, images)
     seen = bounds.clip(images)

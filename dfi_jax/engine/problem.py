@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG, check_layers, feature_shapes, features, trunk_layers
-from dfi_jax.recipe import LBFGS, Recipe
+from dfi_jax.recipe import LBFGS, Recipe, UnguardedLBFGS
 from dfi_jax.recipe.features import Features, square_norms
 from dfi_jax.recipe.removal import Replacement
 
@@ -117,7 +117,8 @@ def problem_bytes(architecture: str, *, recipe: Recipe) -> int:
     shapes = feature_shapes(architecture, names, size, pool_rounding=stage.pool_rounding)
     activations = sum(math.prod(shape) for shape in shapes.values())
     target = sum(math.prod(shapes[name]) for name in stage.layers)
-    pairs = recipe.solver.memory if isinstance(recipe.solver, LBFGS) else 1
+    solver = recipe.solver
+    pairs = solver.memory if isinstance(solver, LBFGS | UnguardedLBFGS) else 1
     images = (2 * pairs + 12) * 3 * math.prod(size)
     return 4 * (round(ACTIVATION_COPIES * activations) + target + images)
 

@@ -79,6 +79,12 @@ class Preprocess:
         r, g, b = (m / self.scale for m in (self.mean[::-1] if self.bgr else self.mean))
         return r, g, b
 
+    @property
+    def unit_rgb(self) -> tuple[float, float, float]:
+        """One unit of the network's input, as a difference of RGB in [0, 1]."""
+        r, g, b = (s / self.scale for s in (self.std[::-1] if self.bgr else self.std))
+        return r, g, b
+
 
 @struct.dataclass(kw_only=True)
 class VGG:

@@ -6,9 +6,17 @@ arguments, and are written into every record as JSON.
 """
 
 from dfi_jax.recipe.features import L2, FeatureStage
-from dfi_jax.recipe.finish import CancelResidual, Mask, MatchColor, TransferDifference
+from dfi_jax.recipe.finish import (
+    CancelResidual,
+    Clip,
+    Mask,
+    MatchColor,
+    Stretch,
+    TransferDifference,
+)
 from dfi_jax.recipe.named import RECIPES, named_recipe
 from dfi_jax.recipe.objective import (
+    Box,
     MeanSquares,
     ObjectiveStage,
     Relative,
@@ -20,16 +28,19 @@ from dfi_jax.recipe.preparation import EightBits, FullRange, Padding
 from dfi_jax.recipe.recipe import Recipe
 from dfi_jax.recipe.removal import Replace, Replacement
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
-from dfi_jax.recipe.solver import LBFGS, Adam, VGGSpectrum
+from dfi_jax.recipe.solver import LBFGS, LBFGSB, Adam, UnguardedLBFGS, VGGSpectrum
 from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious
 from dfi_jax.recipe.vector import Gain, MeanSquare, Unit, UnitTimesPhi
 
 __all__ = [
     "L2",
     "LBFGS",
+    "LBFGSB",
     "RECIPES",
     "Adam",
+    "Box",
     "CancelResidual",
+    "Clip",
     "EightBits",
     "FeatureStage",
     "FromImage",
@@ -47,9 +58,11 @@ __all__ = [
     "Relative",
     "Replace",
     "Replacement",
+    "Stretch",
     "SumSquares",
     "TotalVariation",
     "TransferDifference",
+    "UnguardedLBFGS",
     "Unit",
     "UnitTimesPhi",
     "Unshrunk",

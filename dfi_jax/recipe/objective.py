@@ -5,13 +5,16 @@ independent problems.
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+from dfi_jax.errors import InputError
 from dfi_jax.recipe.features import Features
 from dfi_jax.recipe.stage import Stage
 
@@ -181,6 +184,43 @@ class ValidPixels(Stage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Box(Stage):
+    """Pixels never leave a range about the mean colour. Only the solver `lbfgsb` can keep it.
+
+    The mean colour is that of the images that the network was trained on. Such a range is wider
+    than what 8 bits can show, so that pixels are still clipped in the finished photo.
+
+    Attributes:
+      low: Smallest difference of a pixel from the mean colour, in grey levels of 255.
+      high: Largest difference.
+    """
+
+    kind: ClassVar[str] = "box"
+
+    low: float = -128.0
+    high: float = 162.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low >= self.high:
+            raise InputError(
+                f"the recipe's box.low is {self.low:g} and its box.high {self.high:g}; give a low "
+                f"below the high."
+            )
+
+    def limits(self, mean_rgb: Sequence[float]) -> Float[np.ndarray, "2 3"]:
+        """Returns the smallest and the largest value of each channel, in float64.
+
+        Args:
+          mean_rgb: Mean colour, in [0, 1].
+
+        >>> Box(low=-51, high=102).limits((0.5, 0.5, 0.5)).round(3).tolist()
+        [[0.3, 0.3, 0.3], [0.9, 0.9, 0.9]]
+        """
+        return np.add.outer(np.array([self.low, self.high]) / 255, np.asarray(mean_rgb))
+
+
+@dataclass(frozen=True, kw_only=True)
 class ObjectiveStage(Stage):
     """loss(φ(z), φ(x) + αw) + λ·R(z).
 
@@ -197,7 +237,7 @@ class ObjectiveStage(Stage):
 
     loss: SumSquares | MeanSquares | Relative = field(default_factory=Relative)
     total_variation: TotalVariation | None = None
-    bounds: ValidPixels | None = field(default_factory=ValidPixels)
+    bounds: ValidPixels | Box | None = field(default_factory=ValidPixels)
 
     def measure(
         self,

@@ -72,9 +72,9 @@ class Stage:
 def field_types(stage: type[Stage]) -> dict[str, Any]:
     """Returns the annotation of each field of a stage.
 
-    >>> from dfi_jax.recipe import TransferDifference
-    >>> field_types(TransferDifference)
-    {'feather': <class 'float'>}
+    >>> from dfi_jax.recipe import Gain
+    >>> field_types(Gain)
+    {'factor': <class 'float'>}
     """
     hints = get_type_hints(stage)
     return {field.name: hints[field.name] for field in dataclasses.fields(stage)}

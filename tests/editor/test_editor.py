@@ -7,7 +7,9 @@ from builders import make_vector, small_recipe
 from PIL import Image
 
 from dfi_jax import (
+    LBFGSB,
     CancelResidual,
+    Clip,
     Editor,
     FileError,
     FromNoise,
@@ -16,6 +18,9 @@ from dfi_jax import (
     Mask,
     MatchColor,
     Recipe,
+    Stretch,
+    TransferDifference,
+    UnguardedLBFGS,
     load_dataset,
     load_vgg,
     make_problem,
@@ -241,6 +246,44 @@ def test_the_residual_takes_all_its_iterations_whatever_the_tolerance_and_report
     assert [r.done for r in reports if r.phase == "residual"] == [1, 40, 80]
 
 
+def test_candidates_are_iterates_if_the_solver_returns_its_last_image(
+    random_vgg, vector, pixels, monkeypatch
+):
+    solver = UnguardedLBFGS(iterations=3, change_tolerance=0.0, gradient_tolerance=0.0)
+    recipe = RECIPE.replace(
+        objective=RECIPE.objective.replace(bounds=None),
+        start=FromNoise(),
+        solver=solver,
+        finish=(CancelResidual(iterations=6, every=2),),
+    )
+    kept = []
+
+    def solve_unedited(*arguments, **options):
+        kept.extend(solve.solve_unedited(*arguments, **options))
+        return kept
+
+    monkeypatch.setattr("dfi_jax.editor.editor.solve_unedited", solve_unedited)
+    edit = make_editor(random_vgg, recipe).edit(pixels, vector, alphas=[0.3], face="whole")
+    assert (edit.record["iterations"], edit.record["evaluations"]) == ([3], [4])
+    x = jnp.asarray(edit.face)[None]
+    problem = make_problem(random_vgg, x, vector.features, [0.0], recipe=recipe)
+    assert len(kept) == 3
+    for image, steps in zip(kept, (2, 4, 6), strict=True):
+        exact = recipe.replace(solver=solver.replace(iterations=steps))
+        expected = reconstruct(random_vgg, problem, recipe=exact).images[0]
+        np.testing.assert_allclose(image, expected, atol=1e-4)
+
+
+def test_a_residual_that_ends_early_has_its_last_image(random_vgg, vector, pixels):
+    recipe = RECIPE.replace(
+        solver=LBFGSB(iterations=4, gradient_tolerance=1e9),
+        finish=(CancelResidual(iterations=6, every=2),),
+    )
+    edit = make_editor(random_vgg, recipe).edit(pixels, vector, alphas=[0.3], face="whole")
+    assert (edit.record["iterations"], edit.record["evaluations"]) == ([0], [1])
+    np.testing.assert_allclose(edit.pixels[0], edit.face, atol=1e-6)
+
+
 def test_at_strength_0_chainer_dfi_gives_the_face_back(random_vgg, vector, pixels):
     # The edit is then its own residual, and nothing is left of it.
     recipe = RECIPE.replace(
@@ -279,6 +322,54 @@ def test_a_later_strength_starts_where_the_previous_one_ended(random_vgg, vector
     expected = reconstruct(random_vgg, second, recipe=recipe).images[0]
     np.testing.assert_array_equal(edit.faces[1], expected)
     assert [(p.done, p.total) for p in seen] == [(1, 8), (4, 8), (5, 8), (8, 8)]
+
+
+def test_later_strengths_take_fewer_iterations_from_the_clipped_result(random_vgg, vector, pixels):
+    recipe = RECIPE.replace(objective=RECIPE.objective.replace(bounds=None)).set(
+        {"start": "previous", "start.later_iterations": "0.5"}
+    )
+    high, seen = np.clip(3 * pixels - 1, 0, 1), []
+    edit = make_editor(random_vgg, recipe).edit(
+        high, vector, alphas=[2.0, 3.0, 4.0], face="whole", on_progress=seen.append
+    )
+    assert edit.iterations.tolist() == [4, 2, 2]
+    assert (seen[-1].done, seen[-1].total) == (8, 8)
+    outside = (edit.faces[0] < 0) | (edit.faces[0] > 1)
+    assert outside.mean() > 0.01
+    problem = make_problem(
+        random_vgg,
+        jnp.asarray(edit.face)[None],
+        vector.features,
+        [3.0],
+        recipe=recipe,
+        start=np.clip(edit.faces[:1], 0, 1),
+    )
+    short = recipe.set({"solver.iterations": "2"})
+    expected = reconstruct(random_vgg, problem, recipe=short)
+    np.testing.assert_allclose(edit.faces[1], expected.images[0], atol=1e-5)
+
+
+def test_the_range_of_a_result_can_be_stretched_and_its_difference_truncated(
+    random_vgg, vector, pixels
+):
+    unbounded = RECIPE.replace(objective=RECIPE.objective.replace(bounds=None))
+    stretched = unbounded.replace(finish=(Stretch(),))
+    edit = make_editor(random_vgg, stretched).edit(pixels, vector, alphas=[2.0], face="whole")
+    z = edit.faces[0]
+    np.testing.assert_allclose(edit.pixels[0], (z - z.min()) / np.ptp(z), atol=1e-6)
+
+    matched = unbounded.replace(finish=(Clip(), MatchColor(over="image")))
+    edit = make_editor(random_vgg, matched).edit(pixels, vector, alphas=[2.0], face="whole")
+    z, x = np.clip(edit.faces[0], 0, 1), edit.face
+    expected = (z - z.mean()) * x.std() / z.std() + x.mean()
+    np.testing.assert_allclose(edit.pixels[0], np.clip(expected, 0, 1), atol=1e-5)
+
+    cut = unbounded.replace(finish=(TransferDifference(truncate=True),))
+    square = resize(pixels, (32, 32))
+    edit = make_editor(random_vgg, cut).edit(square, vector, alphas=[2.0], face="whole")
+    levels = 255 * (edit.faces[0] - edit.face)
+    expected = np.clip(square + np.floor(levels).clip(-128, 127) / 255, 0, 1)
+    np.testing.assert_allclose(edit.pixels[0], expected, atol=1e-5)
 
 
 def test_alone_in_a_sweep_and_in_a_manifest_of_ten_the_bytes_are_the_same(

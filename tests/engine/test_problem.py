@@ -47,6 +47,8 @@ def test_memory_grows_with_size_and_pairs():
     assert pairs[1] - pairs[0] == 10 * 2 * 4 * 3 * 16 * 16
     adam = problem_bytes("vgg16", recipe=small_recipe(solver="adam"))
     assert adam < pairs[0]
+    unguarded = small_recipe(solver="unguarded_lbfgs", solver__memory=10)
+    assert problem_bytes("vgg16", recipe=unguarded) == pairs[0]
 
 
 def test_memory_is_that_of_what_the_network_sees():

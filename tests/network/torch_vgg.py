@@ -24,6 +24,12 @@ def torch_features(params, architecture, images, layers, *, ceil_mode=False):
         return {name: layer.numpy() for name, layer in found.items()}
     x = (images - torch.tensor(MEAN)) / torch.tensor(STD)
     x = x.permute(0, 3, 1, 2).contiguous()
+    found = activations(params, architecture, x, layers, ceil_mode=ceil_mode)
+    return {name: layer.permute(0, 2, 3, 1) for name, layer in found.items()}
+
+
+def activations(params, architecture, x, layers, *, ceil_mode=False):
+    """Computes post-ReLU activations, NCHW, of the network's input, in its precision."""
     found = {}
     for block, count in enumerate(BLOCKS[architecture], 1):
         if block > 1:
@@ -32,7 +38,9 @@ def torch_features(params, architecture, images, layers, *, ceil_mode=False):
             name = f"conv{block}_{i}"
             kernel = torch.from_numpy(np.array(params[name]["kernel"])).permute(3, 2, 0, 1)
             bias = torch.from_numpy(np.array(params[name]["bias"]))
-            x = F.relu(F.conv2d(x, kernel.contiguous(), bias, padding=1))
+            x = F.relu(F.conv2d(x, kernel.contiguous().to(x), bias.to(x), padding=1))
             if name in layers:
-                found[name] = x.permute(0, 2, 3, 1)
+                found[name] = x
+        if len(found) == len(layers):
+            break
     return found
