@@ -1,8 +1,4 @@
-"""Small faces of a dataset in one file, for a machine that has neither the dataset nor dfi_jax.
-
-A third of the people are strangers to everything that is learnt: `judged_edits.divide` keeps their
-photos to be edited.
-"""
+"""Small faces of a dataset, which a file can hold for a machine without the dataset and dfi_jax."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +19,8 @@ class SmallFaces(NamedTuple):
       people: Person in each image.
       attributes: Names of the attributes.
       scores: Scores of each image for each attribute; positive means present.
-      held_out: Whether nothing learns from an image, because its person may be edited.
+      group: Name of the group of `judged_edits.Groups` that each image belongs to. Nothing learns
+        from the group `photos`, whose people are edited.
     """
 
     images: UInt8[np.ndarray, "n 64 64 3"]
@@ -31,7 +28,12 @@ class SmallFaces(NamedTuple):
     people: Shaped[np.ndarray, " n"]
     attributes: Shaped[np.ndarray, " a"]
     scores: Float[np.ndarray, "n a"]
-    held_out: Bool[np.ndarray, " n"]
+    group: Shaped[np.ndarray, " n"]
+
+    @property
+    def held_out(self) -> Bool[np.ndarray, " n"]:
+        """Whether nothing learns from an image, because its person may be edited."""
+        return self.group == "photos"
 
 
 def load(source: str) -> SmallFaces:
@@ -39,7 +41,7 @@ def load(source: str) -> SmallFaces:
     return read(Path(source)) if source.endswith(".npz") else crop(source)
 
 
-def crop(name: str) -> SmallFaces:
+def crop(source: str) -> SmallFaces:
     """Returns the faces of a dataset. LFW's 3000 take four seconds."""
     # A machine that reads the file needs nothing but NumPy.
     import judged_edits
@@ -47,16 +49,19 @@ def crop(name: str) -> SmallFaces:
     from dfi_jax import load_dataset
     from dfi_jax.photo.image import to_bytes
 
-    dataset = load_dataset(name)
+    dataset = load_dataset(source)
     rows = np.arange(len(dataset))
     people = rows if dataset.people is None else dataset.people
+    group = np.empty(len(rows), "<U7")
+    for name, images in judged_edits.divide(dataset)._asdict().items():
+        group[images] = name
     return SmallFaces(
         images=np.concatenate([to_bytes(some) for some in dataset.batches(rows, size=SIDE)]),
         names=np.array(dataset.names),
         people=np.asarray(people).astype(str),
         attributes=np.array(dataset.attributes),
         scores=dataset.scores,
-        held_out=np.isin(rows, judged_edits.divide(dataset).photos),
+        group=group,
     )
 
 

@@ -233,6 +233,7 @@ def main() -> None:
     parser.add_argument("-o", "--out", default=Config.out, help="file of the weights")
     parser.add_argument("--seconds", type=float, help="time after which no round is started")
     parser.add_argument("--steps", type=int, help="maximum number of steps")
+    parser.add_argument("--round", type=int, help="number of steps between rows")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="settings")
     parser.add_argument("--faces", metavar="FILE.npz", help="only write the small faces")
     parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
@@ -244,7 +245,7 @@ def main() -> None:
     if arguments.faces:
         small_faces.write(Path(arguments.faces), small_faces.load(config.source))
         return
-    given = {name: getattr(arguments, name) for name in ("out", "seconds", "steps")}
+    given = {name: getattr(arguments, name) for name in ("out", "seconds", "steps", "round")}
     config = dataclasses.replace(config, **{k: v for k, v in given.items() if v is not None})
     config = dataclasses.replace(config, settings=change(config.settings, arguments.set))
     record = run(config)
