@@ -20,6 +20,7 @@ NEEDS = {
     "experiments/smile_sweep": [],
     "experiments/solver": ["skimage"],
     "experiments/starter_vectors": [],
+    "experiments/train_vae_gan": [],
     "experiments/vectors": [],
     "experiments/warping": ["dlib"],
 }
