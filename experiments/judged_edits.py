@@ -30,6 +30,13 @@ from dfi_jax.photo.image import to_bytes
 from dfi_jax.photo.placement import Placement
 from dfi_jax.storage.files import write_tensors
 
+OPTIONS = {
+    "photos": "number of photos of each kind",
+    "iterations": "number of evaluations of an edit",
+    "attribute": "attribute that is added",
+}
+"""Fields of configurations that options can set."""
+
 JUDGE_SHARE = 0.6
 """Share of the people who aren't in the vectors whose images teach the judge."""
 
@@ -178,7 +185,7 @@ def command_line(
 ) -> None:
     """Runs an experiment, and prints its tables, or its record as JSON.
 
-    If the configuration has a number of photos, `--photos` sets it.
+    The fields of `OPTIONS` that the configuration has are options, too.
 
     Args:
       doc: Docstring of the experiment.
@@ -191,8 +198,9 @@ def command_line(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
-    if hasattr(quick, "photos"):
-        parser.add_argument("--photos", type=int, help="number of photos of each kind")
+    options = {name: text for name, text in OPTIONS.items() if hasattr(quick, name)}
+    for name, text in options.items():
+        parser.add_argument(f"--{name}", type=type(getattr(quick, name)), help=text)
     parser.add_argument("--out", default=quick.out, help="folder for sums, edits and pictures")
     parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
@@ -200,9 +208,9 @@ def command_line(
     if not arguments.dataset and not arguments.quick:
         parser.error("give a dataset, such as lfw:DIR, or --quick")
     chosen = quick if arguments.quick else config(dataset=arguments.dataset)
-    if getattr(arguments, "photos", None):
-        chosen = dataclasses.replace(chosen, photos=arguments.photos)
-    record = run(dataclasses.replace(chosen, out=arguments.out))
+    given = {name: getattr(arguments, name) for name in options}
+    given = {name: value for name, value in given.items() if value is not None}
+    record = run(dataclasses.replace(chosen, out=arguments.out, **given))
     if arguments.json:
         print(json.dumps(record, indent=2))
     else:

@@ -14,6 +14,7 @@ NEEDS = {
     "experiments/fitted_vectors": [],
     "experiments/genders": [],
     "experiments/identity": ["dlib"],
+    "experiments/normalization": [],
     "experiments/precision": [],
     "experiments/preconditioner": [],
     "experiments/smile_sweep": [],

@@ -1,0 +1,430 @@
+"""What do the normalisations of features, vectors and errors do to an edit?
+
+    python experiments/normalization.py lfw:DIR [--photos N] [--iterations N] [--attribute NAME]
+    python experiments/normalization.py --quick
+
+Edits the same photos with every combination that means something of
+
+- network: `raw`, or `normalized` on images of the dataset, so that each filter's mean activation is
+  1 (Gatys et al. 2015)
+- features: φ, φ/‖φ‖ of each layer, or φ/‖φ‖ of all layers as one vector
+- vector: w, w/‖w‖, ‖φ(x)‖·w/‖w‖ or w/mean(w²), of each layer or of all layers as one vector
+- loss: ½Σd², Σ over layers of mean(d²), or Σ over layers of ½Σd²/‖φ(x)‖²
+
+Combinations that minimise the same function up to a factor, at a strength that differs by the same
+factor for all photos, are tried once (`combinations`). Start and solver are those of the default
+recipe. w is the difference between the means of 100 neighbours with the attribute and 100 without,
+by scores, and isn't shrunk.
+
+Strengths are matched by a judge on another network: at each combination's strength α, the photos
+gain on average `goal` of the distance between typical faces. A photo is moved by several lengths;
+the strength that it needs itself is interpolated. *Varies* is the standard deviation of these
+strengths between photos, divided by their mean, and *spread* the standard deviation of the gain at
+α. *Done* is the part of the objective's decrease in `long` evaluations that the default recipe's
+evaluations reach. The other columns are those of `judged_edits.measure`.
+
+Then the article's solver minimises losses that are multiplied by powers of ten (`loss_factors`).
+
+Edits are written as JPEG; `python experiments/identity.py OUT` says whether they are still the same
+people. On an H100, TF32's precision and several programs that are compiled at a time make this take
+about three minutes.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import judged_edits
+import loss_factors
+import numpy as np
+from identity import FACES, save_sheet
+from matched_edits import Curves, Moves, Photos, Subjects, edit, normalized, phase, see
+
+from dfi_jax import (
+    L2,
+    VGG,
+    Gain,
+    MeanSquare,
+    MeanSquares,
+    Problem,
+    Recipe,
+    Relative,
+    SumSquares,
+    Unit,
+    UnitTimesPhi,
+    load_dataset,
+    load_vgg,
+)
+from dfi_jax.engine.reconstruction import prepare_for
+from dfi_jax.recipe.objective import Loss
+from dfi_jax.recipe.vector import VectorStage
+
+NETWORKS = ("raw", "normalized")
+
+FEATURES: dict[str, L2 | None] = {
+    "φ": None,
+    "φ/‖φ‖ by layer": L2(scope="layer"),
+    "φ/‖φ‖ over all": L2(scope="concat"),
+}
+
+VECTORS: dict[str, VectorStage] = {
+    "w": Gain(factor=1.0),
+    "w/‖w‖ by layer": Unit(scope="layer"),
+    "w/‖w‖ over all": Unit(scope="concat"),
+    "‖φ‖·w/‖w‖ by layer": UnitTimesPhi(scope="layer"),
+    "‖φ‖·w/‖w‖ over all": UnitTimesPhi(scope="concat"),
+    "w/mean(w²) by layer": MeanSquare(scope="layer"),
+    "w/mean(w²) over all": MeanSquare(scope="concat"),
+}
+
+LOSSES: dict[str, Loss] = {
+    "sum": SumSquares(),
+    "mean": MeanSquares(),
+    "relative": Relative(),
+}
+
+CHOICES = {"network": NETWORKS, "features": FEATURES, "vector": VECTORS, "loss": LOSSES}
+
+MEASURES = ("varies", "spread", "others", "mean", "border", "luma", "chroma", "done")
+"""The columns of the tables."""
+
+SHOWN = 8
+"""Number of faces that are written as pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is compared.
+
+    Attributes:
+      dataset: Dataset with scores.
+      attribute: Attribute that is added.
+      photos: Number of photos.
+      k: Number of neighbours with the attribute, and of neighbours without.
+      goal: Mean gain at which combinations are compared.
+      rounds: Number of moves of each photo before the strength is chosen.
+      iterations: Number of evaluations, or 0 for the default recipe's.
+      long: Number of evaluations after which an objective counts as minimised.
+      long_photos: Number of photos whose objective is minimised for so long.
+      features: Names of normalisations of features.
+      vectors: Names of scalings of vectors.
+      losses: Names of losses.
+      normalized_on: Number of images that the network is normalised on.
+      factors: Exponents of the powers of ten that losses are multiplied by.
+      steps: Number of the article's solver's steps.
+      changes: Changes to the default recipe.
+      weights: Name of the network.
+      workers: Number of recipes at a time: while one is compiled, others edit.
+      out: Folder for pictures.
+    """
+
+    dataset: str
+    attribute: str = "Smiling"
+    photos: int = 16
+    k: int = 100
+    goal: float = 0.5
+    rounds: int = 2
+    iterations: int = 0
+    long: int = 150
+    long_photos: int = 4
+    features: tuple[str, ...] = tuple(FEATURES)
+    vectors: tuple[str, ...] = tuple(VECTORS)
+    losses: tuple[str, ...] = tuple(LOSSES)
+    normalized_on: int = 100
+    factors: tuple[int, ...] = tuple(range(-4, 11))
+    steps: int = 100
+    changes: Mapping[str, str] = field(default_factory=dict)
+    weights: str = "vgg16"
+    workers: int = 4
+    out: str = "out/normalization"
+
+
+QUICK = Config(
+    dataset="synthetic:200",
+    photos=2,
+    k=10,
+    iterations=4,
+    long=8,
+    long_photos=1,
+    features=("φ", "φ/‖φ‖ by layer"),
+    vectors=("w", "w/‖w‖ by layer", "‖φ‖·w/‖w‖ by layer"),
+    losses=("mean",),
+    normalized_on=10,
+    factors=(0, 6),
+    steps=3,
+    changes={"features.layers": "conv1_2,conv2_1", "features.size": "32"},
+    weights="random-vgg16",
+    workers=2,
+)
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Edits the photos with every combination, and returns the rows of all tables."""
+    dataset, base = load_dataset(config.dataset), Recipe().set(config.changes)
+    if config.iterations:
+        base = base.set({"solver.iterations": str(config.iterations)})
+    size = base.features.size
+    with phase("judge"):
+        subjects = Subjects.of(dataset, config.attribute, photos=config.photos)
+        faces, selections = subjects.faces(size), subjects.neighbors(config.k)
+    stages = [base.features.replace(normalization=FEATURES[name]) for name in config.features]
+    networks: dict[str, VGG] = {}
+    seen: dict[tuple[str, str], Photos] = {}
+    for name, vgg in load_networks(subjects, config, base).items():
+        with phase(f"vectors, {name} network"):
+            photos = see(vgg, faces, selections, stages)
+            seen |= {(name, kind): each for kind, each in zip(config.features, photos, strict=True)}
+        fast = dataclasses.replace(vgg, precision="tf32", filters=None)
+        networks[name] = prepare_for(fast, recipe=base)
+    trial = Trial(networks, seen, subjects, base, config)
+    save_sheet(Path(config.out, config.attribute, FACES), faces[:SHOWN])
+    jobs = [(kind, loss) for kind in config.features for loss in losses(kind, config)]
+    with phase("all edits"), ThreadPoolExecutor(config.workers) as pool:
+        rows = [row for some in pool.map(lambda job: trial.rows(*job), jobs) for row in some]
+    factors = loss_factors.compare(
+        networks["raw"],
+        {kind: seen["raw", kind] for kind in config.features},
+        stages=dict(zip(config.features, stages, strict=True)),
+        exponents=config.factors,
+        photos=config.long_photos,
+        steps=config.steps,
+    )
+    return {
+        "config": dataclasses.asdict(config),
+        "photos": [dataset.names[row] for row in subjects.rows],
+        "rows": rows,
+        "factors": factors,
+    }
+
+
+def load_networks(subjects: Subjects, config: Config, base: Recipe) -> dict[str, VGG]:
+    """Returns the network with both kinds of weights."""
+    raw = load_vgg(config.weights)
+    with phase("normalised network"):
+        changed = normalized(
+            raw, subjects.library, images=config.normalized_on, size=base.features.size
+        )
+    return {"raw": raw, "normalized": changed}
+
+
+def losses(features: str, config: Config) -> list[str]:
+    """Returns the names of the losses that differ for a normalisation of features."""
+    # If ‖φ(x)‖ is 1 in each layer, the relative loss is the sum.
+    same = FEATURES[features] == L2(scope="layer") and "sum" in config.losses
+    return [name for name in config.losses if not (same and name == "relative")]
+
+
+def vectors(features: str, config: Config) -> list[str]:
+    """Returns the names of the vectors that differ for a normalisation of features."""
+    normalization = FEATURES[features]
+    if normalization is None:
+        return list(config.vectors)
+    # If ‖φ(x)‖ is the same for every photo, ‖φ(x)‖·w/‖w‖ is w/‖w‖ at another strength.
+    constant = ("layer", "concat") if normalization.scope == "layer" else ("concat",)
+    dropped = [UnitTimesPhi(scope=scope) for scope in constant]  # type: ignore[arg-type]
+    return [name for name in config.vectors if VECTORS[name] not in dropped]
+
+
+class Family(NamedTuple):
+    """Vectors that point in the same direction and differ in length alone.
+
+    Attributes:
+      factors: What each of them multiplies the layers of w by, by name.
+      units: Relative length of each of them, by name.
+    """
+
+    factors: dict[str, Moves]
+    units: dict[str, np.ndarray]
+
+    def moves(self, lengths: np.ndarray) -> Moves:
+        """Returns the moves of some relative lengths."""
+        name = next(iter(self.factors))
+        return self.factors[name] * (lengths / self.units[name])[:, None]
+
+
+def families(photos: Photos, names: Sequence[str]) -> list[Family]:
+    """Returns the vectors in families, whose photos are moved in the same direction."""
+    found: list[Family] = []
+    for name in names:
+        factors = photos.factors(VECTORS[name])
+        units = photos.relative(factors)
+        for family in found:
+            if np.allclose(family.moves(units), factors, rtol=1e-3):
+                break
+        else:
+            family = Family({}, {})
+            found.append(family)
+        family.factors[name], family.units[name] = factors, units
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What all combinations share.
+
+    Attributes:
+      networks: Networks by name.
+      seen: Photos by the names of network and normalisation of features.
+      subjects: The photos, and who judges them.
+      base: The recipe that the combinations change.
+      config: The configuration.
+    """
+
+    networks: dict[str, VGG]
+    seen: dict[tuple[str, str], Photos]
+    subjects: Subjects
+    base: Recipe
+    config: Config
+
+    def rows(self, kind: str, loss: str) -> list[dict[str, Any]]:
+        """Returns a row for every combination with a normalisation of features and a loss."""
+        # The stage `vector` isn't part of the recipe here, so all vectors share one program.
+        recipe = self.base.replace(
+            features=self.base.features.replace(normalization=FEATURES[kind]),
+            objective=self.base.objective.replace(loss=LOSSES[loss]),
+        )
+        with phase(f"{kind}, {loss}"):
+            return [
+                {"network": network, "features": kind, "loss": loss, **row}
+                for network in self.networks
+                for row in self._rows(network, kind, loss, recipe)
+            ]
+
+    def _rows(self, network: str, kind: str, loss: str, recipe: Recipe) -> Iterator[dict[str, Any]]:
+        photos, names = self.seen[network, kind], vectors(kind, self.config)
+        faces = np.asarray(photos.faces)
+        traced: list[tuple[Family, Curves]] = []
+        for family in families(photos, names):
+            curves = self._trace(network, photos, family, recipe)
+            traced.append((family, curves))
+        done = self._minimise(network, photos, traced, recipe)
+        for (family, curves), share in zip(traced, done, strict=True):
+            for name, factors in family.factors.items():
+                alpha = curves.strength(family.units[name], self.config.goal)
+                edited = self._edit(network, photos.problem(alpha * factors), recipe)
+                measured = self.subjects.measure(faces, edited)
+                gains = np.array([row["gain"] for row in measured])
+                reached = curves.add(alpha * family.units[name], gains)
+                each = reached.needed(self.config.goal) / family.units[name]
+                file = f"{network}, {kind}, {name}, {loss}.jpg".replace("/", "÷")
+                save_sheet(Path(self.config.out, self.config.attribute, file), edited[:SHOWN])
+                yield {
+                    "vector": name,
+                    "alpha": alpha,
+                    "alphas": each.tolist(),
+                    "unreached": int(np.isnan(each).sum()),
+                    "varies": variation(each),
+                    "done": share,
+                    **judged_edits.average(measured),
+                }
+
+    def _trace(self, network: str, photos: Photos, family: Family, recipe: Recipe) -> Curves:
+        faces = np.asarray(photos.faces)
+
+        def gains_after(lengths: np.ndarray) -> np.ndarray:
+            problem = photos.problem(family.moves(lengths))
+            return self.subjects.gains(faces, self._edit(network, problem, recipe))
+
+        config = self.config
+        return Curves.trace(gains_after, len(faces), goal=config.goal, rounds=config.rounds)
+
+    def _edit(self, network: str, problem: Problem, recipe: Recipe) -> np.ndarray:
+        return edit(self.networks[network], problem, recipe=recipe).images
+
+    def _minimise(
+        self,
+        network: str,
+        photos: Photos,
+        traced: Sequence[tuple[Family, Curves]],
+        recipe: Recipe,
+    ) -> list[float]:
+        """Returns the part of the decrease that each family reaches in the recipe's evaluations."""
+        few, count = photos.first(self.config.long_photos), self.config.long_photos
+        problems = []
+        for family, curves in traced:
+            longest = curves.lengths.max(axis=1)
+            needed = np.nan_to_num(curves.needed(self.config.goal), nan=float(np.median(longest)))
+            problems.append(few.problem(family.moves(needed)[:count]))
+        batch = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *problems)
+        long = recipe.set({"solver.iterations": str(self.config.long)})
+        history = edit(self.networks[network], batch, recipe=long).history
+        shares = (history[:, 0] - history[:, recipe.solver.iterations - 1]) / (
+            history[:, 0] - history[:, -1]
+        )
+        return [float(some.mean()) for some in np.split(shares, len(traced))]
+
+
+def variation(values: np.ndarray) -> float:
+    """Returns the standard deviation of the known values divided by their mean."""
+    known = values[np.isfinite(values)]
+    return float(known.std() / known.mean()) if len(known) > 1 else float("nan")
+
+
+def print_tables(record: dict[str, Any]) -> None:
+    """Prints the effect of each choice, what the article claims, and all combinations."""
+    print_choices(record["rows"])
+    print()
+    print_claims(record)
+    print()
+    loss_factors.print_table(record["factors"])
+    print(f"\n| {' | '.join(CHOICES)} | α | α of photos | not reached | {' | '.join(MEASURES)} |")
+    print("| --- " * (len(CHOICES) + 3 + len(MEASURES)) + "|")
+    for row in record["rows"]:
+        names = " | ".join(row[choice] for choice in CHOICES)
+        strengths = f"{row['alpha']:.3g} | {ends(row['alphas'])} | {row['unreached']}"
+        print(f"| {names} | {strengths} | {cells(row)} |")
+
+
+def print_choices(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints the median over all combinations with each choice."""
+    print(f"| choice | combinations | {' | '.join(MEASURES)} |")
+    print("| --- " * (2 + len(MEASURES)) + "|")
+    for choice, options in CHOICES.items():
+        for option in options:
+            some = [row for row in rows if row[choice] == option]
+            if some:
+                medians = {name: median_of(row[name] for row in some) for name in MEASURES}
+                print(f"| {choice}: {option} | {len(some)} | {cells(medians)} |")
+
+
+def print_claims(record: dict[str, Any]) -> None:
+    """Prints the strengths of unit vectors with and without the norm of the features."""
+    print("| network | loss | vector | α of photos | largest ÷ smallest | varies |")
+    print("| --- " * 6 + "|")
+    for row in record["rows"]:
+        if row["features"] == "φ" and "‖w‖" in row["vector"]:
+            alphas = [alpha for alpha in row["alphas"] if np.isfinite(alpha)] or [float("nan")]
+            names = f"{row['network']} | {row['loss']} | {row['vector']}"
+            ratio = max(alphas) / min(alphas)
+            print(f"| {names} | {ends(alphas)} | {ratio:.1f} | {row['varies']:.2f} |")
+
+
+def median_of(values: Iterable[float]) -> float:
+    """Returns the median of the known values."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.median(known)) if known else float("nan")
+
+
+def cells(row: Mapping[str, Any]) -> str:
+    """Returns the measures of a row as cells of a table."""
+    return " | ".join(f"{row[name]:.2f}" for name in MEASURES)
+
+
+def ends(values: Sequence[float]) -> str:
+    """Returns the smallest and the largest value."""
+    known = [value for value in values if np.isfinite(value)]
+    return f"{min(known):.3g} … {max(known):.3g}" if known else "none"
+
+
+def main() -> None:
+    """Prints the tables, or the record as JSON."""
+    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+
+
+if __name__ == "__main__":
+    main()
