@@ -11,46 +11,44 @@ such a factor for each photo and layer, strength included: features move by move
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import judged_edits
 import numpy as np
+from gain_curves import Curves
 from jaxtyping import Array, Float
+from neighbor_vectors import neighbor_vectors
 
-from dfi_jax import VGG, Anchor, Dataset, Problem, Recipe, Reconstruction, features, reconstruct
+from dfi_jax import (
+    VGG,
+    Anchor,
+    Dataset,
+    Problem,
+    Recipe,
+    Reconstruction,
+    Unshrunk,
+    features,
+    load_vgg,
+    reconstruct,
+)
 from dfi_jax.data.selection import Selection, select
+from dfi_jax.engine.reconstruction import prepare_for
 from dfi_jax.metrics.change import measure_change
 from dfi_jax.metrics.judge import Judge, fit_judge
 from dfi_jax.network.weights.normalization import normalize
 from dfi_jax.recipe.features import Features, FeatureStage, square_norms
 from dfi_jax.recipe.vector import VectorStage
 
-FIRST = 0.3
-"""Length of the first move that is tried, relative to the length of the photo's features."""
-
-OVERSHOOT = 1.3
-"""Gain that a further move aims at, relative to the gain that is looked for. Gains grow more slowly
-than strengths, and a gain between two tried moves can be interpolated."""
-
-FARTHEST = 4.0
-"""Largest ratio of a further move to the move before."""
-
-BEYOND = 1.5
-"""Largest ratio of a move to the longest tried one at which a gain is still extrapolated."""
-
-BATCH = 32
-"""Number of images whose features are added up at a time."""
-
 Moves = Float[np.ndarray, "p l"]
-"""A factor of w for each photo and each layer."""
+"""A factor of w for each photo and each layer, with the layers in alphabetical order."""
 
 
 @contextmanager
@@ -159,14 +157,19 @@ class Photos(NamedTuple):
         """Returns the problems of moving each photo's features by move·w."""
         factors = jnp.asarray(moves, jnp.float32)[..., None, None, None]
         target = {
-            name: layer + factors[:, i] * self.vectors[name]
-            for i, (name, layer) in enumerate(self.phi.items())
+            name: self.phi[name] + factors[:, i] * self.vectors[name]
+            for i, name in enumerate(sorted(self.phi))
         }
         return Problem(self.faces, target, square_norms(self.phi, scope="layer"))
 
     def first(self, count: int) -> "Photos":
         """Returns the first photos."""
         return Photos(*jax.tree.map(lambda leaf: leaf[:count], tuple(self)))
+
+    def only(self, layers: Sequence[str]) -> "Photos":
+        """Returns the photos with some of the layers."""
+        phi, vectors = ({name: each[name] for name in layers} for each in (self.phi, self.vectors))
+        return Photos(self.faces, phi, vectors)
 
 
 def see(
@@ -175,154 +178,101 @@ def see(
     selections: Sequence[Selection],
     stages: Sequence[FeatureStage],
 ) -> list[Photos]:
-    """Returns the photos for each of several stages `features`, which differ in normalisation."""
-    raw = [features(vgg, jnp.asarray(face)[None], layers=stages[0].layers) for face in faces]
-    phi = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *raw)
-    vectors = neighbor_vectors(vgg, selections, stages)
-    start = jnp.asarray(faces)
+    """Returns photos as each of several stages sees them, with vectors that aren't shrunk.
+
+    Args:
+      vgg: Network.
+      faces: Faces in the photos, RGB in [0, 1].
+      selections: Neighbours of each photo.
+      stages: Stages `features` of recipes that differ in the normalisation alone.
+    """
+    start, phi = jnp.asarray(faces), describe(vgg, faces, layers=stages[0].layers)
+    vectors = neighbor_vectors(vgg, selections, stages, shrinkage=Unshrunk())
     return [Photos(start, s.normalize(phi), w) for s, w in zip(stages, vectors, strict=True)]
 
 
-def neighbor_vectors(
-    vgg: VGG, selections: Sequence[Selection], stages: Sequence[FeatureStage]
-) -> list[Features]:
-    """Returns w = mean φ(target) − mean φ(source) of each selection, for each stage.
-
-    The selections share a dataset. The network sees each of its images once, whatever the number of
-    selections that contain it.
-    """
-    dataset = selections[0].dataset
-    rows = np.unique(np.concatenate([np.concatenate([s.source, s.target]) for s in selections]))
-    shares = np.zeros((len(selections), len(rows) + -len(rows) % BATCH), np.float32)
-    for share, selection in zip(shares, selections, strict=True):
-        share[np.searchsorted(rows, selection.target)] = 1 / len(selection.target)
-        share[np.searchsorted(rows, selection.source)] = -1 / len(selection.source)
-    total: list[Features] | None = None
-    batches = dataset.batches(rows, size=stages[0].size, batch=BATCH)
-    for i, batch in enumerate(batches):
-        filled = np.pad(batch, ((0, BATCH - len(batch)), (0, 0), (0, 0), (0, 0)))
-        some = shares[:, i * BATCH : (i + 1) * BATCH]
-        added = _add_up(vgg, filled, some, stages=tuple(stages))
-        total = added if total is None else jax.tree.map(jnp.add, total, added)
-    assert total is not None
-    return total
+def describe(vgg: VGG, faces: Float[np.ndarray, "p s s 3"], *, layers: tuple[str, ...]) -> Features:
+    """Returns φ(x) of photos. One at a time, any number of photos shares a compiled program."""
+    each = [features(vgg, jnp.asarray(face)[None], layers=layers) for face in faces]
+    return dict(jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each))
 
 
-def normalized(vgg: VGG, dataset: Dataset, *, images: int, size: int) -> VGG:
-    """Returns the network with every filter's mean activation made 1 on images of a dataset."""
+def load_networks(weights: str, dataset: Dataset, *, images: int, size: int) -> dict[str, VGG]:
+    """Returns a network with raw weights, and normalised on images of a dataset."""
+    raw = load_vgg(weights)
     rows = np.unique(np.linspace(0, len(dataset) - 1, images).astype(int))
-    found = normalize(vgg, dataset.batches(rows, size=size)).vgg
+    with phase("normalised network"):
+        changed = normalize(raw, dataset.batches(rows, size=size)).vgg
     # With the raw network's name, it shares the compiled programs of the raw network.
-    return replace(vgg, params=found.params)
+    return {"raw": raw, "normalized": replace(raw, params=changed.params)}
+
+
+def fast(vgg: VGG, *, recipe: Recipe) -> VGG:
+    """Returns a network for many edits, with TF32's precision."""
+    return prepare_for(replace(vgg, precision="tf32", filters=None), recipe=recipe)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Editing:
+    """Edits of photos with a network and a recipe.
+
+    Attributes:
+      vgg: Network.
+      photos: The photos.
+      subjects: The same photos, and who judges them.
+      recipe: Objective, start and solver. The stage `vector` has no effect, so recipes that differ
+        in it alone share a compiled program.
+    """
+
+    vgg: VGG
+    photos: Photos
+    subjects: Subjects
+    recipe: Recipe
+
+    def edit(self, moves: Moves) -> Float[np.ndarray, "p s s 3"]:
+        """Returns the faces after some moves."""
+        return edit(self.vgg, self.photos.problem(moves), recipe=self.recipe).images
+
+    def trace(self, factors: Moves, *, goal: float, rounds: int) -> Curves:
+        """Returns gains after relative lengths of moves along a vector that come near to a gain."""
+        faces, units = np.asarray(self.photos.faces), self.photos.relative(factors)
+
+        def gains_after(lengths: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
+            return self.subjects.gains(faces, self.edit(factors * (lengths / units)[:, None]))
+
+        return Curves.trace(gains_after, photos=len(faces), goal=goal, rounds=rounds)
+
+    def match(
+        self, factors: Moves, curves: Curves, *, goal: float
+    ) -> tuple[dict[str, Any], Float[np.ndarray, "p s s 3"]]:
+        """Returns the measures at the strength whose mean gain has a value, and the edited faces.
+
+        The measures are those of `judged_edits.average`, and
+
+        - `alpha`: the strength
+        - `alphas`: the strength at which each photo itself has the gain, or NaN
+        - `unreached`: number of photos without such a strength
+        - `varies`: standard deviation of these strengths divided by their mean
+        """
+        faces, units = np.asarray(self.photos.faces), self.photos.relative(factors)
+        alpha = curves.strength(units, goal)
+        edited = self.edit(alpha * factors)
+        measured = self.subjects.measure(faces, edited)
+        known = curves.add(alpha * units, np.array([row["gain"] for row in measured]))
+        each = known.needed(goal) / units
+        row = {
+            "alpha": alpha,
+            "alphas": each.tolist(),
+            "unreached": int(np.isnan(each).sum()),
+            "varies": variation(each),
+        }
+        return row | judged_edits.average(measured), edited
 
 
 def edit(vgg: VGG, problem: Problem, *, recipe: Recipe) -> Reconstruction:
     """Returns the edits of a batch of any length."""
     found = reconstruct(vgg, problem, recipe=recipe, every=recipe.solver.iterations)
     return found._replace(images=np.clip(found.images, 0, 1))
-
-
-class Curves(NamedTuple):
-    """The gain of each photo after moves of several lengths.
-
-    Attributes:
-      lengths: Lengths of moves, positive.
-      gains: Gains after those moves.
-    """
-
-    lengths: Float[np.ndarray, "p r"]
-    gains: Float[np.ndarray, "p r"]
-
-    @classmethod
-    def trace(
-        cls,
-        gains_after: Callable[[Float[np.ndarray, " p"]], Float[np.ndarray, " p"]],
-        photos: int,
-        *,
-        goal: float,
-        rounds: int,
-    ) -> "Curves":
-        """Returns gains after moves that come near to a gain.
-
-        Args:
-          gains_after: Function that moves each photo by a length and returns the gains.
-          photos: Number of photos.
-          goal: The gain.
-          rounds: Number of moves of each photo.
-        """
-        length = np.full(photos, FIRST)
-        found = cls(np.empty((photos, 0)), np.empty((photos, 0)))
-        for _ in range(rounds):
-            gains = gains_after(length)
-            found = found.add(length, gains)
-            ahead = OVERSHOOT * goal / np.maximum(gains, 1e-6)
-            length = length * np.clip(ahead, 1 / FARTHEST, FARTHEST)
-        return found
-
-    def add(self, lengths: Float[np.ndarray, " p"], gains: Float[np.ndarray, " p"]) -> "Curves":
-        """Returns the curves with one more point each."""
-        return Curves(
-            np.column_stack([self.lengths, lengths]), np.column_stack([self.gains, gains])
-        )
-
-    def gains_at(self, lengths: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
-        """Returns each photo's gain after a move of a length.
-
-        Gains are interpolated between the points. Beyond the last, they are proportional to it.
-
-        >>> curves = Curves(np.array([[2.0, 4.0]]), np.array([[1.0, 1.5]]))
-        >>> [curves.gains_at(np.array([length])).tolist() for length in (1.0, 3.0, 8.0)]
-        [[0.5], [1.25], [3.0]]
-        """
-        found = []
-        for length, x, y in zip(lengths, *self._sorted(), strict=True):
-            inside = np.interp(length, x, y)
-            found.append(y[-1] * length / x[-1] if length > x[-1] else inside)
-        return np.array(found)
-
-    def needed(self, goal: float) -> Float[np.ndarray, " p"]:
-        """Returns the shortest move after which each photo has a gain, or NaN if none is near.
-
-        >>> curves = Curves(np.array([[2.0, 4.0]]), np.array([[1.0, 1.5]]))
-        >>> [curves.needed(goal).tolist() for goal in (1.25, 1.8, 3.0)]
-        [[3.0], [4.8], [nan]]
-        """
-        found = []
-        for x, y in zip(*self._sorted(), strict=True):
-            above = np.flatnonzero(y >= goal)
-            if len(above):
-                i = int(above[0])
-                share = (goal - y[i - 1]) / (y[i] - y[i - 1])
-                found.append(x[i - 1] + share * (x[i] - x[i - 1]))
-            else:
-                near = y[-1] > 0 and goal <= BEYOND * y[-1]
-                found.append(x[-1] * goal / y[-1] if near else np.nan)
-        return np.array(found)
-
-    def strength(self, units: Float[np.ndarray, " p"], goal: float) -> float:
-        """Returns the strength at which the mean gain of all photos has a value.
-
-        >>> curves = Curves(np.array([[2.0], [2.0]]), np.array([[1.0], [3.0]]))
-        >>> round(curves.strength(np.array([1.0, 1.0]), 1.0), 2)  # Gains of 0.5 and 1.5.
-        1.0
-
-        Args:
-          units: Length of each photo's move at strength 1.
-          goal: The mean gain.
-        """
-        usual = float(np.median(np.max(self.lengths, axis=1) / units))
-        strengths = np.geomspace(usual / 100, usual * FARTHEST, 400)
-        means = [float(np.mean(self.gains_at(alpha * units))) for alpha in strengths]
-        above = np.flatnonzero(np.array(means) >= goal)
-        last = max(1, int(above[0])) if len(above) else len(means) - 1
-        return float(np.interp(goal, means[last - 1 : last + 1], strengths[last - 1 : last + 1]))
-
-    def _sorted(self) -> tuple[Float[np.ndarray, "p _"], Float[np.ndarray, "p _"]]:
-        """Returns the points by increasing length, from the point without a move."""
-        order = np.argsort(self.lengths, axis=1)
-        zero = np.zeros((len(self.lengths), 1))
-        lengths, gains = (np.take_along_axis(points, order, axis=1) for points in self)
-        return np.hstack([zero, lengths]), np.hstack([zero, gains])
 
 
 def take(dataset: Dataset, rows: Sequence[int]) -> Dataset:
@@ -342,9 +292,20 @@ def take(dataset: Dataset, rows: Sequence[int]) -> Dataset:
 
 
 def norms(phi: Features) -> Float[np.ndarray, "p l"]:
-    """Returns ‖φ‖ of each photo and layer."""
-    squares = square_norms(phi, scope="layer").values()
-    return np.sqrt(np.stack([np.asarray(square, np.float64) for square in squares], axis=1))
+    """Returns ‖φ‖ of each photo and layer, with the layers in alphabetical order."""
+    squares = square_norms(phi, scope="layer")
+    columns = [np.asarray(squares[name], np.float64) for name in sorted(squares)]
+    return np.sqrt(np.stack(columns, axis=1))
+
+
+def variation(values: Float[np.ndarray, " n"]) -> float:
+    """Returns the standard deviation of the known values divided by their mean.
+
+    >>> variation(np.array([1.0, 3.0, np.nan]))
+    0.5
+    """
+    known = values[np.isfinite(values)]
+    return float(known.std() / known.mean()) if len(known) > 1 else float("nan")
 
 
 @partial(jax.jit, static_argnames="stage")
@@ -354,15 +315,3 @@ def _scale(w: Features, phi: Features, *, stage: VectorStage) -> Features:
         return {name: layer[0] for name, layer in stage.scale(w, alone).items()}
 
     return jax.vmap(scale_one)(w, phi)
-
-
-@partial(jax.jit, static_argnames="stages")
-def _add_up(
-    vgg: VGG, images: Array, shares: Array, *, stages: tuple[FeatureStage, ...]
-) -> list[Features]:
-    phi = features(vgg, images, layers=stages[0].layers)
-    # By default, a GPU would multiply with TF32's ten bits of mantissa.
-    add_up = partial(jnp.tensordot, shares, axes=1, precision="highest")
-    return [
-        {name: add_up(layer) for name, layer in stage.normalize(phi).items()} for stage in stages
-    ]

@@ -12,7 +12,7 @@ Edits the same photos with every combination that means something of
 - loss: ½Σd², Σ over layers of mean(d²), or Σ over layers of ½Σd²/‖φ(x)‖²
 
 Combinations that minimise the same function up to a factor, at a strength that differs by the same
-factor for all photos, are tried once (`combinations`). Start and solver are those of the default
+factor for all photos, are tried once. Start and solver are those of the default
 recipe. w is the difference between the means of 100 neighbours with the attribute and 100 without,
 by scores, and isn't shrunk.
 
@@ -35,15 +35,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import judged_edits
 import loss_factors
 import numpy as np
+from gain_curves import Curves
 from identity import FACES, save_sheet
-from matched_edits import Curves, Moves, Photos, Subjects, edit, normalized, phase, see
+from matched_edits import Editing, Moves, Photos, Subjects, edit, fast, load_networks, phase, see
 
 from dfi_jax import (
     L2,
@@ -51,16 +52,13 @@ from dfi_jax import (
     Gain,
     MeanSquare,
     MeanSquares,
-    Problem,
     Recipe,
     Relative,
     SumSquares,
     Unit,
     UnitTimesPhi,
     load_dataset,
-    load_vgg,
 )
-from dfi_jax.engine.reconstruction import prepare_for
 from dfi_jax.recipe.objective import Loss
 from dfi_jax.recipe.vector import VectorStage
 
@@ -173,14 +171,13 @@ def run(config: Config) -> dict[str, Any]:
         subjects = Subjects.of(dataset, config.attribute, photos=config.photos)
         faces, selections = subjects.faces(size), subjects.neighbors(config.k)
     stages = [base.features.replace(normalization=FEATURES[name]) for name in config.features]
-    networks: dict[str, VGG] = {}
+    loaded = load_networks(config.weights, subjects.library, images=config.normalized_on, size=size)
     seen: dict[tuple[str, str], Photos] = {}
-    for name, vgg in load_networks(subjects, config, base).items():
+    for name, vgg in loaded.items():
         with phase(f"vectors, {name} network"):
             photos = see(vgg, faces, selections, stages)
             seen |= {(name, kind): each for kind, each in zip(config.features, photos, strict=True)}
-        fast = dataclasses.replace(vgg, precision="tf32", filters=None)
-        networks[name] = prepare_for(fast, recipe=base)
+    networks = {name: fast(vgg, recipe=base) for name, vgg in loaded.items()}
     trial = Trial(networks, seen, subjects, base, config)
     save_sheet(Path(config.out, config.attribute, FACES), faces[:SHOWN])
     jobs = [(kind, loss) for kind in config.features for loss in losses(kind, config)]
@@ -202,16 +199,6 @@ def run(config: Config) -> dict[str, Any]:
     }
 
 
-def load_networks(subjects: Subjects, config: Config, base: Recipe) -> dict[str, VGG]:
-    """Returns the network with both kinds of weights."""
-    raw = load_vgg(config.weights)
-    with phase("normalised network"):
-        changed = normalized(
-            raw, subjects.library, images=config.normalized_on, size=base.features.size
-        )
-    return {"raw": raw, "normalized": changed}
-
-
 def losses(features: str, config: Config) -> list[str]:
     """Returns the names of the losses that differ for a normalisation of features."""
     # If ‖φ(x)‖ is 1 in each layer, the relative loss is the sum.
@@ -230,37 +217,28 @@ def vectors(features: str, config: Config) -> list[str]:
     return [name for name in config.vectors if VECTORS[name] not in dropped]
 
 
-class Family(NamedTuple):
-    """Vectors that point in the same direction and differ in length alone.
-
-    Attributes:
-      factors: What each of them multiplies the layers of w by, by name.
-      units: Relative length of each of them, by name.
-    """
-
-    factors: dict[str, Moves]
-    units: dict[str, np.ndarray]
-
-    def moves(self, lengths: np.ndarray) -> Moves:
-        """Returns the moves of some relative lengths."""
-        name = next(iter(self.factors))
-        return self.factors[name] * (lengths / self.units[name])[:, None]
+Family = dict[str, Moves]
+"""Vectors in the same direction, as what each of them multiplies the layers of w by."""
 
 
 def families(photos: Photos, names: Sequence[str]) -> list[Family]:
-    """Returns the vectors in families, whose photos are moved in the same direction."""
+    """Returns vectors in families. Those of a family share the gains after moves of a length."""
     found: list[Family] = []
     for name in names:
         factors = photos.factors(VECTORS[name])
-        units = photos.relative(factors)
         for family in found:
-            if np.allclose(family.moves(units), factors, rtol=1e-3):
+            if same_direction(photos, factors, next(iter(family.values()))):
+                family[name] = factors
                 break
         else:
-            family = Family({}, {})
-            found.append(family)
-        family.factors[name], family.units[name] = factors, units
+            found.append({name: factors})
     return found
+
+
+def same_direction(photos: Photos, first: Moves, second: Moves) -> bool:
+    """Returns whether two vectors differ in length alone, for every photo."""
+    first, second = (moves / photos.relative(moves)[:, None] for moves in (first, second))
+    return np.allclose(first, second, rtol=1e-3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,73 +274,36 @@ class Trial:
             ]
 
     def _rows(self, network: str, kind: str, loss: str, recipe: Recipe) -> Iterator[dict[str, Any]]:
-        photos, names = self.seen[network, kind], vectors(kind, self.config)
-        faces = np.asarray(photos.faces)
-        traced: list[tuple[Family, Curves]] = []
-        for family in families(photos, names):
-            curves = self._trace(network, photos, family, recipe)
+        vgg, photos, config = self.networks[network], self.seen[network, kind], self.config
+        editing = Editing(vgg=vgg, photos=photos, subjects=self.subjects, recipe=recipe)
+        traced = []
+        for family in families(photos, vectors(kind, config)):
+            factors = next(iter(family.values()))
+            curves = editing.trace(factors, goal=config.goal, rounds=config.rounds)
             traced.append((family, curves))
-        done = self._minimise(network, photos, traced, recipe)
+        done = self._minimise(editing, traced)
         for (family, curves), share in zip(traced, done, strict=True):
-            for name, factors in family.factors.items():
-                alpha = curves.strength(family.units[name], self.config.goal)
-                edited = self._edit(network, photos.problem(alpha * factors), recipe)
-                measured = self.subjects.measure(faces, edited)
-                gains = np.array([row["gain"] for row in measured])
-                reached = curves.add(alpha * family.units[name], gains)
-                each = reached.needed(self.config.goal) / family.units[name]
+            for name, factors in family.items():
+                row, edited = editing.match(factors, curves, goal=config.goal)
                 file = f"{network}, {kind}, {name}, {loss}.jpg".replace("/", "÷")
-                save_sheet(Path(self.config.out, self.config.attribute, file), edited[:SHOWN])
-                yield {
-                    "vector": name,
-                    "alpha": alpha,
-                    "alphas": each.tolist(),
-                    "unreached": int(np.isnan(each).sum()),
-                    "varies": variation(each),
-                    "done": share,
-                    **judged_edits.average(measured),
-                }
+                save_sheet(Path(config.out, config.attribute, file), edited[:SHOWN])
+                yield {"vector": name, "done": share, **row}
 
-    def _trace(self, network: str, photos: Photos, family: Family, recipe: Recipe) -> Curves:
-        faces = np.asarray(photos.faces)
-
-        def gains_after(lengths: np.ndarray) -> np.ndarray:
-            problem = photos.problem(family.moves(lengths))
-            return self.subjects.gains(faces, self._edit(network, problem, recipe))
-
-        config = self.config
-        return Curves.trace(gains_after, len(faces), goal=config.goal, rounds=config.rounds)
-
-    def _edit(self, network: str, problem: Problem, recipe: Recipe) -> np.ndarray:
-        return edit(self.networks[network], problem, recipe=recipe).images
-
-    def _minimise(
-        self,
-        network: str,
-        photos: Photos,
-        traced: Sequence[tuple[Family, Curves]],
-        recipe: Recipe,
-    ) -> list[float]:
+    def _minimise(self, editing: Editing, traced: Sequence[tuple[Family, Curves]]) -> list[float]:
         """Returns the part of the decrease that each family reaches in the recipe's evaluations."""
-        few, count = photos.first(self.config.long_photos), self.config.long_photos
-        problems = []
+        count, problems = self.config.long_photos, []
+        few = editing.photos.first(count)
         for family, curves in traced:
-            longest = curves.lengths.max(axis=1)
-            needed = np.nan_to_num(curves.needed(self.config.goal), nan=float(np.median(longest)))
-            problems.append(few.problem(family.moves(needed)[:count]))
+            factors = next(iter(family.values()))[:count]
+            needed = curves.needed(self.config.goal)[:count]
+            longest = curves.lengths.max(axis=1)[:count]
+            lengths = np.where(np.isnan(needed), longest, needed)
+            problems.append(few.problem(factors * (lengths / few.relative(factors))[:, None]))
         batch = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *problems)
-        long = recipe.set({"solver.iterations": str(self.config.long)})
-        history = edit(self.networks[network], batch, recipe=long).history
-        shares = (history[:, 0] - history[:, recipe.solver.iterations - 1]) / (
-            history[:, 0] - history[:, -1]
-        )
-        return [float(some.mean()) for some in np.split(shares, len(traced))]
-
-
-def variation(values: np.ndarray) -> float:
-    """Returns the standard deviation of the known values divided by their mean."""
-    known = values[np.isfinite(values)]
-    return float(known.std() / known.mean()) if len(known) > 1 else float("nan")
+        long = editing.recipe.set({"solver.iterations": str(self.config.long)})
+        history = edit(editing.vgg, batch, recipe=long).history
+        start, now, end = (history[:, i] for i in (0, editing.recipe.solver.iterations - 1, -1))
+        return [float(some.mean()) for some in np.split((start - now) / (start - end), len(traced))]
 
 
 def print_tables(record: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ NEEDS = {
     "experiments/demo": ["skimage"],
     "experiments/directions": [],
     "experiments/fitted_vectors": [],
+    "experiments/free_parameters": [],
     "experiments/genders": [],
     "experiments/identity": ["dlib"],
     "experiments/normalization": [],
