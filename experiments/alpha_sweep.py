@@ -3,10 +3,10 @@
     python experiments/alpha_sweep.py lfw:DIR [--photos N] [--attribute NAME] [--out DIR] [--json]
     python experiments/alpha_sweep.py --quick
 
-The article shows a smile at α = 0.1 … 0.5. Here, photos of people who lack the attribute are edited
+chainer-dfi's author shows smiles at α = 0.1 … 0.5. Here, people who lack the attribute are edited
 at these strengths, at larger ones, and at negative ones, with the vector of their 100 + 100
 neighbours by scores. The recipe is `default` with the settings of the published systems
-(`vectors.PUBLISHED`), under which a strength means what it means in the article.
+(`vectors.PUBLISHED`), under which a strength means what it means there.
 
 Writes a sheet with one row per photo, and each photo as an animation: `N.gif` and `N.webp`, in
 which the strength grows and falls again. Prints the gain in the attribute at each strength, as a

@@ -1,7 +1,7 @@
-"""By what must a loss be multiplied so that the article's solver minimises it?
+"""By what must a loss be multiplied so that chainer-dfi's solver minimises it?
 
-`normalization.py` asks this. The article's solver is chainer-dfi's L-BFGS: its unknown is an image
-in grey levels (0 to 255), it starts from noise around the mean colour, and its first step is
+`normalization.py` asks this. The solver is an L-BFGS: its unknown is an image in grey levels (0 to
+255), it starts from noise around the mean colour, and its first step is
 x − gradient. It takes every step, remembers five pairs (s, y) of a step and its change of the
 gradient, only if yᵀs > 10⁻¹⁰, and divides by no less than 10⁻⁵ instead of a smaller yᵀs. All of
 these depend on the factor of the loss, whereas the image that minimises it doesn't.
@@ -22,13 +22,13 @@ from dfi_jax.recipe.features import FeatureStage
 from dfi_jax.recipe.objective import Loss
 
 ALPHA = 0.4
-"""Strength of the vector ‖φ(x)‖·w/‖w‖, by layer, as in the article."""
+"""Strength of the vector ‖φ(x)‖·w/‖w‖, by layer, as in chainer-dfi's demonstrations."""
 
 MEMORY, LEAST_PRODUCT, LEAST_DIVISOR = 5, 1e-10, 1e-5
 """Number of pairs, least yᵀs of a pair, and least divisor, as in chainer-dfi."""
 
 LOSSES: dict[str, Loss] = {"mean": MeanSquares(), "sum": SumSquares()}
-"""Losses whose factors are compared. The article's is the first."""
+"""Losses whose factors are compared. chainer-dfi's is the first."""
 
 ENOUGH = 0.9
 """Part of the best decrease that counts as minimised."""
@@ -37,7 +37,7 @@ _dot = partial(jnp.matmul, precision="highest")
 
 
 class State(NamedTuple):
-    """The memory of the article's L-BFGS. Pairs are ordered by age, the newest last.
+    """The memory of chainer-dfi's L-BFGS. Pairs are ordered by age, the newest last.
 
     Attributes:
       point: Point of the last update.

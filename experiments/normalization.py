@@ -21,9 +21,10 @@ gain on average `goal` of the distance between typical faces. A photo is moved b
 the strength that it needs itself is interpolated. *Varies* is the standard deviation of these
 strengths between photos, divided by their mean, and *spread* the standard deviation of the gain at
 α. *Done* is the part of the objective's decrease in `long` evaluations that the default recipe's
-evaluations reach. The other columns are those of `judged_edits.measure`.
+evaluations reach. The other columns are those of `judged_edits.measure`. Each choice has the
+medians over its combinations, except those whose mean gain isn't near the goal.
 
-Then the article's solver minimises losses that are multiplied by powers of ten (`loss_factors`).
+Then chainer-dfi's solver minimises losses that are multiplied by powers of ten (`loss_factors`).
 
 Edits are written as JPEG; `python experiments/identity.py OUT` says whether they are still the same
 people. On an H100, TF32's precision and several programs that are compiled at a time make this take
@@ -88,6 +89,10 @@ LOSSES: dict[str, Loss] = {
 
 CHOICES = {"network": NETWORKS, "features": FEATURES, "vector": VECTORS, "loss": LOSSES}
 
+CLOSE = 0.2
+"""Largest difference between a mean gain and the goal, as a fraction of the goal, at which a
+combination is compared with others."""
+
 MEASURES = ("varies", "spread", "others", "mean", "border", "luma", "chroma", "done")
 """The columns of the tables."""
 
@@ -114,7 +119,7 @@ class Config:
       losses: Names of losses.
       normalized_on: Number of images that the network is normalised on.
       factors: Exponents of the powers of ten that losses are multiplied by.
-      steps: Number of the article's solver's steps.
+      steps: Number of steps of chainer-dfi's solver.
       changes: Changes to the default recipe.
       weights: Name of the network.
       workers: Number of recipes at a time: while one is compiled, others edit.
@@ -126,7 +131,7 @@ class Config:
     photos: int = 16
     k: int = 100
     goal: float = 0.5
-    rounds: int = 2
+    rounds: int = 3
     iterations: int = 0
     long: int = 150
     long_photos: int = 4
@@ -146,6 +151,7 @@ QUICK = Config(
     dataset="synthetic:200",
     photos=2,
     k=10,
+    rounds=2,
     iterations=4,
     long=8,
     long_photos=1,
@@ -307,30 +313,35 @@ class Trial:
 
 
 def print_tables(record: dict[str, Any]) -> None:
-    """Prints the effect of each choice, what the article claims, and all combinations."""
-    print_choices(record["rows"])
+    """Prints the effect of each choice, what chainer-dfi's author claims, and all combinations."""
+    print_choices(record["rows"], record["config"]["goal"])
     print()
     print_claims(record)
     print()
     loss_factors.print_table(record["factors"])
-    print(f"\n| {' | '.join(CHOICES)} | α | α of photos | not reached | {' | '.join(MEASURES)} |")
-    print("| --- " * (len(CHOICES) + 3 + len(MEASURES)) + "|")
+    columns = [*CHOICES, "α", "α of photos", "not reached", "gain", *MEASURES]
+    print(f"\n| {' | '.join(columns)} |")
+    print("| --- " * len(columns) + "|")
     for row in record["rows"]:
         names = " | ".join(row[choice] for choice in CHOICES)
-        strengths = f"{row['alpha']:.3g} | {ends(row['alphas'])} | {row['unreached']}"
+        strengths = (
+            f"{row['alpha']:.3g} | {ends(row['alphas'])} | {row['unreached']} | {row['gain']:.2f}"
+        )
         print(f"| {names} | {strengths} | {cells(row)} |")
 
 
-def print_choices(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Prints the median over all combinations with each choice."""
+def print_choices(rows: Sequence[Mapping[str, Any]], goal: float) -> None:
+    """Prints the median over all combinations with each choice that come near to the goal."""
     print(f"| choice | combinations | {' | '.join(MEASURES)} |")
     print("| --- " * (2 + len(MEASURES)) + "|")
     for choice, options in CHOICES.items():
         for option in options:
             some = [row for row in rows if row[choice] == option]
+            near = [row for row in some if abs(row["gain"] - goal) <= CLOSE * goal]
             if some:
-                medians = {name: median_of(row[name] for row in some) for name in MEASURES}
-                print(f"| {choice}: {option} | {len(some)} | {cells(medians)} |")
+                medians = {name: median_of(row[name] for row in near) for name in MEASURES}
+                count = f"{len(near)} of {len(some)}"
+                print(f"| {choice}: {option} | {count} | {cells(medians)} |")
 
 
 def print_claims(record: dict[str, Any]) -> None:
