@@ -135,7 +135,7 @@ class Config:
         "conv2_1,conv3_1,conv4_1,conv5_1",
     )
     sizes: tuple[int, ...] = (200, 100, 150, 250)
-    normalized_on: int = 100
+    normalized_on: int = 200
     changes: Mapping[str, str] = field(default_factory=dict)
     weights: str = "vgg16"
     workers: int = 6

@@ -169,15 +169,17 @@ def compare(
                     vgg, every, jnp.asarray(factors), stage=stage, loss=loss, count=steps
                 )
             left = np.asarray(history, np.float64)[[0, -1]].reshape(2, len(exponents), -1)
-            decrease = np.nan_to_num(1 - left[1] / left[0], nan=-np.inf)
-            share = np.clip(decrease / decrease.max(axis=0), 0, 1).mean(axis=1)
+            # A loss that isn't finite any more hasn't decreased.
+            decrease = np.maximum(np.nan_to_num(1 - left[1] / left[0], nan=0, neginf=0), 0)
+            best = decrease.max(axis=0)
+            share = (decrease / np.where(best > 0, best, 1)).mean(axis=1)
             sizes = np.asarray(first).reshape(len(exponents), -1).mean(axis=1)
             rows.append(
                 {
                     "features": kind,
                     "loss": name,
                     "start": float(left[0, 0].mean()),
-                    "decrease": float(decrease.max(axis=0).mean()),
+                    "decrease": float(best.mean()),
                     "exponents": list(exponents),
                     "shares": share.tolist(),
                     "first_steps": sizes.tolist(),

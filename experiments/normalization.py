@@ -138,7 +138,7 @@ class Config:
     features: tuple[str, ...] = tuple(FEATURES)
     vectors: tuple[str, ...] = tuple(VECTORS)
     losses: tuple[str, ...] = tuple(LOSSES)
-    normalized_on: int = 100
+    normalized_on: int = 200
     factors: tuple[int, ...] = tuple(range(-4, 11))
     steps: int = 100
     changes: Mapping[str, str] = field(default_factory=dict)
