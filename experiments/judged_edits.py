@@ -33,6 +33,14 @@ from dfi_jax.storage.files import write_tensors
 KEPT = ("same_person", "detail")
 """Measures that are 1 for a face that isn't edited. All others are 0."""
 
+OPTIONS = {
+    "photos": "number of photos of each kind",
+    "iterations": "number of evaluations of an edit",
+    "attribute": "attribute that is added",
+    "generator": "file of the weights of the VAE/GAN",
+}
+"""Fields of configurations that options can set."""
+
 JUDGE_SHARE = 0.6
 """Share of the people who aren't in the vectors whose images teach the judge."""
 
@@ -181,8 +189,7 @@ def command_line(
 ) -> None:
     """Runs an experiment, and prints its tables, or its record as JSON.
 
-    If the configuration has a number of photos, `--photos` sets it, and `--generator` sets the file
-    of a generator.
+    The fields of `OPTIONS` that the configuration has are options, too.
 
     Args:
       doc: Docstring of the experiment.
@@ -195,10 +202,9 @@ def command_line(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
-    if hasattr(quick, "photos"):
-        parser.add_argument("--photos", type=int, help="number of photos of each kind")
-    if hasattr(quick, "generator"):
-        parser.add_argument("--generator", help="file of the weights of the VAE/GAN")
+    options = {name: text for name, text in OPTIONS.items() if hasattr(quick, name)}
+    for name, text in options.items():
+        parser.add_argument(f"--{name}", type=type(getattr(quick, name)), help=text)
     parser.add_argument("--out", default=quick.out, help="folder for sums, edits and pictures")
     parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
@@ -206,10 +212,9 @@ def command_line(
     if not arguments.dataset and not arguments.quick:
         parser.error("give a dataset, such as lfw:DIR, or --quick")
     chosen = quick if arguments.quick else config(dataset=arguments.dataset)
-    for name in ("photos", "generator"):
-        if getattr(arguments, name, None):
-            chosen = dataclasses.replace(chosen, **{name: getattr(arguments, name)})
-    record = run(dataclasses.replace(chosen, out=arguments.out))
+    given = {name: getattr(arguments, name) for name in options}
+    given = {name: value for name, value in given.items() if value is not None}
+    record = run(dataclasses.replace(chosen, out=arguments.out, **given))
     if arguments.json:
         print(json.dumps(record, indent=2))
     else:
