@@ -151,16 +151,18 @@ def _iterate(vgg: VGG, problem: Problem, now: Descent, *, recipe: Recipe) -> Des
     (_, found), gradient = jax.value_and_grad(minimised, has_aux=True)(now.unknown)
     update = partial(_update, make_solver(recipe.solver))
     updates, solver = jax.vmap(update)(gradient, now.solver, now.unknown, found.minimised)
-    better = ~now.done
-    if not recipe.solver.returns_last:
-        better &= found.objective < now.value
+    last = recipe.solver.returns_last
+    finite = jnp.isfinite(found.objective)
+    better = ~now.done & (finite if last else found.objective < now.value)
     value = jnp.where(better, found.objective, now.value)
     iterations = now.iterations + ~now.done
     tolerance = recipe.solver.tolerance
     measured = iterations % WINDOW == 0
     stalled = measured & (tolerance > 0) & (value >= (1 - tolerance) * now.earlier)
+    # Without a safeguard, a descent may diverge. It then ends at the last finite objective.
+    ended = stalled | ~finite if last else stalled
     if isinstance(recipe.solver, UnguardedLBFGS):
-        stalled |= solver.ended
+        ended |= solver.ended
     # Later entries are set too, so that the history of a problem that ends early stays constant.
     rest = jnp.arange(recipe.solver.evaluations) >= now.iterations[:, None]
     return now._replace(
@@ -172,7 +174,7 @@ def _iterate(vgg: VGG, problem: Problem, now: Descent, *, recipe: Recipe) -> Des
         earlier=jnp.where(measured, value, now.earlier),
         history=jnp.where(rest, value[:, None], now.history),
         iterations=iterations,
-        done=now.done | stalled | (iterations == recipe.solver.evaluations),
+        done=now.done | ended | (iterations == recipe.solver.evaluations),
     )
 
 

@@ -64,7 +64,10 @@ class SolverStage(Stage):
 
     @property
     def returns_last(self) -> bool:
-        """Whether the last image is returned, even if an earlier one has a lower objective."""
+        """Whether the last image is returned, even if an earlier one has a lower objective.
+
+        A problem that diverges ends with the last image whose objective is finite.
+        """
         return False
 
     @property

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from builders import make_vector, small_recipe
 
-from dfi_jax import Adam, make_problem, objective, reconstruct
+from dfi_jax import Adam, make_problem, reconstruct
 from dfi_jax.engine.adam import adam
+from dfi_jax.network.weights.catalog import CAFFE
 
 
 def gradient(x):
@@ -83,34 +84,30 @@ def test_torch_takes_the_same_steps():
         np.testing.assert_allclose(point, parameter.detach().numpy(), atol=1e-5)
 
 
-def test_rates_in_grey_levels_are_converted_as_documented(random_vgg, waves):
-    """Adam on grey levels of 255 moves an image as Adam on [0, 1] with 1/255 of the rate."""
+def test_tensorflow_s_steps_in_grey_levels_are_taken_on_a_network(random_vgg, waves):
+    """A rate of 0.5 grey levels and an ε̂ of 1 are those of dfi-tensorflow's kind."""
+    pytest.importorskip("torch")
+    from engine.torch_objective import TorchObjective
+
+    solver = Adam(
+        iterations=5, learning_rate=0.5 / 255, epsilon=255.0, epsilon_hat=True, result="last"
+    )
     recipe = small_recipe(
         objective__bounds="none", objective__loss="sum_squares", vector="unit"
-    ).replace(
-        solver=Adam(
-            iterations=5,
-            learning_rate=0.5 / 255,
-            epsilon=255.0,
-            epsilon_hat=True,
-            result="last",
-        )
-    )
-    vector = make_vector(random_vgg, recipe).features
-    problem = make_problem(random_vgg, waves[:1], vector, [3000.0], recipe=recipe)
-    found = reconstruct(random_vgg, problem, recipe=recipe)
-
-    def value(levels):
-        return objective(random_vgg, levels / 255, problem, recipe=recipe)[0]
-
-    levels = np.asarray(problem.start, np.float64) * 255
-    m, v = np.zeros_like(levels), np.zeros_like(levels)
+    ).replace(solver=solver)
+    vgg = random_vgg.replace(preprocess=CAFFE)
+    vector = make_vector(vgg, recipe).features
+    problem = make_problem(vgg, waves[:1], vector, [3000.0], recipe=recipe)
+    mine = TorchObjective(vgg, problem)
+    u = mine.start.copy()
+    m, v = np.zeros_like(u), np.zeros_like(u)
     for t in range(1, 6):
-        g = np.asarray(jax.grad(value)(jnp.asarray(levels, jnp.float32)), np.float64)
+        _, g = mine.value_and_gradient(u)
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
-        levels -= 0.5 * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + 1)
-    np.testing.assert_allclose(found.images, levels / 255, atol=1e-5)
+        u -= 0.5 * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + 1)
+
+    found = reconstruct(vgg, problem, recipe=recipe)
+    np.testing.assert_allclose(found.images[0], mine.image(u), atol=1e-5)
     assert (found.iterations[0], found.evaluations[0]) == (5, 6)
+    np.testing.assert_allclose(found.objective, mine.value_and_gradient(u)[0], rtol=1e-4)
     np.testing.assert_array_equal(found.objective, found.history[:, -1])
-    at = objective(random_vgg, jnp.asarray(found.images), problem, recipe=recipe)
-    np.testing.assert_allclose(found.objective, at, rtol=1e-5)

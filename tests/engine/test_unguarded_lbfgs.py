@@ -283,3 +283,15 @@ def test_a_problem_that_ends_by_its_tolerance_keeps_the_image_of_that_step(make,
         expected = reconstruct(vgg, problem, recipe=exact)
         np.testing.assert_allclose(found.images[i], expected.images[i], atol=1e-5)
         np.testing.assert_array_equal(found.history[i, steps:], found.objective[i])
+
+
+def test_a_problem_that_diverges_ends_at_its_last_finite_objective(make, random_vgg):
+    # The second step goes where squares overflow.
+    solver = UnguardedLBFGS(iterations=20, relaxation=1e12)
+    recipe, vgg, problem = make(solver, random_vgg.preprocess)
+    found = reconstruct(vgg, problem, recipe=recipe)
+    assert np.all(found.iterations < 20)
+    assert np.isfinite(found.images).all()
+    at = objective(vgg, jnp.asarray(found.images), problem, recipe=recipe)
+    np.testing.assert_allclose(found.objective, at, rtol=1e-3)
+    assert np.isfinite(found.history).all()
