@@ -1,5 +1,6 @@
 # The public names, for type checkers and lazy_loader (SPEC 1).
 from .data import Dataset, load_dataset, near
+from .data.rule import RULES, Rule
 from .data.selection import Anchor, Selection, select
 from .data.wanted import Wanted
 from .editor.editor import Editor
@@ -58,6 +59,7 @@ __all__ = [
     "L2",
     "LBFGS",
     "RECIPES",
+    "RULES",
     "VGG",
     "Adam",
     "Anchor",
@@ -94,6 +96,7 @@ __all__ = [
     "Relative",
     "Replace",
     "Replacement",
+    "Rule",
     "Selection",
     "SumSquares",
     "TotalVariation",
