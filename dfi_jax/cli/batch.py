@@ -119,8 +119,9 @@ def _check_attributes(jobs: Sequence[Job]) -> None:
     """Raises InputError if an attribute that isn't a file can't be used."""
     checked = set()
     for job in jobs:
-        if isinstance(job.attribute, str) and job.attribute not in checked:
-            checked.add(job.attribute)
+        asked = (job.attribute, job.resolved_rule)
+        if isinstance(job.attribute, str) and asked not in checked:
+            checked.add(asked)
             try:
                 options.check_attribute(job.attribute, dataset=job.dataset, rule=job.resolved_rule)
             except InputError as error:

@@ -120,9 +120,9 @@ Near = Annotated[
     str,
     typer.Option(
         metavar="NEAR",
-        help="Kind of similarity to the photo by which images are selected: scores, binary, "
-        "pixels, landmarks, or a layer such as conv5_1. By default, the rule's: scores if the "
-        "dataset has several attributes, otherwise pixels.",
+        help="Kind of similarity to the photo by which images are selected: scores, binary, flags, "
+        "pixels, landmarks, landmarks68, or a layer such as conv5_1. By default, the rule's: "
+        "scores if the dataset has several attributes, otherwise pixels.",
     ),
 ]
 

@@ -44,7 +44,7 @@ def thresholded(
       share: Share of the n scores of either side that remain: the ⌊share·n⌋ farthest from 0, and
         any that equal the last of these.
     """
-    on, off = (scores >= threshold) & (scores > 0), scores < -threshold
+    on, off = (scores >= threshold if threshold > 0 else scores > 0), scores < -threshold
     if share < 1:
         on &= scores >= confidence_thresholds(np.where(on, scores, 0), share=share)
         off &= -scores >= confidence_thresholds(np.where(off, -scores, 0), share=share)

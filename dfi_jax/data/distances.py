@@ -3,7 +3,7 @@
 Each function named `…_distance` returns a `Distance`, which is then called with some rows only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -30,14 +30,20 @@ the best angle of the grid before. The last grid is of 0.0025°, which leaves a 
 1e-9 in the squared distance that is explained."""
 
 
-def score_distance(scores: Float[np.ndarray, "n a"], anchor: Float[np.ndarray, " a"]) -> Distance:
-    """Returns the distance ‖s − s'‖ between attribute scores.
+def score_distance(
+    scores: Float[np.ndarray, "n a"],
+    anchor: Float[np.ndarray, " a"],
+    *,
+    columns: Sequence[int] | None = None,
+) -> Distance:
+    """Returns the distance ‖s − s'‖ between attribute scores, of all attributes or some columns.
 
     >>> scores = np.array([[0, 0], [3, 4]], np.float32)
     >>> score_distance(scores, scores[0])(np.array([0, 1])).tolist()
     [0.0, 5.0]
     """
-    return lambda rows: np.linalg.norm(scores[rows] - anchor, axis=1)
+    counted = slice(None) if columns is None else list(columns)
+    return lambda rows: np.linalg.norm(scores[rows][:, counted] - anchor[counted], axis=1)
 
 
 def binary_distance(

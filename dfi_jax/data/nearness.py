@@ -128,12 +128,11 @@ class Scores(Nearness):
     def steps(
         self, dataset: Dataset, anchor: Anchor, wanted: Wanted, *, k: int, resources: Resources
     ) -> list[Step]:
-        scores, known = dataset.scores, _known_scores(anchor, self)
+        known = _known_scores(anchor, self)
         differing = {term.name for term in wanted.terms if not term.shared}
         columns = [i for i, name in enumerate(dataset.attributes) if name not in differing]
-        if columns and not self.count_wanted:
-            scores, known = scores[:, columns], known[columns]
-        return [Step(score_distance(scores, known), k)]
+        counted = None if self.count_wanted or not columns else columns
+        return [Step(score_distance(dataset.scores, known, columns=counted), k)]
 
     def __str__(self) -> str:
         return "scores:all" if self.count_wanted else "scores"

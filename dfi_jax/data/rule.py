@@ -217,33 +217,34 @@ class Rule:
         Raises:
           InputError: If the dataset lacks one of the attributes.
         """
-        admission, attributes = self.admit(dataset.scores), dataset.attributes
-        source, target = wanted.members(admission, attributes, others=self.lacking == "others")
-        allowed = self._others(dataset, anchor)
-        for name in self.like_photo:
-            column = find_attribute(name, attributes)
-            if anchor.scores is not None and not wanted.mentions(name):
-                allowed &= _side(admission, column, on=anchor.scores[column] >= 0)
-        first = Wanted(tuple(term for term in wanted.terms if not term.shared)[:1])
-        for name in self.like_most:
-            column = find_attribute(name, attributes)
+        names = [term.name for term in wanted.terms] + [*self.like_photo, *self.like_most]
+        columns = {name: find_attribute(name, dataset.attributes) for name in names}
+        # Admitting all of CelebA's 40 attributes would take most of a selection's time.
+        admission = self.admit(dataset.scores[:, list(columns.values())])
+        others = self.lacking == "others"
+        source, target = wanted.members(admission, tuple(columns), others=others)
+        allowed = self._not_left_out(dataset, anchor)
+        like: dict[str, Any] = {}
+        if anchor.scores is not None:
+            like |= {name: anchor.scores[columns[name]] >= 0 for name in self.like_photo}
+        if self.like_most:
+            first = Wanted(tuple(term for term in wanted.terms if not term.shared)[:1])
+            _, having = first.members(admission, tuple(columns), others=others)
+            on, off = (np.count_nonzero(side[having], axis=0) for side in admission)
+            like |= {name: (on >= off)[list(columns).index(name)] for name in self.like_most}
+        for name, present in like.items():
             if not wanted.mentions(name):
-                _, having = first.members(admission, attributes, others=self.lacking == "others")
-                on, off = (np.count_nonzero(side[having, column]) for side in admission)
-                allowed &= _side(admission, column, on=on >= off)
+                side = admission.on if present else admission.off
+                allowed &= side[:, list(columns).index(name)]
         return source & allowed, target & allowed
 
-    def _others(self, dataset: Dataset, anchor: Anchor) -> Bool[np.ndarray, " n"]:
-        """Returns which images may be selected, whoever they show being in the photo."""
+    def _not_left_out(self, dataset: Dataset, anchor: Anchor) -> Bool[np.ndarray, " n"]:
+        """Returns which images may be selected, as far as the photo's own images matter."""
         if anchor.index is None or self.leave_out == "nobody":
             return np.ones(len(dataset), bool)
         if dataset.people is None or self.leave_out == "image":
             return np.arange(len(dataset)) != anchor.index
         return np.asarray(dataset.people != dataset.people[anchor.index])
-
-
-def _side(admission: Admission, column: int, *, on: bool | np.bool_) -> Bool[np.ndarray, " n"]:
-    return (admission.on if on else admission.off)[:, column]
 
 
 def _text(value: Any) -> str:
