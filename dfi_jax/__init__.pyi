@@ -1,5 +1,6 @@
 # The public names, for type checkers and lazy_loader (SPEC 1).
 from .data import Dataset, load_dataset, near
+from .data.rule import RULES, Rule
 from .data.selection import Anchor, Selection, select
 from .data.wanted import Wanted
 from .editor.editor import Editor
@@ -67,6 +68,7 @@ __all__ = [
     "LBFGS",
     "LBFGSB",
     "RECIPES",
+    "RULES",
     "VGG",
     "Adam",
     "Anchor",
@@ -108,6 +110,7 @@ __all__ = [
     "Relative",
     "Replace",
     "Replacement",
+    "Rule",
     "Selection",
     "Stretch",
     "SumSquares",

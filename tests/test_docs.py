@@ -30,8 +30,8 @@ EXPLAINING = ("README.md", "glossary.md", "recipes.md")
 NOT_RUN = ("make ", "pip install ", "python benchmarks/", "python experiments/")
 """Commands that install packages, or that are tested where they are."""
 
-OPTIONS_OF_OTHERS = {"--quick", "--people", "--clip-rect"}
-"""Options of benchmarks, experiments and chainer-dfi."""
+OPTIONS_OF_OTHERS = {"--quick", "--people", "--clip-rect", "--discrete-knn"}
+"""Options of benchmarks, experiments, chainer-dfi and dfi-tensorflow."""
 
 
 def read_blocks(page, language):
@@ -301,6 +301,14 @@ def test_every_stage_and_field_of_a_recipe_is_in_the_tables_with_its_default():
                 assert paths.get(f"{stage.kind}.{field.name}") == shown
             else:
                 assert fields.get((stage.kind, field.name)) == shown
+
+
+def test_every_field_of_a_rule_is_in_the_table_with_its_default():
+    table = {row["field"]: row["default"] for row in read_tables("datasets.md") if "field" in row}
+    fields = {field.name: show(field.default) for field in dataclasses.fields(dfi_jax.Rule)}
+    assert table == {name: text.replace("null", "none") for name, text in fields.items()}
+    named = {row["--rule"].split(",")[0] for row in read_tables("datasets.md") if "--rule" in row}
+    assert named == set(dfi_jax.RULES) - {"default"}
 
 
 def test_every_stage_of_a_recipe_has_a_section():

@@ -11,7 +11,18 @@ from builders import make_vector
 from commands import dfi, fails, succeeds
 from PIL import Image
 
-from dfi_jax import Editor, FileError, InputError, Job, Recipe, load_dataset, load_vgg, near
+from dfi_jax import (
+    RULES,
+    Editor,
+    FileError,
+    InputError,
+    Job,
+    Recipe,
+    Rule,
+    load_dataset,
+    load_vgg,
+    near,
+)
 from dfi_jax.editor.record import network_record
 from dfi_jax.manifest import check_files, read_manifest, run_jobs, select_unfinished
 from dfi_jax.photo.photo import read
@@ -161,6 +172,7 @@ def test_results_of_another_recipe_network_or_photo_are_not_taken_for_these(fold
         ("dataset", load_dataset("synthetic:1")),
         ("near", near.pixels),
         ("k", 7),
+        ("rule", "leave_out=image"),
         ("face", 2),
         ("points", 68),
         ("warp", True),
@@ -323,8 +335,9 @@ def test_a_byte_order_mark_and_blank_lines_are_skipped(folder):
         ({"photo": "me.png", "attribute": "a", "points": 6}, "points is 6; give 5 or 68"),
         ({"photo": "me.png", "attribute": "a", "points": True}, "points is True; give a number"),
         ({"photo": "me.png", "attribute": "a", "warp": 1}, "warp is 1; give true or false"),
-        ({"photo": "me.png", "attribute": "a", "k": 0}, "k is 0; give a number from 1"),
+        ({"photo": "me.png", "attribute": "a", "k": 0}, "k is 0; give 1 or more"),
         ({"photo": "me.png", "attribute": "a", "near": "home"}, "'home'"),
+        ({"photo": "me.png", "attribute": "a", "rule": "mine"}, "the rule 'mine' doesn't exist"),
         ({"photo": "me.png", "attribute": "a", "name": "a/b"}, "give the name of a folder"),
         ({"photo": "me.png", "attribute": "a", "name": "a\0"}, "give the name of a folder"),
         ({"photo": "me.png", "attribute": "a", "name": "\ud800"}, "give the name of a folder"),
@@ -365,11 +378,13 @@ def test_a_process_must_know_which_it_is(folder, monkeypatch):
 
 def test_a_line_s_own_options_come_before_those_of_the_command(folder):
     line = {"photo": "me.png", "attribute": "older"}
-    own = {"points": 68, "warp": True, "near": "pixels", "k": 7}
+    own = {"points": 68, "warp": True, "rule": "paper", "near": "pixels", "k": 7}
     write(folder, line, line | own | {"name": "own"})
     shared, other = read_manifest(folder / "jobs.jsonl", near=near.scores, k=30)
     assert (shared.points, shared.warp, shared.near, shared.k) == (5, False, near.scores, 30)
     assert (other.points, other.warp, other.near, other.k) == (68, True, near.pixels, 7)
+    assert shared.resolved_rule == Rule(near=near.scores, k=30)
+    assert other.resolved_rule == RULES["paper"].replace(near=near.pixels, k=7)
 
 
 def test_a_line_of_nested_brackets_is_not_json(folder):

@@ -53,8 +53,9 @@ def batch(
     points: options.Points = options.DEFAULT_POINTS,
     warp: options.Warp = options.DEFAULT_WARP,
     dataset: options.DatasetSpec = "",
+    rule: options.RuleText = options.DEFAULT_RULE,
     near: options.Near = "",
-    k: options.K = options.DEFAULT_K,
+    k: options.K = None,
     recipe: options.RecipeName = options.DEFAULT_RECIPE,
     settings: options.Settings = options.NO_SETTINGS,
     weights: options.Weights = options.DEFAULT_WEIGHTS,
@@ -76,7 +77,13 @@ def batch(
     options.check_out(out, overwrite=True)
     images = options.load_optional_dataset(dataset)
     jobs = read_manifest(
-        manifest, dataset=images, near=options.parse_near(near), k=k, points=points, warp=warp
+        manifest,
+        dataset=images,
+        rule=rule,
+        near=options.parse_near(near),
+        k=k,
+        points=points,
+        warp=warp,
     )
     share = launched.of(jobs)
     # Attributes are checked before anything takes long, such as loading the network.
@@ -112,9 +119,10 @@ def _check_attributes(jobs: Sequence[Job]) -> None:
     """Raises InputError if an attribute that isn't a file can't be used."""
     checked = set()
     for job in jobs:
-        if isinstance(job.attribute, str) and job.attribute not in checked:
-            checked.add(job.attribute)
+        asked = (job.attribute, job.resolved_rule)
+        if isinstance(job.attribute, str) and asked not in checked:
+            checked.add(asked)
             try:
-                options.check_attribute(job.attribute, dataset=job.dataset, near=job.near, k=job.k)
+                options.check_attribute(job.attribute, dataset=job.dataset, rule=job.resolved_rule)
             except InputError as error:
                 raise InputError(f"{job.label}: {error}") from None

@@ -42,8 +42,9 @@ def select(
         ),
     ],
     dataset: options.DatasetSpec,
+    rule: options.RuleText = options.DEFAULT_RULE,
     near: options.Near = "",
-    k: options.K = options.DEFAULT_K,
+    k: options.K = None,
     face: options.Face = options.DEFAULT_FACE,
     points: options.Points = options.DEFAULT_POINTS,
     recipe: options.RecipeName = options.DEFAULT_RECIPE,
@@ -78,7 +79,7 @@ def select(
     face_choice, nearness = parse_face(face), options.parse_near(near)
     chosen_recipe = options.make_recipe(recipe, settings)
     images = load_dataset(dataset)
-    options.check_attribute(attribute, dataset=images, near=nearness, k=k)
+    options.check_attribute(attribute, dataset=images, rule=rule, near=nearness, k=k)
     located = locate_photo(photo, dataset=images, face=face_choice, points=points)
     with progress(quiet=quiet) as on_progress:
         editor = options.load_editor(
@@ -88,6 +89,7 @@ def select(
             attribute,
             dataset=images,
             photo=located.photo,
+            rule=rule,
             near=nearness,
             k=k,
             face=located.placement,

@@ -83,8 +83,9 @@ def edit(
     warp: options.Warp = options.DEFAULT_WARP,
     mask: MaskImage = None,
     dataset: options.DatasetSpec = "",
+    rule: options.RuleText = options.DEFAULT_RULE,
     near: options.Near = "",
-    k: options.K = options.DEFAULT_K,
+    k: options.K = None,
     recipe: options.RecipeName = options.DEFAULT_RECIPE,
     settings: options.Settings = options.NO_SETTINGS,
     weights: options.Weights = options.DEFAULT_WEIGHTS,
@@ -128,13 +129,14 @@ def edit(
     images = [file if several else Photo.open(file) for file in files]
     mask_image = None if mask is None else Photo.open(mask)
     images_with_scores = options.load_optional_dataset(dataset)
-    options.check_attribute(attribute, dataset=images_with_scores, near=nearness, k=k)
+    options.check_attribute(attribute, dataset=images_with_scores, rule=rule, near=nearness, k=k)
     jobs = {
         Job(
             photo=image,
             attribute=attribute,
             alphas=alpha_values,
             dataset=images_with_scores,
+            rule=rule,
             near=nearness,
             k=k,
             face=face_choice,

@@ -17,6 +17,7 @@ from dfi_jax.data import SPECS, Dataset, load_dataset
 from dfi_jax.data.folders import IMAGE_SUFFIXES
 from dfi_jax.data.near import Nearness
 from dfi_jax.data.near import parse as parse_nearness
+from dfi_jax.data.rule import RULES, Rule
 from dfi_jax.data.selection import Anchor, check_selection
 from dfi_jax.editor.editor import Editor
 from dfi_jax.editor.job import Job, check_alphas, is_vector_file, parse_strengths
@@ -34,8 +35,8 @@ from dfi_jax.vectors.starters import starter, starter_names
 def default(kind: type, name: str) -> Any:
     """Returns the default of a field of a dataclass.
 
-    >>> default(Job, "k")
-    100
+    >>> default(Job, "points")
+    5
     """
     return {field.name: field.default for field in dataclasses.fields(kind)}[name]
 
@@ -104,23 +105,35 @@ DatasetSpec = Annotated[
     ),
 ]
 
+RuleText = Annotated[
+    str,
+    typer.Option(
+        "--rule",
+        metavar="RULE",
+        help=f"Rule by which images are selected: {', '.join(RULES)}, or changes of its fields, as "
+        "in k=50,leave_out=image or chainer-dfi,weights=nearness.",
+    ),
+]
+DEFAULT_RULE: str = default(Job, "rule")
+
 Near = Annotated[
     str,
     typer.Option(
         metavar="NEAR",
-        help="Kind of similarity to the photo by which images are selected: scores, binary, "
-        "pixels, landmarks, or a layer such as conv5_1. By default, scores if the dataset has "
-        "several attributes, otherwise pixels.",
+        help="Kind of similarity to the photo by which images are selected: scores, binary, flags, "
+        "pixels, landmarks, landmarks68, or a layer such as conv5_1. By default, the rule's: "
+        "scores if the dataset has several attributes, otherwise pixels.",
     ),
 ]
 
 K = Annotated[
-    int,
+    int | None,
     typer.Option(
-        metavar="K", help="Maximum number of images in each set, with and without the attribute."
+        metavar="K",
+        help="Maximum number of images in each set, with and without the attribute. By default, "
+        "the rule's: 100.",
     ),
 ]
-DEFAULT_K: int = default(Job, "k")
 
 RecipeName = Annotated[
     str, typer.Option("--recipe", metavar="NAME", help=f"Recipe: {' or '.join(RECIPES)}.")
@@ -269,8 +282,9 @@ def check_attribute(
     attribute: str,
     *,
     dataset: Dataset | FittedDataset | None,
+    rule: Rule | str = "default",
     near: Nearness | None = None,
-    k: int = DEFAULT_K,
+    k: int | None = None,
 ) -> None:
     """Checks an attribute as far as that is possible without the photo.
 
@@ -288,7 +302,7 @@ def check_attribute(
     elif isinstance(dataset, FittedDataset):
         dataset.check(attribute)
     else:
-        check_selection(dataset, attribute, anchor=Anchor(), k=k, near=near)
+        check_selection(dataset, attribute, anchor=Anchor(), rule=rule, near=near, k=k)
 
 
 def check_given(attribute: str, photos: Sequence[Path]) -> None:

@@ -138,8 +138,9 @@ def make_vector(
     ] = None,
     face: options.Face = options.DEFAULT_FACE,
     points: options.Points = options.DEFAULT_POINTS,
+    rule: options.RuleText = options.DEFAULT_RULE,
     near: options.Near = "",
-    k: options.K = options.DEFAULT_K,
+    k: options.K = None,
     recipe: options.RecipeName = options.DEFAULT_RECIPE,
     settings: options.Settings = options.NO_SETTINGS,
     weights: options.Weights = options.DEFAULT_WEIGHTS,
@@ -168,7 +169,7 @@ def make_vector(
     kept = [load_vector(name) for name in keep or []]
     opened = None if photo is None else Photo.open(photo)
     images = load_dataset(dataset)
-    options.check_attribute(attribute, dataset=images, near=nearness, k=k)
+    options.check_attribute(attribute, dataset=images, rule=rule, near=nearness, k=k)
     with progress(quiet=quiet) as on_progress:
         editor = options.load_editor(
             chosen_recipe,
@@ -180,6 +181,7 @@ def make_vector(
             attribute,
             dataset=images,
             photo=opened,
+            rule=rule,
             near=nearness,
             k=k,
             face=face_choice,
@@ -360,6 +362,7 @@ def _rows(made: Provenance) -> dict[str, str]:
         "images": f"{made.n_target} with the attribute, {made.n_source} without",
         "at most": "" if made.k is None else f"{made.k} of each",
         "near": made.near or ("" if made.k is None else "no photo"),
+        "rule": "" if made.rule == "default" else made.rule,
         "where": made.where,
         "held": ", ".join(made.held),
         "kept": ", ".join(made.kept),

@@ -1,5 +1,6 @@
 """Where images and their attribute scores come from, and which of them are selected."""
 
+import dataclasses
 from collections.abc import Callable
 
 from dfi_jax.data import celeba, folders, lfw, near, synthetic, tfds
@@ -9,7 +10,10 @@ from dfi_jax.storage.files import exists, user_path
 
 __all__ = ["SPECS", "Dataset", "load_dataset", "near"]
 
-SPECS = "lfw:DIR, celeba:DIR, tfds:NAME, pair:WITHOUT:WITH, folder:DIR or synthetic:N"
+SPECS = (
+    "lfw:DIR, celeba:DIR, tfds:NAME, pair:WITHOUT:WITH, folder:DIR or synthetic:N; any of them may "
+    "follow crop:X0,Y0,X1,Y1:, the box of the face in every image"
+)
 """The forms of text that `load_dataset` accepts."""
 
 
@@ -24,17 +28,37 @@ def load_dataset(spec: str) -> Dataset:
     - `folder:DIR`: Images and a table of their scores, `DIR/scores.csv`.
     - `synthetic:N`: N drawn faces of people who don't exist. `synthetic:N:SEED` draws others.
 
+    - `crop:X0,Y0,X1,Y1:SPEC`: The dataset of another of these texts, with this box of pixels as
+      the face in every image, in place of the dataset's own crop or landmarks.
+
     >>> len(load_dataset("synthetic:3"))
     3
+    >>> load_dataset("crop:10,10,90,90:synthetic:3").crop
+    (10, 10, 90, 90)
 
     Raises:
-      InputError: If the text has another form, names an unknown TFDS dataset, or asks for 0 images.
+      InputError: If the text has another form, names an unknown TFDS dataset, asks for 0 images, or
+        has a box that is empty.
       FileError: If a file or folder that it names doesn't exist or can't be read.
     """
     kind, _, rest = spec.partition(":")
     if kind not in _LOADERS or not rest:
         raise InputError(f"the dataset {spec!r} isn't of a known kind; give {SPECS}.")
     return _LOADERS[kind](rest)
+
+
+def _load_cropped(rest: str) -> Dataset:
+    box, _, spec = rest.partition(":")
+    try:
+        x0, y0, x1, y1 = map(int, box.split(","))
+        if not (x0 < x1 and y0 < y1):
+            raise ValueError
+    except ValueError:
+        raise InputError(
+            f"the crop {box!r} isn't a box; give X0,Y0,X1,Y1 in whole pixels with X0 < X1 and "
+            f"Y0 < Y1."
+        ) from None
+    return dataclasses.replace(load_dataset(spec), crop=(x0, y0, x1, y1), landmarks=None)
 
 
 def _load_pair(rest: str) -> Dataset:
@@ -69,4 +93,5 @@ _LOADERS: dict[str, Callable[[str], Dataset]] = {
     "pair": _load_pair,
     "folder": lambda rest: folders.load_table(user_path(rest)),
     "synthetic": _load_synthetic,
+    "crop": _load_cropped,
 }

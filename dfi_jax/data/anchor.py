@@ -11,8 +11,8 @@ class Anchor:
     """The photo that selected images should be near.
 
     Attributes:
-      index: Number of the photo in the dataset, or None if the photo isn't in it. Neither the photo
-        nor another image of the same person is ever selected.
+      index: Number of the photo in the dataset, or None if the photo isn't in it. By default,
+        neither the photo nor another image of the same person is selected.
       scores: Scores of the dataset's attributes, if they are known.
       face: Face in the dataset's crop, RGB in [0, 1], if nearness depends on it.
       landmarks: Points of the face, in any pixel coordinates, if nearness depends on them.

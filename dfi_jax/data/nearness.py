@@ -1,7 +1,6 @@
 """The kinds of nearness, which `near` offers to users.
 
-A nearness decides which images of a dataset are admitted, and computes how far they are from the
-anchor, the photo that is edited.
+A nearness computes how far the images of a dataset are from the anchor, the photo that is edited.
 """
 
 import abc
@@ -11,9 +10,9 @@ from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from dfi_jax.data.admission import Admission, confident, thresholded
+from dfi_jax.data.admission import CONFIDENT_SHARE
 from dfi_jax.data.anchor import Anchor
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.distances import (
@@ -21,17 +20,33 @@ from dfi_jax.data.distances import (
     FindLandmarks,
     binary_distance,
     face_distance,
+    flag_distance,
     flatten,
     landmark_distance,
     score_distance,
+    two_scale_distance,
 )
-from dfi_jax.data.wanted import Wanted, find_attribute
+from dfi_jax.data.wanted import Wanted
 from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG, check_layers
 from dfi_jax.network.vgg import features as compute_features
 
-Need = Literal["scores", "face", "landmarks", "network"]
-"""Something that a nearness needs: a field of the `Anchor`, or a network."""
+Need = Literal["scores", "face", "landmarks", "landmarks68", "network"]
+"""Something that a nearness needs: a field of the `Anchor` (its landmarks are 5 or 68 points), or a
+network."""
+
+FACE_ATTRIBUTES = """
+    5 o' Clock Shadow, Arched Eyebrows, Asian, Baby, Bags Under Eyes, Bald, Bangs, Big Lips,
+    Big Nose, Black, Black Hair, Blond Hair, Brown Eyes, Brown Hair, Bushy Eyebrows, Child,
+    Eyeglasses, Eyes Open, Frowning, Fully Visible Forehead, Goatee, Gray Hair, Heavy Makeup,
+    Indian, Male, Middle Aged, Mouth Closed, Mouth Slightly Open, Mouth Wide Open, Mustache,
+    Narrow Eyes, No Beard, No Eyewear, Obstructed Forehead, Pale Skin, Partially Visible Forehead,
+    Pointy Nose, Receding Hairline, Senior, Shiny Skin, Sideburns, Smiling, Straight Hair,
+    Strong Nose-Mouth Lines, Sunglasses, Teeth Not Visible, Wavy Hair, Wearing Lipstick, White,
+    Young
+"""
+"""The 50 attributes of LFW and CelebA that the DFI paper's demonstration at high resolution
+compares, because they are about the face."""
 
 
 class Step(NamedTuple):
@@ -84,14 +99,6 @@ class Nearness(abc.ABC):
           InputError: If something that the distances depend on is unknown.
         """
 
-    def admit(self, scores: Float[np.ndarray, "n a"]) -> Admission:
-        """Returns whether each attribute of each image is on, off, or neither."""
-        return thresholded(scores)
-
-    def eligible(self, dataset: Dataset, anchor: Anchor, wanted: Wanted) -> Bool[np.ndarray, " n"]:
-        """Returns which images may be selected, whether they have what is wanted or not."""
-        return np.ones(len(dataset), bool)
-
     def check(self, vgg: VGG) -> None:
         """Checks that a network can be used to compute the distances.
 
@@ -121,12 +128,11 @@ class Scores(Nearness):
     def steps(
         self, dataset: Dataset, anchor: Anchor, wanted: Wanted, *, k: int, resources: Resources
     ) -> list[Step]:
-        scores, known = dataset.scores, _known_scores(anchor, self)
+        known = _known_scores(anchor, self)
         differing = {term.name for term in wanted.terms if not term.shared}
         columns = [i for i, name in enumerate(dataset.attributes) if name not in differing]
-        if columns and not self.count_wanted:
-            scores, known = scores[:, columns], known[columns]
-        return [Step(score_distance(scores, known), k)]
+        counted = None if self.count_wanted or not columns else columns
+        return [Step(score_distance(dataset.scores, known, columns=counted), k)]
 
     def __str__(self) -> str:
         return "scores:all" if self.count_wanted else "scores"
@@ -134,41 +140,64 @@ class Scores(Nearness):
 
 @dataclass(frozen=True)
 class Binary(Nearness):
-    """Images are near if they have the same attributes, confidently, and the same gender.
+    """Images are near if they have the same attributes confidently.
 
-    The distance is the number of attributes that only one of the two images has. Only the most
-    confident two thirds of the images with and without an attribute are admitted. They must also
-    be of the anchor's gender, if it is known and isn't itself wanted.
+    The distance is the number of attributes that only one of the two images has (Hamming), wanted
+    attributes included.
 
-    This is modelled on the DFI paper's code, which differs in several ways. It admits the gender
-    that mostly has the attribute, whoever is edited. Its source set consists of images that don't
-    have the attribute confidently but do have a named opposite, such as Frowning for Smiling. And
-    it excludes the edited photo, but no other photo of the same person.
+    Attributes:
+      share: Share of an attribute's positive scores that count as confident, the highest. With 1,
+        the sign of a score decides, as in dfi-tensorflow's discrete search.
+    """
+
+    share: float = CONFIDENT_SHARE
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise InputError(
+                f"the confident share of the scores is {self.share}; give a number above 0, and at "
+                f"most 1."
+            )
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset({"scores"})
+
+    def steps(
+        self, dataset: Dataset, anchor: Anchor, wanted: Wanted, *, k: int, resources: Resources
+    ) -> list[Step]:
+        known = _known_scores(anchor, self)
+        return [Step(binary_distance(dataset.scores, known, share=self.share), k)]
+
+    def __str__(self) -> str:
+        return "binary" if self == Binary() else f"binary:{self.share}"
+
+
+@dataclass(frozen=True)
+class Flags(Nearness):
+    """Images are near if Σ|s − b'| is small, with the anchor's scores s and an image's flags b'.
+
+    A flag is 1 if the image's score is 0 or more, otherwise 0. Only `FACE_ATTRIBUTES` count, wanted
+    attributes included, as in the demonstration at high resolution in the DFI paper's code. If a
+    dataset has none of them, all its attributes count.
     """
 
     @property
     def needs(self) -> frozenset[Need]:
         return frozenset({"scores"})
 
-    def admit(self, scores: Float[np.ndarray, "n a"]) -> Admission:
-        return confident(scores)
-
-    def eligible(self, dataset: Dataset, anchor: Anchor, wanted: Wanted) -> Bool[np.ndarray, " n"]:
-        if anchor.scores is None or wanted.mentions("Male"):
-            return super().eligible(dataset, anchor, wanted)
-        try:
-            column = find_attribute("Male", dataset.attributes)
-        except InputError:
-            return super().eligible(dataset, anchor, wanted)
-        return np.asarray((dataset.scores[:, column] > 0) == (anchor.scores[column] > 0))
-
     def steps(
         self, dataset: Dataset, anchor: Anchor, wanted: Wanted, *, k: int, resources: Resources
     ) -> list[Step]:
-        return [Step(binary_distance(dataset.scores, _known_scores(anchor, self)), k)]
+        scores, known = dataset.scores, _known_scores(anchor, self)
+        compared = {_letters(name) for name in FACE_ATTRIBUTES.split(",")}
+        names = dataset.attributes
+        if columns := [i for i, name in enumerate(names) if _letters(name) in compared]:
+            scores, known = scores[:, columns], known[columns]
+        return [Step(flag_distance(scores, known), k)]
 
     def __str__(self) -> str:
-        return "binary"
+        return "flags"
 
 
 @dataclass(frozen=True)
@@ -244,19 +273,23 @@ class Features(Nearness):
 
 @dataclass(frozen=True)
 class Landmarks(Nearness):
-    """Images are near if a similarity transform takes their facial points close to the anchor's.
+    """Images are near if a transform takes their facial points close to the anchor's.
 
     Only the images that are nearest by another nearness are compared, as in the demonstration at
-    high resolution in the DFI paper's code.
+    high resolution in the DFI paper's code. With 5 points, the transform is a similarity, and the
+    distance is relative. With 68, it has two scales, and the distance is in the photo's pixels, as
+    in that code.
 
     Attributes:
       first: Nearness by which the candidates are selected. None stands for the default: scores if
         the anchor's are known, otherwise pixels.
       candidates: Number of candidates for each image that is selected.
+      points: Number of facial points. 68 are always detected, which needs the extra `faces`.
     """
 
     first: Nearness | None = None
     candidates: int = 4
+    points: Literal[5, 68] = 5
 
     def __post_init__(self) -> None:
         if self.candidates < 1:
@@ -267,18 +300,10 @@ class Landmarks(Nearness):
 
     @property
     def needs(self) -> frozenset[Need]:
-        needs: frozenset[Need] = frozenset({"landmarks"})
+        needs: frozenset[Need] = frozenset({"landmarks" if self.points == 5 else "landmarks68"})
         if self.first is None:
             return needs | Scores().needs | Pixels().needs
         return needs | self.first.needs
-
-    def admit(self, scores: Float[np.ndarray, "n a"]) -> Admission:
-        return super().admit(scores) if self.first is None else self.first.admit(scores)
-
-    def eligible(self, dataset: Dataset, anchor: Anchor, wanted: Wanted) -> Bool[np.ndarray, " n"]:
-        if self.first is None:
-            return super().eligible(dataset, anchor, wanted)
-        return self.first.eligible(dataset, anchor, wanted)
 
     def check(self, vgg: VGG) -> None:
         if self.first is not None:
@@ -288,7 +313,7 @@ class Landmarks(Nearness):
         self, dataset: Dataset, anchor: Anchor, wanted: Wanted, *, k: int, resources: Resources
     ) -> list[Step]:
         find_landmarks = resources.find_landmarks
-        if find_landmarks is None and dataset.landmarks is not None:
+        if find_landmarks is None and dataset.landmarks is not None and self.points == 5:
             find_landmarks = dataset.landmarks.__getitem__
         if anchor.landmarks is None or find_landmarks is None:
             owner = "the photo" if anchor.landmarks is None else f"the dataset {dataset.name}"
@@ -298,10 +323,11 @@ class Landmarks(Nearness):
             )
         first = default_nearness(anchor) if self.first is None else self.first
         steps = first.steps(dataset, anchor, wanted, k=self.candidates * k, resources=resources)
-        return [*steps, Step(landmark_distance(find_landmarks, anchor.landmarks), k)]
+        distance = landmark_distance if self.points == 5 else two_scale_distance
+        return [*steps, Step(distance(find_landmarks, anchor.landmarks), k)]
 
     def __str__(self) -> str:
-        parts = ["landmarks"]
+        parts = ["landmarks" if self.points == 5 else "landmarks68"]
         if self.candidates != Landmarks.candidates:
             parts.append(str(self.candidates))
         if self.first is not None:
@@ -316,6 +342,10 @@ def default_nearness(anchor: Anchor) -> Nearness:
     'pixels'
     """
     return Pixels() if anchor.scores is None else Scores()
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def _known_scores(anchor: Anchor, nearness: Nearness) -> Float[np.ndarray, " a"]:

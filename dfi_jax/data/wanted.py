@@ -140,7 +140,7 @@ class Wanted:
         )
 
     def members(
-        self, admission: Admission, attributes: Sequence[str]
+        self, admission: Admission, attributes: Sequence[str], *, others: bool = False
     ) -> tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
         """Returns which images belong in the source set, and which in the target set.
 
@@ -153,6 +153,8 @@ class Wanted:
         Args:
           admission: Whether each attribute of each image is on, off, or neither.
           attributes: Attributes of the dataset.
+          others: Whether an attribute that differs between the sets is off in all images in which
+            it isn't on.
 
         Raises:
           InputError: If the dataset lacks one of the attributes.
@@ -162,6 +164,8 @@ class Wanted:
         for term in self.terms:
             column = find_attribute(term.name, attributes)
             on, off = admission.on[:, column], admission.off[:, column]
+            if others and not term.shared:
+                off = ~on
             target &= on if term.on else off
             source &= on if term.on == term.shared else off
         return source, target

@@ -13,16 +13,11 @@ from jaxtyping import Float
 
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.near import Nearness
+from dfi_jax.data.rule import Rule
 from dfi_jax.data.selection import Selection
 from dfi_jax.data.wanted import Wanted
-from dfi_jax.editor.job import DEFAULT_K, AttributeLike, Job
-from dfi_jax.editor.query import (
-    LocatedPhoto,
-    Query,
-    find_selection,
-    find_vector,
-    locate_photo,
-)
+from dfi_jax.editor.job import AttributeLike, Job
+from dfi_jax.editor.query import Query, find_selection, find_vector, locate_photo
 from dfi_jax.editor.record import make_record
 from dfi_jax.editor.result import Edit
 from dfi_jax.editor.solve import count_reported, solve_in_turn, solve_queue, solve_unedited
@@ -113,8 +108,9 @@ class Editor:
         *,
         alphas: Sequence[float] | None = None,
         dataset: Dataset | FittedDataset | None = None,
+        rule: Rule | str = "default",
         near: Nearness | None = None,
-        k: int = DEFAULT_K,
+        k: int | None = None,
         face: FaceLike = "auto",
         points: Literal[5, 68] = 5,
         warp: bool = False,
@@ -140,6 +136,7 @@ class Editor:
             attribute=attribute,
             alphas=alphas,
             dataset=dataset,
+            rule=rule,
             near=near,
             k=k,
             face=face,
@@ -211,8 +208,9 @@ class Editor:
         *,
         dataset: Dataset | FittedDataset | None = None,
         photo: PhotoLike | None = None,
+        rule: Rule | str = "default",
         near: Nearness | None = None,
-        k: int = DEFAULT_K,
+        k: int | None = None,
         face: FaceLike = "auto",
         points: Literal[5, 68] = 5,
         on_progress: OnProgress | None = None,
@@ -232,7 +230,13 @@ class Editor:
         located = None
         if photo is not None:
             located = locate_photo(photo, dataset=dataset, face=face, points=points)
-        query = self._query(dataset, located, near=near, k=k, on_progress=on_progress)
+        query = Query(
+            dataset=dataset,
+            located=located,
+            rule=Rule.of(rule, near=near, k=k),
+            cache=self.cache,
+            on_progress=on_progress,
+        )
         found, _ = find_vector(self.vgg, attribute, query, recipe=self.resolved_recipe)
         return found
 
@@ -288,8 +292,9 @@ class Editor:
         *,
         dataset: Dataset,
         photo: PhotoLike | None = None,
+        rule: Rule | str = "default",
         near: Nearness | None = None,
-        k: int = DEFAULT_K,
+        k: int | None = None,
         face: FaceLike = "auto",
         points: Literal[5, 68] = 5,
         on_progress: OnProgress | None = None,
@@ -302,8 +307,9 @@ class Editor:
           dataset: The dataset.
           photo: The photo that the images should be near. Without a photo, the images are spread
             evenly over all that qualify.
-          near: Nearness by which images are selected, as for `Job`.
-          k: Maximum number of images per set.
+          rule: Rule by which images are selected, as for `Job`.
+          near: Nearness by which images are selected, if it isn't the rule's.
+          k: Maximum number of images per set, if it isn't the rule's.
           face: The face in the photo, as for `Job`.
           points: Number of landmarks that a detected face is aligned by.
           on_progress: Function that is called with the progress of every phase.
@@ -322,7 +328,13 @@ class Editor:
         located = None
         if photo is not None:
             located = locate_photo(photo, dataset=dataset, face=face, points=points)
-        query = self._query(dataset, located, near=near, k=k, on_progress=on_progress)
+        query = Query(
+            dataset=dataset,
+            located=located,
+            rule=Rule.of(rule, near=near, k=k),
+            cache=self.cache,
+            on_progress=on_progress,
+        )
         return find_selection(self.vgg, attribute, query, size=self.resolved_recipe.features.size)
 
     def scores(
@@ -390,24 +402,6 @@ class Editor:
                 if on_failure is None:
                     raise
                 on_failure(job, error)
-
-    def _query(
-        self,
-        dataset: Dataset | FittedDataset | None,
-        located: LocatedPhoto | None,
-        *,
-        near: Nearness | None,
-        k: int,
-        on_progress: OnProgress | None,
-    ) -> Query:
-        return Query(
-            dataset=dataset,
-            located=located,
-            near=near,
-            k=k,
-            cache=self.cache,
-            on_progress=on_progress,
-        )
 
     def _finish(
         self, work: Work, result: Reconstruction, *, on_progress: OnProgress | None

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.near import Nearness
+from dfi_jax.data.rule import Rule
 from dfi_jax.data.selection import Selection
 from dfi_jax.data.wanted import Wanted
 from dfi_jax.errors import InputError
@@ -27,9 +28,6 @@ text of one. In both cases, it can also be an `AttributeVector`, the path of a v
 `Selection` to compute a vector from, or a mapping from names to strengths.
 """
 
-DEFAULT_K = 100
-"""Maximum number of images per set, as in the DFI paper."""
-
 LARGEST_ALPHA = 1e6
 """The largest strength. With much larger ones, the objective isn't finite in float32."""
 
@@ -46,9 +44,11 @@ class Job:
       dataset: The dataset that the attribute vector is computed from, or None if the attribute is
         an existing vector. The vector of a dataset is made from images near the photo; the vector
         of a fitted dataset is the same for all photos, and needs no images.
-      near: Nearness by which images of a dataset are selected. None stands for scores if the
-        dataset has several attributes, otherwise for pixels.
-      k: Maximum number of images per set.
+      rule: Rule by which images of a dataset are selected, or its text: the name of one of `RULES`,
+        or changes such as `k=50,leave_out=image`.
+      near: Nearness by which the images are selected, if it isn't the rule's. The default rule's is
+        scores if the dataset has several attributes, otherwise pixels.
+      k: Maximum number of images per set, if it isn't the rule's. The default rule's is 100.
       face: The face in the photo: `auto` (the dataset's annotation if the photo is in it, otherwise
         the largest face that is detected), `whole` (the whole photo), n (the n-th largest face), a
         box, or a `Placement`.
@@ -60,8 +60,8 @@ class Job:
       name: Name of the job, by default made from the names of the photo and the attribute.
 
     Raises:
-      InputError: If there is no strength, or one isn't finite or is given twice, or if a nearness
-        is given for a fitted dataset.
+      InputError: If there is no strength, or one isn't finite or is given twice, if the rule can't
+        be read, or if a rule or a nearness is given for a fitted dataset.
 
     >>> Job(photo="me.jpg", attribute="eyeglasses").label
     'me-eyeglasses'
@@ -71,8 +71,9 @@ class Job:
     attribute: AttributeLike
     alphas: Sequence[float] | None = None
     dataset: Dataset | FittedDataset | None = None
+    rule: Rule | str = "default"
     near: Nearness | None = None
-    k: int = DEFAULT_K
+    k: int | None = None
     face: FaceLike = "auto"
     points: Literal[5, 68] = 5
     warp: bool = False
@@ -82,10 +83,12 @@ class Job:
     def __post_init__(self) -> None:
         if self.alphas is not None:
             check_alphas(self.alphas)
-        if self.near is not None and isinstance(self.dataset, FittedDataset):
+        rule = self.resolved_rule  # Reading it also checks it.
+        if isinstance(self.dataset, FittedDataset) and rule.replace(k=Rule.k) != Rule():
+            given = "rule" if self.near is None else "near"
             raise InputError(
-                f"near is {self.near} and the dataset is fitted; omit it, because a fitted dataset "
-                f"has one vector for all photos."
+                f"{given} is {getattr(self, given)} and the dataset is fitted; omit it, because a "
+                f"fitted dataset has one vector for all photos."
             )
 
     @property
@@ -96,6 +99,11 @@ class Job:
             Path(photo).stem if isinstance(photo, str | Path) else getattr(photo, "stem", "photo")
         )
         return self.name or f"{file_name(stem)}-{file_name(attribute_name(self.attribute))}"
+
+    @property
+    def resolved_rule(self) -> Rule:
+        """The rule itself, even if its text was given, with the job's own nearness and k."""
+        return Rule.of(self.rule, near=self.near, k=self.k)
 
     def strengths(self, recipe: Recipe) -> tuple[float, ...]:
         """Returns the strengths, or the usual strength of a recipe if none are given.
@@ -120,12 +128,14 @@ class Job:
         ('older', [40, 20, 210, 190])
         """
         face = self.face.to_json() if isinstance(self.face, Placement) else self.face
+        rule = self.resolved_rule.to_dict()
         return {
             "attribute": attribute_name(self.attribute),
             "alphas": list(self.strengths(recipe)),
             "dataset": None if self.dataset is None else self.dataset.name,
-            "near": None if self.near is None else str(self.near),
-            "k": self.k,
+            "near": rule["near"],
+            "k": rule["k"],
+            "rule": rule,
             "face": list(face) if isinstance(face, tuple) else face,
             "points": self.points,
             "warp": self.warp,

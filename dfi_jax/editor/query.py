@@ -1,7 +1,7 @@
 """From an attribute to its vector: a starter, a file, or the images of a dataset near a photo."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -10,10 +10,10 @@ import numpy as np
 
 from dfi_jax.data import landmarks, selection
 from dfi_jax.data.dataset import Dataset
-from dfi_jax.data.near import Nearness
+from dfi_jax.data.rule import Rule
 from dfi_jax.data.selection import Anchor, Selection
 from dfi_jax.data.wanted import Wanted
-from dfi_jax.editor.job import DEFAULT_K, AttributeLike, is_vector_file, parse_strengths
+from dfi_jax.editor.job import AttributeLike, is_vector_file, parse_strengths
 from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG
 from dfi_jax.photo import faces
@@ -54,16 +54,14 @@ class Query:
     Attributes:
       dataset: The dataset, fitted or not, or None if the attribute is an existing vector.
       located: The photo that the images should be near, or None for images spread evenly.
-      near: Nearness by which images are selected, as for `Job`.
-      k: Maximum number of images per set.
+      rule: Rule by which images are selected.
       cache: Cache in which means, probes and landmarks are stored, or None.
       on_progress: Function that is called with the progress of every phase.
     """
 
     dataset: Dataset | FittedDataset | None
     located: LocatedPhoto | None = None
-    near: Nearness | None = None
-    k: int = DEFAULT_K
+    rule: Rule = field(default_factory=Rule)
     cache: Cache | None = None
     on_progress: OnProgress | None = None
 
@@ -212,20 +210,19 @@ def find_selection(
 
     >>> import dfi_jax
     >>> vgg, people = dfi_jax.load_vgg("random-vgg16"), dfi_jax.load_dataset("synthetic:80")
-    >>> len(find_selection(vgg, "Smiling", Query(dataset=people, k=10)).target)
+    >>> len(find_selection(vgg, "Smiling", Query(dataset=people, rule=Rule(k=10))).target)
     10
     """
     dataset, located = query.dataset, query.located
     assert isinstance(dataset, Dataset)
     if located is None:
-        return selection.spread(dataset, wanted, k=query.k)
+        return selection.spread(dataset, wanted, rule=query.rule)
     # Probes and landmarks take long, so what would fail after them fails here.
     selection.check_selection(
         dataset,
         wanted,
         anchor=Anchor(index=located.index),
-        k=query.k,
-        near=query.near,
+        rule=query.rule,
         vgg=vgg,
     )
     anchor = find_anchor(
@@ -234,21 +231,25 @@ def find_selection(
         located.photo.pixels,
         located.placement,
         index=located.index,
-        near=query.near,
+        rule=query.rule,
         cache=query.cache,
         on_progress=query.on_progress,
     )
     find_landmarks = None
-    if dataset.landmarks is None and faces.installed():
+    points: Literal[5, 68] = 68 if "landmarks68" in query.rule.needs else 5
+    if (dataset.landmarks is None or points == 68) and faces.installed():
         find_landmarks = partial(
-            landmarks.detect, dataset, cache=query.cache, on_progress=query.on_progress
+            landmarks.detect,
+            dataset,
+            points=points,
+            cache=query.cache,
+            on_progress=query.on_progress,
         )
     return selection.select(
         dataset,
         wanted,
         anchor=anchor,
-        k=query.k,
-        near=query.near,
+        rule=query.rule,
         vgg=vgg,
         size=size,
         find_landmarks=find_landmarks,

@@ -6,8 +6,9 @@ from typing import Literal
 
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.near import Nearness
+from dfi_jax.data.rule import Rule
 from dfi_jax.editor.editor import Editor
-from dfi_jax.editor.job import DEFAULT_K, AttributeLike
+from dfi_jax.editor.job import AttributeLike
 from dfi_jax.editor.result import Edit
 from dfi_jax.network.vgg import VGG
 from dfi_jax.photo.choice import FaceLike
@@ -25,8 +26,9 @@ def edit(
     weights: str | Path | VGG = "vgg16",
     alphas: Sequence[float] | None = None,
     dataset: Dataset | FittedDataset | None = None,
+    rule: Rule | str = "default",
     near: Nearness | None = None,
-    k: int = DEFAULT_K,
+    k: int | None = None,
     face: FaceLike = "auto",
     points: Literal[5, 68] = 5,
     warp: bool = False,
@@ -53,6 +55,7 @@ def edit(
         attribute,
         alphas=alphas,
         dataset=dataset,
+        rule=rule,
         near=near,
         k=k,
         face=face,

@@ -211,8 +211,7 @@ def prepare_work(
     query = Query(
         dataset=job.dataset,
         located=located,
-        near=job.near,
-        k=job.k,
+        rule=job.resolved_rule,
         cache=cache,
         on_progress=on_progress,
     )

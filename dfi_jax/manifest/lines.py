@@ -1,8 +1,8 @@
 """The lines of a manifest.
 
 The fields of a line are named like the fields of `Job`. `photo` and `attribute` are required. An
-attribute is text, as in `AttributeLike`, or the path of a vector's file. A nearness is text, as on
-the command line. Paths are relative to the manifest.
+attribute is text, as in `AttributeLike`, or the path of a vector's file. A rule and a nearness are
+text, as on the command line. Paths are relative to the manifest.
 """
 
 import json
@@ -13,7 +13,8 @@ from typing import Any, Literal
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.near import Nearness
 from dfi_jax.data.near import parse as parse_near
-from dfi_jax.editor.job import DEFAULT_K, Job, is_vector_file
+from dfi_jax.data.rule import Rule
+from dfi_jax.editor.job import Job, is_vector_file
 from dfi_jax.errors import DfiError, InputError, one_line
 from dfi_jax.photo.choice import FaceLike, parse_face
 from dfi_jax.storage.files import user_path
@@ -28,6 +29,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "points": (int,),
     "warp": (bool,),
     "mask": (str,),
+    "rule": (str,),
     "near": (str,),
     "k": (int,),
     "name": (str,),
@@ -41,8 +43,9 @@ def read_manifest(
     path: Path,
     *,
     dataset: Dataset | FittedDataset | None = None,
+    rule: Rule | str = "default",
     near: Nearness | None = None,
-    k: int = DEFAULT_K,
+    k: int | None = None,
     points: Literal[5, 68] = 5,
     warp: bool = False,
 ) -> list[Job]:
@@ -51,7 +54,8 @@ def read_manifest(
     Args:
       path: The manifest.
       dataset: The dataset for all jobs.
-      near: The nearness for all jobs whose line has none.
+      rule: The rule by which images are selected, for all jobs whose line has none.
+      near: The nearness, if it isn't the rule's, likewise.
       k: Maximum number of images per set, likewise.
       points: Number of landmarks that detected faces are aligned by, likewise.
       warp: Whether faces are warped to the average face, likewise.
@@ -70,6 +74,7 @@ def read_manifest(
     """
     shared: dict[str, Any] = {
         "dataset": dataset,
+        "rule": rule,
         "near": near,
         "k": k,
         "points": points,
@@ -109,11 +114,10 @@ def _parse_line(line: str, folder: Path, shared: dict[str, Any]) -> Job:
         raise InputError("photo or attribute is missing; give both.")
     if values.get("mask") == "":
         raise InputError("mask is empty; give an image, or leave the field out.")
-    options = shared | {name: values[name] for name in ("points", "warp", "k") if name in values}
+    own = ("points", "warp", "rule", "k")
+    options = shared | {name: values[name] for name in own if name in values}
     if options["points"] not in (5, 68):
         raise InputError(f"points is {options['points']}; give 5 or 68.")
-    if options["k"] < 1:
-        raise InputError(f"k is {options['k']}; give a number from 1.")
     if "near" in values:
         options["near"] = parse_near(values["near"])
     if "alphas" in values:

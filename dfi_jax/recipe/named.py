@@ -105,6 +105,8 @@ RECIPES = {
 }
 """Recipes by name. docs/recipes.md lists where `default` departs from `chainer-dfi`, and where the
 recipes of the published systems depart from the originals."""
+
+
 def named_recipe(name: str) -> Recipe:
     """Returns the recipe with a name.
 

@@ -4,9 +4,9 @@ import numpy as np
 from jaxtyping import Float
 
 from dfi_jax.data import landmarks
+from dfi_jax.data.anchor import Anchor
 from dfi_jax.data.dataset import Dataset
-from dfi_jax.data.near import Nearness
-from dfi_jax.data.selection import Anchor
+from dfi_jax.data.rule import Rule
 from dfi_jax.network.vgg import VGG
 from dfi_jax.photo.placement import Placement
 from dfi_jax.progress import OnProgress
@@ -21,11 +21,11 @@ def find_anchor(
     placement: Placement,
     *,
     index: int | None = None,
-    near: Nearness | None = None,
+    rule: Rule | None = None,
     cache: Cache | None = None,
     on_progress: OnProgress | None = None,
 ) -> Anchor:
-    """Returns the face, scores and landmarks of a photo, as far as a nearness needs them.
+    """Returns the face, scores and landmarks of a photo, as far as a rule needs them.
 
     If the photo isn't in the dataset, probes estimate its scores. If the dataset has only one
     attribute, the scores are None: a single attribute, such as the side of a pair that an image is
@@ -37,7 +37,7 @@ def find_anchor(
       pixels: The photo, RGB in [0, 1].
       placement: The face in the photo.
       index: The photo's position in the dataset, or None if the dataset doesn't contain it.
-      near: The nearness by which images will be selected. None stands for one that needs scores.
+      rule: The rule by which images will be selected. None stands for the default.
       cache: Cache in which the probes are stored, or None.
       on_progress: Function that is called while the probes are fitted.
 
@@ -51,12 +51,14 @@ def find_anchor(
     >>> bool((anchor.scores == people.scores[2]).all())
     True
     """
-    needs = near.needs if near is not None else frozenset({"scores"})
+    needs = (Rule() if rule is None else rule).needs
     face = placement.crop(pixels)
     points = None
     if "landmarks" in needs:
         known = None if index is None or dataset.landmarks is None else dataset.landmarks[index]
         points = landmarks.nearest(pixels, placement) if known is None else known
+    elif "landmarks68" in needs:
+        points = landmarks.nearest(pixels, placement, points=68)
     scores = None
     if "scores" in needs and len(dataset.attributes) > 1:
         if index is not None:

@@ -59,6 +59,8 @@ class Provenance:
       normalization: Normalisation of each image's features.
       images: SHA-256 of the images, in their order, or an empty string if it is unknown.
       near: Nearness by which the images were selected, or an empty string if there was no photo.
+      rule: Rule by which the images were selected, as text and without its nearness and k, or an
+        empty string if it is unknown.
       where: Attributes that all images of a fitted dataset have or lack.
       held: Attributes that least squares held constant.
       kept: Attributes whose vectors were projected out (`vectors.combination.project_out`).
@@ -93,6 +95,7 @@ class Provenance:
     normalization: L2 | None = None
     images: str = ""
     near: str = ""
+    rule: str = ""
     where: str = ""
     held: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from dfi_jax.data.rule import Rule
 from dfi_jax.data.selection import Selection
 from dfi_jax.network.means import Moments, feature_moments
 from dfi_jax.network.vgg import VGG
@@ -30,9 +31,10 @@ def attribute_vector(
 ) -> AttributeVector:
     """Returns w = mean φ(target) − mean φ(source) over a selection of images, shrunk by the recipe.
 
-    With n images and the variance σ² between them in each set, the squared standard error of an
-    activation is s² = σ²/n of the target plus σ²/n of the source. The provenance knows √Σs² of each
-    layer as `noise`.
+    The means are weighted as the selection's rule says. With n images and the variance σ² between
+    them in each set, the squared standard error of an activation is s² = σ²/n of the target plus
+    σ²/n of the source; with weights, n is (Σw)²/Σw². The provenance knows √Σs² of each layer as
+    `noise`.
 
     Args:
       vgg: The network.
@@ -66,7 +68,9 @@ def attribute_vector(
             if on_progress is not None:
                 on_progress(Progress(phase="mean features", done=done, total=total, unit="images"))
 
-    def moments(rows: Int[np.ndarray, " r"], fingerprint: str) -> Moments:
+    def moments(
+        rows: Int[np.ndarray, " r"], weights: Float[np.ndarray, " r"] | None, fingerprint: str
+    ) -> Moments:
         depends = {
             "images": fingerprint,
             "network": vgg.identity(),
@@ -77,6 +81,8 @@ def attribute_vector(
             "normalization": to_json(stage.normalization),
             "statistics": ["mean", "variance"],
         }
+        if weights is not None:
+            depends["weights"] = weights.tolist()
 
         def compute() -> dict[str, np.ndarray]:
             found = feature_moments(
@@ -85,6 +91,7 @@ def attribute_vector(
                 layers=stage.layers,
                 pool_rounding=stage.pool_rounding,
                 normalization=stage.normalization,
+                weights=weights,
             )
             return {
                 f"{name}.{part}": np.asarray(layers[name])
@@ -97,11 +104,12 @@ def attribute_vector(
             {name: jnp.asarray(kept[f"{name}.{part}"]) for name in stage.layers}
             for part in ("mean", "variance")
         )
-        return Moments(mean, variance, len(rows))
+        effective = len(rows) if weights is None else weights.sum() ** 2 / np.sum(weights**2)
+        return Moments(mean, variance, len(rows), float(effective))
 
     sets = (selection.target, selection.source)
     fingerprints = [selection.dataset.fingerprint(rows) for rows in sets]
-    target, source = map(moments, sets, fingerprints)
+    target, source = map(moments, sets, reversed(selection.weights()), fingerprints)
     wanted = selection.wanted.resolve(selection.dataset.attributes)
     provenance = Provenance(
         dataset=selection.dataset.name,
@@ -120,11 +128,14 @@ def attribute_vector(
         normalization=stage.normalization,
         images=hashlib.sha256("".join(fingerprints).encode()).hexdigest(),
         near="" if selection.near is None else str(selection.near),
+        rule=str(selection.rule.replace(near=None, k=Rule.k)),
     )
     return from_estimate(
         jax.tree.map(jnp.subtract, target.mean, source.mean),
         jax.tree.map(
-            lambda a, b: a / target.images + b / source.images, target.variance, source.variance
+            lambda a, b: a / target.effective + b / source.effective,
+            target.variance,
+            source.variance,
         ),
         provenance,
         average=target.mean if takes_away(provenance.attributes) else source.mean,

@@ -9,14 +9,15 @@ from builders import make_vector
 from commands import fails, succeeds
 from PIL import Image
 
-from dfi_jax import RECIPES, Editor, InputError, Recipe, near
+from dfi_jax import RECIPES, Editor, InputError, Recipe, Rule, near
 from dfi_jax.cli import dataset as dataset_commands
 from dfi_jax.cli.main import app
 from dfi_jax.photo.photo import read
 
 pytestmark = pytest.mark.usefixtures("without_faces")
 
-SHARED = ["--dataset", "synthetic:60", "--near", "pixels:30", "--k", "7", "--points", "68"]
+SHARED = ["--dataset", "synthetic:60", "--points", "68"]
+SHARED += ["--rule", "leave_out=image", "--near", "pixels:30", "--k", "7"]
 NETWORK = ["--weights", "random-vgg16", "--precision", "tf32"]
 RECIPE = ["--recipe", "chainer-dfi", "--set", "solver.memory=3"]
 
@@ -37,7 +38,8 @@ def asked(monkeypatch):
 def check(editor, job):
     """Checks what both `dfi edit` and `dfi batch` are given here."""
     assert (job.dataset.name, len(job.dataset)) == ("synthetic", 60)
-    assert (job.near, job.k, job.points, job.warp) == (near.Pixels(30), 7, 68, True)
+    assert job.resolved_rule == Rule(leave_out="image", near=near.Pixels(30), k=7)
+    assert (job.points, job.warp) == (68, True)
     assert (job.alphas, job.face, job.attribute) == ((0.3, -1.0), 2, "Smiling")
     assert editor.recipe == RECIPES["chainer-dfi"].set({"solver.memory": "3"})
     assert (editor.vgg.name, editor.vgg.precision) == ("random-vgg16", "tf32")
@@ -92,7 +94,8 @@ def test_options_of_a_look_at_a_dataset_reach_it(photo, tmp_path, monkeypatch, c
     assert (given["face"].box, given["points"]) == ((10, 20, 70, 90), 68)
     assert editor.vgg.name == "random-vgg16"
     if command == "select":
-        assert (given["near"], given["k"]) == (near.Pixels(30), 7)
+        given_rule = (given["rule"], given["near"], given["k"])
+        assert given_rule == ("leave_out=image", near.Pixels(30), 7)
         assert editor.recipe.solver.memory == 3
         assert editor.vgg.precision == "tf32"
 

@@ -162,11 +162,31 @@ def test_paths_of_a_spec_may_begin_with_the_home_folder(tmp_path, monkeypatch):
         ("synthetic:1:2:3", "doesn't have the form synthetic:N or synthetic:N:SEED"),
         ("tfds:mnist", "tfds:mnist is not known"),
         ("synthetic:0", "would have 0 images; give 1 or more"),
+        ("crop:1,2,3:synthetic:3", "the crop '1,2,3' isn't a box; give X0,Y0,X1,Y1"),
+        ("crop:1,2,1,9:synthetic:3", "the crop '1,2,1,9' isn't a box"),
+        ("crop:1,2,a,9:synthetic:3", "the crop '1,2,a,9' isn't a box"),
+        ("crop:1,2,3,4:mnist:x", "the dataset 'mnist:x' isn't of a known kind"),
     ],
 )
 def test_a_spec_of_another_form_is_rejected(spec, message):
     with pytest.raises(InputError, match=message):
         load_dataset(spec)
+
+
+def test_a_crop_replaces_that_of_any_dataset(tmp_path, lfw_folder):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        picture = rng.integers(0, 256, (60, 50, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(tmp_path / name / f"{name}.png")
+    pair = load_dataset(f"crop:10,20,40,50:pair:{tmp_path}/a:{tmp_path}/b")
+    np.testing.assert_allclose(pair.face(1, 30), picture[20:50, 10:40] / 255, atol=1e-6)
+    lfw = load_dataset(f"lfw:{lfw_folder}")
+    middle = load_dataset(f"crop:50,50,200,200:lfw:{lfw_folder}")
+    np.testing.assert_allclose(middle.face(0, 150), lfw.read(0)[50:200, 50:200], atol=1e-6)
+    assert middle.catalog_sha256 != lfw.catalog_sha256
+    drawn = load_dataset("crop:5,5,95,95:synthetic:3")
+    assert drawn.placement(0).box == (5, 5, 95, 95)
 
 
 def test_the_home_of_an_unknown_user_is_a_folder_that_does_not_exist():

@@ -46,6 +46,17 @@ def test_points_of_an_image_are_stored_for_the_next_time(dataset):
     assert read[before:].count(0) == 1  # Its fingerprint needs it, because it isn't a file.
 
 
+def test_all_68_points_are_stored_beside_the_five(dataset):
+    cache, row = Cache(), np.array([0, 1])
+    five = landmarks.detect(dataset, row, cache=cache)
+    for _ in range(2):
+        every = landmarks.detect(dataset, row, points=68, cache=cache)
+        assert every.shape == (2, 68, 2)
+        np.testing.assert_allclose(every[0, 36:42].mean(axis=0), five[0, 0], atol=1e-9)
+        assert np.isnan(every[1]).all()
+    np.testing.assert_array_equal(landmarks.detect(dataset, row, cache=cache), five)
+
+
 def test_without_a_cache_points_are_detected_again(dataset):
     read = []
     counting = dataclasses.replace(dataset, read=lambda i: (read.append(i), dataset.read(i))[1])

@@ -12,7 +12,12 @@ from dfi_jax.network.weights import load_vgg
     ("text", "nearness"),
     [
         ("scores", near.scores),
+        ("scores:all", near.Scores(count_wanted=True)),
         ("binary", near.binary),
+        ("flags", near.flags),
+        ("landmarks68", near.landmarks(points=68)),
+        ("landmarks68:8:flags", near.landmarks(first=near.flags, candidates=8, points=68)),
+        ("binary:0.7", near.Binary(0.7)),
         ("pixels", near.pixels),
         ("pixels:60", near.Pixels(60)),
         ("landmarks", near.landmarks()),
@@ -36,6 +41,9 @@ def test_a_nearness_and_its_text_stand_for_each_other(text, nearness):
         ("features", "can't be selected by 'features'; .* name a layer, such as conv5_1"),
         ("scores:3", "can't be selected by 'scores:3'"),
         ("pixels:many", "can't be selected by 'pixels:many'"),
+        ("binary:1.2.3", "can't be selected by 'binary:1.2.3'"),
+        ("binary:", "can't be selected by 'binary:'"),
+        ("binary:0", "the confident share of the scores is 0.0; give a number above 0"),
         ("pixels:0", "can't be compared at 0 pixels"),
         ("landmarks:", "can't be selected by 'landmarks:'"),
         ("landmarks:taste", "can't be selected by 'taste'"),
@@ -56,6 +64,7 @@ def test_a_nearness_says_what_it_needs():
     assert near.features("conv5_1").needs == {"face", "network"}
     assert near.landmarks().needs == {"scores", "face", "landmarks"}
     assert near.landmarks(first=near.pixels).needs == {"face", "landmarks"}
+    assert near.landmarks(first=near.flags, points=68).needs == {"scores", "landmarks68"}
 
 
 def test_scores_are_compared_if_they_are_known_and_otherwise_pixels():

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfi_jax.data import near
-from dfi_jax.data.admission import confident
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.distances import landmark_distance
+from dfi_jax.data.rule import Rule
 from dfi_jax.data.selection import Anchor, Selection, check_selection, select, spread
 from dfi_jax.data.wanted import Wanted
 from dfi_jax.errors import InputError
@@ -111,41 +111,18 @@ def test_images_for_any_photo_are_spread_from_the_first_to_the_last():
     assert selection.near is None
 
 
-def test_binary_counts_the_attributes_that_differ_among_the_same_gender():
+@pytest.mark.parametrize("share", [2 / 3, 0.4, 1.0])
+def test_binary_counts_the_attributes_that_only_one_has_confidently(share):
     data = dataset(n=600)
-    scores = data.scores[3]
-    anchor = Anchor(index=3, scores=scores)
-    selection = select(data, "Smiling", anchor=anchor, near=near.binary, k=20)
-    least = [sorted(c[c > 0])[round(np.ceil((np.sum(c > 0) - 1) / 3))] for c in data.scores.T]
-    on = data.scores >= least
-    off = confident(data.scores).off
-    for rows, wanted in ((selection.target, on[:, 1]), (selection.source, off[:, 1])):
-        assert wanted[rows].all()
-        assert ((data.scores[rows, 0] > 0) == (scores[0] > 0)).all()
-        same_gender = (data.scores[:, 0] > 0) == (scores[0] > 0)
-        allowed = wanted & same_gender & (np.arange(600) != 3)
-        differing = np.sum(on != on[3], axis=1)
-        assert differing[rows].tolist() == sorted(differing[allowed])[:20]
-
-
-def test_binary_takes_both_genders_if_gender_is_wanted_and_knows_it_in_any_case():
-    data = dataset(n=600)
-    anchor = Anchor(scores=data.scores[0])
-    selection = select(data, "male", anchor=anchor, near=near.binary, k=20)
-    assert (data.scores[selection.target, 0] > 0).all()
-    assert (data.scores[selection.source, 0] < 0).all()
-    lower = dataclasses.replace(data, attributes=("male", *NAMES[1:]))
-    selection = select(lower, "Smiling", anchor=anchor, near=near.binary, k=600)
-    for rows in (selection.source, selection.target):
-        assert ((data.scores[rows, 0] > 0) == (data.scores[0, 0] > 0)).all()
-
-
-def test_binary_works_without_an_attribute_of_gender():
-    data = dataset(n=600)
-    other = dataclasses.replace(data, attributes=("Bald", *NAMES[1:]))
-    anchor = Anchor(scores=data.scores[0])
-    selection = select(other, "Smiling", anchor=anchor, near=near.binary, k=600)
-    assert set(np.sign(data.scores[selection.target, 0])) == {-1, 1}
+    anchor = Anchor(index=3, scores=data.scores[3])
+    nearness = near.binary if share == 2 / 3 else near.Binary(share)
+    selection = select(data, "Smiling", anchor=anchor, near=nearness, k=20)
+    positive = [sorted(column[column > 0], reverse=True) for column in data.scores.T]
+    on = data.scores >= [column[int(share * len(column) + 1e-9) - 1] for column in positive]
+    differing = np.sum(on != on[3], axis=1)
+    for rows, sign in ((selection.target, 1), (selection.source, -1)):
+        members = (sign * data.scores[:, 1] >= 0.5) & (np.arange(600) != 3)
+        assert differing[rows].tolist() == sorted(differing[members])[:20]
 
 
 def test_pixels_are_compared_face_by_face():
@@ -225,16 +202,6 @@ def test_landmarks_can_be_looked_up_elsewhere():
     known = select(dataset(landmarks=landmarks), "Smiling", **options)
     found = select(dataset(), "Smiling", **options, find_landmarks=landmarks.__getitem__)
     assert found.target.tolist() == known.target.tolist()
-
-
-def test_landmarks_after_binary_admit_what_binary_admits():
-    data = dataset(n=600, landmarks=np.random.default_rng(0).normal(0, 10, (600, 5, 2)))
-    anchor = Anchor(index=3, scores=data.scores[3], landmarks=data.landmarks[3])
-    nearness = near.landmarks(first=near.binary)
-    selection = select(data, "Smiling", anchor=anchor, near=nearness, k=10)
-    candidates = select(data, "Smiling", anchor=anchor, near=near.binary, k=40)
-    assert set(selection.target) <= set(candidates.target)
-    assert set(selection.source) <= set(candidates.source)
 
 
 def test_too_few_images_are_counted():
@@ -319,7 +286,9 @@ def test_a_selection_records_how_it_was_made():
     }
     assert record["target"] == [f"{row}.png" for row in selection.target]
     assert record["source"] == [f"{row}.png" for row in selection.source]
-    assert list(record) == ["dataset", "wanted", "k", "near", "images_sha256", "source", "target"]
+    names = ["dataset", "wanted", "k", "near", "rule", "images_sha256", "source", "target"]
+    assert list(record) == names
+    assert record["rule"] == selection.rule.to_dict() == Rule(k=12, near=near.scores).to_dict()
     rows = np.concatenate([selection.source, selection.target])
     assert record["images_sha256"] == data.fingerprint(rows)
     again = select(

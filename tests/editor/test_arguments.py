@@ -50,11 +50,14 @@ def test_a_face_is_detected_with_the_points_that_are_asked_for(
 
 def test_the_vector_of_a_dataset_is_of_as_many_images_near_the_photo(random_vgg, people, pixels):
     options = {"photo": pixels, "face": "whole", "near": near.Pixels(20), "k": 6}
+    options["rule"] = "weights=nearness"
     editor = make_editor(random_vgg, TINY)
     made = editor.vector("Smiling", dataset=people, **options).provenance
     assert (made.near, made.k, made.n_source, made.n_target) == ("pixels:20", 6, 6, 6)
+    assert made.rule == "weights=nearness"
     everyone = editor.vector("Smiling", dataset=people, k=6).provenance
     assert (everyone.near, everyone.k, everyone.n_source) == ("", 6, 6)
+    assert everyone.rule == "default"
 
 
 def test_the_vector_of_a_fitted_dataset_is_shrunk_as_the_recipe_says(random_vgg, people):
@@ -69,6 +72,7 @@ def test_the_shortcut_edits_as_its_arguments_say(random_vgg, people, pixels, mon
     options = {
         "alphas": [0.3, -2.0],
         "dataset": people,
+        "rule": "paper",
         "near": near.pixels,
         "k": 7,
         "face": 2,

@@ -566,21 +566,23 @@ def test_images_near_in_the_features_of_a_layer_are_selected(random_vgg, lfw_fol
     assert chosen.target.tolist() == smiling[:3]
 
 
-def test_landmarks_are_detected_if_a_dataset_has_none(random_vgg, lfw_folder, monkeypatch):
+@pytest.mark.parametrize("count", [5, 68])
+def test_landmarks_are_detected_if_a_dataset_has_none(random_vgg, lfw_folder, monkeypatch, count):
     dataset = load_dataset(f"lfw:{lfw_folder}")
-    shapes = np.random.default_rng(0).normal(0, 5, (48, 5, 2))
+    shapes = np.random.default_rng(0).normal(0, 5, (48, count, 2))
     asked = []
 
-    def detect(of, rows, *, cache, on_progress):
+    def detect(of, rows, *, points, cache, on_progress):
         asked.extend(rows)
+        assert points == count
         return shapes[rows]
 
     monkeypatch.setattr("dfi_jax.data.landmarks.detect", detect)
-    monkeypatch.setattr("dfi_jax.data.landmarks.nearest", lambda *_: shapes[5])
+    monkeypatch.setattr("dfi_jax.data.landmarks.nearest", lambda *_, **__: shapes[5])
     monkeypatch.setattr("dfi_jax.photo.faces.installed", lambda: True)
     options = {"dataset": dataset, "photo": dataset.folder / dataset.names[0]}
     editor = make_editor(random_vgg)
-    nearness = near.landmarks(first=near.scores)
+    nearness = near.landmarks(first=near.scores, points=count)
     chosen = editor.select("Smiling", k=3, near=nearness, **options)
     candidates = editor.select("Smiling", k=12, near=near.scores, **options)
     assert sorted(asked) == sorted([*candidates.source, *candidates.target])

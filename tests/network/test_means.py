@@ -66,3 +66,36 @@ def test_moments_are_those_of_features_whose_sizes_are_rounded_up():
 def test_a_mean_of_no_images_is_rejected():
     with pytest.raises(InputError, match="no images"):
         feature_moments(load_vgg("random-vgg16"), [], layers=LAYERS)
+
+
+@settings(max_examples=9, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 5), min_size=1, max_size=5).filter(any),
+    seed=st.integers(0, 1000),
+)
+def test_weighted_moments_are_those_of_float64(sizes, seed):
+    vgg, n, rng = load_vgg("random-vgg16"), sum(sizes), np.random.default_rng(seed)
+    images = rng.random((n, 8, 8, 3), np.float32)
+    weights = rng.random(n) * (rng.random(n) < 0.7)
+    weights[rng.integers(n)] = 1
+    batches = (images[a:b] for a, b in itertools.pairwise(np.cumsum([0, *sizes])))
+    found = feature_moments(vgg, batches, layers=LAYERS, weights=weights)
+    total, squares = weights.sum(), (weights**2).sum()
+    assert found.images == n
+    np.testing.assert_allclose(found.effective, total**2 / squares)
+    for name, layer in features(vgg, images, layers=LAYERS).items():
+        phi = np.asarray(layer, np.float64)
+        mean = np.average(phi, axis=0, weights=weights)
+        np.testing.assert_allclose(found.mean[name], mean, rtol=1e-5, atol=1e-6)
+        if np.count_nonzero(weights) > 1:
+            about = np.tensordot(weights, (phi - mean) ** 2, axes=1)
+            variance = about / (total - squares / total)
+            scale = variance.max()
+            np.testing.assert_allclose(found.variance[name], variance, rtol=2e-3, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("weights", [[0.0, 0.0], [1.0, -0.5], [np.inf, 1.0], []])
+def test_weights_that_are_none_are_rejected(weights):
+    images, vgg = np.zeros((2, 8, 8, 3), np.float32), load_vgg("random-vgg16")
+    with pytest.raises(InputError, match="no image has a positive weight, or one is negative"):
+        feature_moments(vgg, [images], layers=LAYERS, weights=np.array(weights))

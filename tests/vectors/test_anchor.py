@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dfi_jax import Placement, near
+from dfi_jax import Placement, Rule, near
 from dfi_jax.data import landmarks, lfw
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.photo.photo import read
@@ -33,31 +33,44 @@ def test_a_stranger_s_scores_are_estimated_only_if_they_are_needed(random_vgg, d
     seen = []
     for nearness in (near.pixels, near.features("conv1_1")):
         anchor = find_anchor(
-            random_vgg, dataset, pixels, placement, near=nearness, on_progress=seen.append
+            random_vgg,
+            dataset,
+            pixels,
+            placement,
+            rule=Rule(near=nearness),
+            on_progress=seen.append,
         )
         assert anchor.scores is None
         assert anchor.face.shape == (200, 200, 3)
     assert seen == []
+    rule = Rule(near=near.pixels, like_photo=("Smiling",))
+    assert find_anchor(random_vgg, dataset, pixels, placement, rule=rule).scores is not None
 
 
-@pytest.mark.parametrize("nearness", [near.binary, near.landmarks()])
+@pytest.mark.parametrize(
+    "nearness", [near.binary, near.landmarks(), near.landmarks(first=near.flags, points=68)]
+)
 def test_a_stranger_s_scores_and_landmarks_are_found_for_a_nearness_that_needs_them(
     random_vgg, dataset, photo, monkeypatch, nearness
 ):
-    fitted, points = [], np.arange(10.0).reshape(5, 2)
+    fitted, every = [], np.arange(136.0).reshape(68, 2)
+
+    def nearest(pixels, place, *, points=5):
+        return every[:points] + place.box[0]
+
     placement = Placement.from_box((10, 20, 90, 100))
     monkeypatch.setattr(probes, "fit", lambda vgg, dataset, **_: fitted.append(dataset))
     monkeypatch.setattr(probes, "estimate", lambda vgg, fitted, face: face[0, 0])
-    monkeypatch.setattr(landmarks, "nearest", lambda pixels, place: points + place.box[0])
+    monkeypatch.setattr(landmarks, "nearest", nearest)
     pixels = read(photo)
-    anchor = find_anchor(random_vgg, dataset, pixels, placement, near=nearness)
+    anchor = find_anchor(random_vgg, dataset, pixels, placement, rule=Rule(near=nearness))
     assert (fitted, anchor.index) == ([dataset], None)
     np.testing.assert_array_equal(anchor.face, placement.crop(pixels))
     np.testing.assert_array_equal(anchor.scores, anchor.face[0, 0])
     if nearness == near.binary:
         assert anchor.landmarks is None
     else:
-        np.testing.assert_array_equal(anchor.landmarks, points + 10)
+        np.testing.assert_array_equal(anchor.landmarks, every[: nearness.points] + 10)
 
 
 def test_a_single_score_says_nothing_about_a_photo(random_vgg, dataset):
@@ -82,7 +95,7 @@ def test_landmarks_are_the_dataset_s_if_it_has_them(random_vgg, tmp_path):
     )
     placement = dataset.placement(0)
     assert placement == Placement.from_landmarks(points)
-    nearness = near.landmarks(first=near.scores)
-    anchor = find_anchor(random_vgg, dataset, dataset.read(0), placement, index=0, near=nearness)
+    rule = Rule(near=near.landmarks(first=near.scores))
+    anchor = find_anchor(random_vgg, dataset, dataset.read(0), placement, index=0, rule=rule)
     np.testing.assert_array_equal(anchor.landmarks, points)
     np.testing.assert_allclose(anchor.face, dataset.face(0, 200))

@@ -1,9 +1,11 @@
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from builders import small_recipe
 
-from dfi_jax import Cache, InputError, Wanted, Wiener, features, load_vgg
+from dfi_jax import Cache, InputError, Rule, Wanted, Wiener, features, load_vgg
 from dfi_jax.data import lfw, synthetic
 from dfi_jax.data.admission import thresholded
 from dfi_jax.data.selection import Anchor, Selection, select, spread
@@ -39,6 +41,30 @@ def test_the_vector_is_the_difference_of_the_means(random_vgg, dataset):
     assert (made.dataset, made.crop, made.warped) == ("lfw", (40, 20, 210, 190), False)
     assert (made.network, made.weights_sha256) == (random_vgg.name, random_vgg.sha256)
     assert (made.layers, made.size, made.k) == (("conv1_1",), 32, 100)
+
+
+@pytest.mark.parametrize("kind", ["nearness", "confidence"])
+def test_images_weigh_in_the_means_what_the_rule_says(random_vgg, dataset, kind):
+    anchor = Anchor(index=3, scores=dataset.scores[3])
+    selection = select(dataset, "smiling", anchor=anchor, k=12, rule=f"weights={kind}")
+    cache, found = Cache(), []
+    for _ in range(2):
+        found.append(attribute_vector(random_vgg, selection, recipe=RECIPE, cache=cache))
+    equal = dataclasses.replace(selection, rule=Rule())
+    other = attribute_vector(random_vgg, equal, recipe=RECIPE, cache=cache)
+    expected, squares = 0, 0
+    for sign, rows in ((1, selection.target), (-1, selection.source)):
+        weights = np.arange(12, 0, -1) if kind == "nearness" else abs(dataset.scores[rows, 1])
+        phi = np.stack([mean(random_vgg, dataset, [row]) for row in rows]).astype(float)
+        center = np.average(phi, axis=0, weights=weights)
+        n = weights.sum() ** 2 / (weights**2).sum()
+        expected = expected + sign * center
+        squares += (np.average((phi - center) ** 2, axis=0, weights=weights) / (n - 1)).sum()
+    for vector in found:
+        np.testing.assert_allclose(vector.features["conv1_1"], expected, atol=1e-4)
+        np.testing.assert_allclose(vector.provenance.noise, np.sqrt(squares), rtol=1e-4)
+        assert f"weights={kind}" in vector.provenance.rule
+    assert np.abs(other.features["conv1_1"] - expected).max() > 1e-3
 
 
 @pytest.mark.parametrize("attribute", ["Smiling", "~Smiling"])
