@@ -47,9 +47,8 @@ def test_the_vector_is_the_difference_of_the_means(random_vgg, dataset):
 def test_images_weigh_in_the_means_what_the_rule_says(random_vgg, dataset, kind):
     anchor = Anchor(index=3, scores=dataset.scores[3])
     selection = select(dataset, "smiling", anchor=anchor, k=12, rule=f"weights={kind}")
-    cache, found = Cache(), []
-    for _ in range(2):
-        found.append(attribute_vector(random_vgg, selection, recipe=RECIPE, cache=cache))
+    cache = Cache()
+    found = [attribute_vector(random_vgg, selection, recipe=RECIPE, cache=cache) for _ in range(2)]
     equal = dataclasses.replace(selection, rule=Rule())
     other = attribute_vector(random_vgg, equal, recipe=RECIPE, cache=cache)
     expected, squares = 0, 0
