@@ -17,6 +17,8 @@ from dfi_jax.recipe.finish import (
 from dfi_jax.recipe.named import RECIPES, named_recipe
 from dfi_jax.recipe.objective import (
     Box,
+    ChannelSum,
+    LinearPenalty,
     MeanSquares,
     ObjectiveStage,
     Relative,
@@ -29,7 +31,7 @@ from dfi_jax.recipe.recipe import Recipe
 from dfi_jax.recipe.removal import Replace, Replacement
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
 from dfi_jax.recipe.solver import LBFGS, LBFGSB, Adam, UnguardedLBFGS, VGGSpectrum
-from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious
+from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious, FromUniform
 from dfi_jax.recipe.vector import Gain, MeanSquare, Unit, UnitTimesPhi
 
 __all__ = [
@@ -40,14 +42,17 @@ __all__ = [
     "Adam",
     "Box",
     "CancelResidual",
+    "ChannelSum",
     "Clip",
     "EightBits",
     "FeatureStage",
     "FromImage",
     "FromNoise",
     "FromPrevious",
+    "FromUniform",
     "FullRange",
     "Gain",
+    "LinearPenalty",
     "Mask",
     "MatchColor",
     "MeanSquare",
