@@ -7,15 +7,15 @@ from jaxtyping import Array, Float
 
 from dfi_jax.engine.problem import Problem
 from dfi_jax.network.vgg import VGG, features
-from dfi_jax.recipe import Recipe
+from dfi_jax.recipe import Recipe, ValidPixels
 
 
 class Evaluation(NamedTuple):
     """What the solver learns from one evaluation.
 
     Attributes:
-      minimised: The function that the solver minimises: the objective and, if the recipe has
-        bounds, the penalty on pixels outside.
+      minimised: The function that the solver minimises: the objective and, if pixels are seen
+        clipped, the penalty on what is clipped.
       objective: The objective of the image that would be returned.
       images: The image that would be returned.
     """
@@ -29,6 +29,8 @@ def objective(
     vgg: VGG, images: Float[Array, "n h w 3"], problem: Problem, *, recipe: Recipe
 ) -> Float[Array, " n"]:
     """Returns loss(φ(z), φ(x) + αw) + λ·R(z) for each image z.
+
+    If the recipe has a `LinearPenalty`, it is added.
 
     Args:
       vgg: The network.
@@ -50,7 +52,7 @@ def objective(
         features(vgg, images, layers=stage.layers, pool_rounding=stage.pool_rounding)
     )
     return recipe.objective.measure(
-        phi, problem.target, problem.square_norms, vgg.preprocess(images)
+        phi, problem.target, problem.square_norms, vgg.preprocess(images), images
     )
 
 
@@ -74,7 +76,7 @@ def evaluate(
     1.0
     """
     bounds = recipe.objective.bounds
-    if bounds is None:
+    if not isinstance(bounds, ValidPixels):
         value = objective(vgg, images, problem, recipe=recipe)
         return Evaluation(value, value, images)
     seen = bounds.clip(images)

@@ -18,7 +18,7 @@ class Reconstruction(NamedTuple):
     """The solutions of a batch of problems.
 
     Attributes:
-      images: z, the best image of each problem: in [0, 1] if the recipe has bounds, otherwise
+      images: z, the best image of each problem: in [0, 1] if the recipe clips, otherwise
         possibly outside.
       objective: The objective at z.
       history: The objective of the best image so far after each evaluation. Once a problem has

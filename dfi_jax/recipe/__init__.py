@@ -9,6 +9,8 @@ from dfi_jax.recipe.features import L2, FeatureStage
 from dfi_jax.recipe.finish import CancelResidual, Mask, MatchColor, TransferDifference
 from dfi_jax.recipe.named import RECIPES, named_recipe
 from dfi_jax.recipe.objective import (
+    ChannelSum,
+    LinearPenalty,
     MeanSquares,
     ObjectiveStage,
     Relative,
@@ -21,7 +23,7 @@ from dfi_jax.recipe.recipe import Recipe
 from dfi_jax.recipe.removal import Replace, Replacement
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
 from dfi_jax.recipe.solver import LBFGS, Adam, VGGSpectrum
-from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious
+from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious, FromUniform
 from dfi_jax.recipe.vector import Gain, MeanSquare, Unit, UnitTimesPhi
 
 __all__ = [
@@ -30,13 +32,16 @@ __all__ = [
     "RECIPES",
     "Adam",
     "CancelResidual",
+    "ChannelSum",
     "EightBits",
     "FeatureStage",
     "FromImage",
     "FromNoise",
     "FromPrevious",
+    "FromUniform",
     "FullRange",
     "Gain",
+    "LinearPenalty",
     "Mask",
     "MatchColor",
     "MeanSquare",

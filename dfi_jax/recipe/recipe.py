@@ -12,7 +12,7 @@ from dfi_jax.recipe.removal import Replace
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
 from dfi_jax.recipe.solver import LBFGS, Adam
 from dfi_jax.recipe.stage import Stage, from_dict, set_field
-from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious
+from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious, FromUniform
 from dfi_jax.recipe.vector import Gain, MeanSquare, Unit, UnitTimesPhi
 
 
@@ -49,7 +49,7 @@ class Recipe(Stage):
     vector: Gain | Unit | UnitTimesPhi | MeanSquare = field(default_factory=Gain)
     removal: Replace | None = field(default_factory=Replace)
     objective: ObjectiveStage = field(default_factory=ObjectiveStage)
-    start: FromImage | FromNoise | FromPrevious = field(default_factory=FromImage)
+    start: FromImage | FromNoise | FromUniform | FromPrevious = field(default_factory=FromImage)
     solver: LBFGS | Adam = field(default_factory=LBFGS)
     finish: tuple[MatchColor | CancelResidual | Mask | TransferDifference, ...] = (
         TransferDifference(),

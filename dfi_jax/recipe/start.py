@@ -77,6 +77,34 @@ class FromNoise(StartStage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FromUniform(StartStage):
+    """z starts from uniform noise over the whole range of pixels, the same for every image.
+
+    dfi-tensorflow does so with `--random-start`.
+
+    Attributes:
+      seed: Seed of the noise.
+    """
+
+    kind: ClassVar[str] = "uniform"
+    least: ClassVar = {"seed": 0}
+
+    seed: int = 0
+
+    def images(
+        self, images: Float[Array, "n h w 3"], mean_rgb: Sequence[float]
+    ) -> Float[Array, "n h w 3"]:
+        """Returns uniform(0, 1).
+
+        >>> start = FromUniform().images(jnp.zeros((1, 8, 8, 3)), (0.5, 0.5, 0.5))
+        >>> bool(start.min() < 0.1), bool(start.max() > 0.9)
+        (True, True)
+        """
+        noise = np.random.default_rng(self.seed).random(images.shape[1:])
+        return jnp.broadcast_to(jnp.asarray(noise, jnp.float32), images.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
 class FromPrevious(StartStage):
     """z starts from the result of the previous strength. The first strength starts from the image.
 
