@@ -48,7 +48,12 @@ class PreparationStep(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class EightBits(PreparationStep):
-    """Pixels are rounded to 8 bits, as in implementations that resize 8-bit images."""
+    """Pixels are rounded to 8 bits, as in implementations that resize 8-bit images.
+
+    Pillow resizes 8-bit images in two passes and rounds after each. In crops of LFW that are
+    resized from 170 to 200 pixels, that makes a difference of one grey level in 14 % of values
+    (40 images).
+    """
 
     kind: ClassVar[str] = "eight_bits"
 
@@ -79,7 +84,10 @@ class EightBits(PreparationStep):
 class FullRange(PreparationStep):
     """The range of each image, over all pixels and channels, is stretched to [0, 1].
 
-    SciPy's `imresize` did so with images of floats, and so does dfi-tensorflow, which used it.
+    SciPy's `imresize` did so with images of floats before it resized them, and so does
+    dfi-tensorflow, which used it. Here the crop is resized first. In crops of LFW that are resized
+    from 150 to 224 pixels, the range that is stretched is then narrower by 0.3 % on average and by
+    3.7 % at most (40 images).
     """
 
     kind: ClassVar[str] = "full_range"
