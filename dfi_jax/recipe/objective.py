@@ -233,9 +233,9 @@ class LinearPenalty(Stage):
     def measure(self, images: Float[Array, "n h w 3"]) -> Float[Array, " n"]:
         """Returns the penalty for each image, RGB in [0, 1] or beyond.
 
-        >>> image = jnp.array([-0.2, 0.5, 1.4]).reshape(1, 1, 1, 3)
-        >>> LinearPenalty().measure(image).round(3).tolist()  # (51 + 102)/3
-        [51.0]
+        >>> image = jnp.array([-0.25, 0.5, 1.5]).reshape(1, 1, 1, 3)
+        >>> LinearPenalty().measure(image).tolist()  # (63.75 + 127.5)/3
+        [63.75]
         """
         excess = jnp.maximum(0, -images) + jnp.maximum(0, images - 1)
         return self.weight * 255 * jnp.mean(excess, axis=(1, 2, 3))

@@ -128,7 +128,11 @@ def test_every_field_of_every_stage_can_be_set_by_its_path():
         ("objective.bounds.penalty", "nan", "valid.penalty is nan; give a finite number"),
         ("features.pool_rounding", "sideways", "is 'sideways'; choose from down, up"),
         ("features.preparation", "crop", "preparation is 'crop'; choose from eight_bits"),
-        ("features.preparation.padding.multiple", "2", "can't be set at 'padding.multiple'"),
+        (
+            "features.preparation.padding.multiple",
+            "2",
+            "can't be set at 'preparation.padding.multiple'",
+        ),
         ("objective.total_variation", "sobel", "choose from total_variation, channel_sum, none"),
         ("objective.total_variation.weight", "1", "is none and has no fields; set total_variation"),
         ("start", "zero", "recipe.start is 'zero'; choose from image, noise, uniform, previous"),
