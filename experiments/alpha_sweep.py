@@ -65,6 +65,7 @@ QUICK = Config(
     dataset="synthetic:160",
     photos=1,
     alphas=(-0.2, 0.2, 0.4),
+    near="pixels",
     changes=PUBLISHED
     | {
         "features.layers": "conv1_2,conv2_1",

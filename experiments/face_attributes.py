@@ -69,7 +69,8 @@ class Config:
 QUICK = Config(
     dataset="synthetic:200",
     attributes=("smiling", "eyes open", "eyeglasses"),
-    photos=2,
+    photos=1,
+    near="pixels",
     changes={
         "features.layers": "conv1_2,conv2_1",
         "features.size": "64",
