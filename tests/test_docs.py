@@ -307,7 +307,7 @@ def test_every_field_of_a_rule_is_in_the_table_with_its_default():
     table = {row["field"]: row["default"] for row in read_tables("datasets.md") if "field" in row}
     fields = {field.name: show(field.default) for field in dataclasses.fields(dfi_jax.Rule)}
     assert table == {name: text.replace("null", "none") for name, text in fields.items()}
-    named = {row["--rule"].split(",")[0] for row in read_tables("datasets.md") if "--rule" in row}
+    named = {row["rule"].split(",")[0] for row in read_tables("datasets.md") if "rule" in row}
     assert named == set(dfi_jax.RULES) - {"default"}
 
 

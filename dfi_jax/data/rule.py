@@ -217,8 +217,9 @@ class Rule:
         Raises:
           InputError: If the dataset lacks one of the attributes.
         """
-        names = [term.name for term in wanted.terms] + [*self.like_photo, *self.like_most]
-        columns = {name: find_attribute(name, dataset.attributes) for name in names}
+        named = [term.name for term in wanted.terms]
+        columns = {name: find_attribute(name, dataset.attributes) for name in named}
+        columns |= {name: self._find(name, dataset) for name in (*self.like_photo, *self.like_most)}
         # Admitting all of CelebA's 40 attributes would take most of a selection's time.
         admission = self.admit(dataset.scores[:, list(columns.values())])
         others = self.lacking == "others"
@@ -237,6 +238,17 @@ class Rule:
                 side = admission.on if present else admission.off
                 allowed &= side[:, list(columns).index(name)]
         return source & allowed, target & allowed
+
+    def _find(self, name: str, dataset: Dataset) -> int:
+        """Returns the column of an attribute that isn't the user's wish, but the rule's."""
+        try:
+            return find_attribute(name, dataset.attributes)
+        except InputError:
+            field = "like_photo" if name in self.like_photo else "like_most"
+            raise InputError(
+                f"the rule's {field} has {name!r}, which isn't an attribute of the dataset "
+                f"{dataset.name}; leave it out, as in paper,{field}=."
+            ) from None
 
     def _not_left_out(self, dataset: Dataset, anchor: Anchor) -> Bool[np.ndarray, " n"]:
         """Returns which images may be selected, as far as the photo's own images matter."""

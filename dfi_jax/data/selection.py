@@ -243,7 +243,7 @@ def _admitted(
         raise InputError(
             f"the dataset {dataset.name} has too few images for {wanted}: {len(target)} that have "
             f"it and {len(source)} with the opposite, but each set needs {needed}; name fewer "
-            f"attributes at once or use a larger dataset."
+            f"attributes at once, use a larger dataset, or change the rule, as in smallest=5."
         )
     return source, target
 

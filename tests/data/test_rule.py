@@ -221,6 +221,15 @@ def test_what_the_photo_must_tell_is_asked_for(people):
             spread(people, "Smiling", rule=text)
 
 
+@pytest.mark.parametrize("rule", ["paper", "like_photo=Male", "paper-high-resolution"])
+def test_an_attribute_of_the_rule_that_a_dataset_lacks_is_named(people, rule):
+    lower = dataclasses.replace(people, attributes=("Tall", *NAMES[1:]))
+    with pytest.raises(InputError, match=r"the rule's like_(photo|most) has 'Male', which isn't"):
+        check_selection(lower, "Smiling", anchor=Anchor(), rule=rule)
+    without = f"{rule},like_photo=,like_most="
+    check_selection(lower, "Smiling", anchor=Anchor(), rule=without)
+
+
 @pytest.mark.parametrize("leave_out", ["person", "image", "nobody"])
 def test_the_images_that_are_left_out_are_those_of_the_rule(people, leave_out):
     rule = Rule(leave_out=leave_out, per_person=None, threshold=0.0)
