@@ -120,6 +120,7 @@ QUICK = Config(
         "features.layers": "conv1_2,conv2_1",
         "features.size": "32",
         "solver.iterations": "5",
+        "finish": "none",
     },
     weights="random-vgg16",
 )
