@@ -32,7 +32,7 @@ from dfi_jax.network.vgg import VGG
 from dfi_jax.network.weights import load_vgg
 from dfi_jax.photo.choice import FaceLike
 from dfi_jax.photo.photo import PhotoLike
-from dfi_jax.progress import OnProgress, Progress
+from dfi_jax.progress import COMPILING, OnProgress, Progress
 from dfi_jax.recipe import CancelResidual, FromPrevious, Recipe, named_recipe
 from dfi_jax.storage.cache import Cache
 from dfi_jax.vectors import probes
@@ -435,6 +435,7 @@ def _with_total(on_progress: OnProgress, total: int | None) -> OnProgress:
     """Returns a function that reports the queue's progress with the total of all jobs."""
 
     def report(progress: Progress) -> None:
-        on_progress(dataclasses.replace(progress, total=total))
+        compiling = progress is COMPILING  # It counts no evaluations.
+        on_progress(progress if compiling else dataclasses.replace(progress, total=total))
 
     return report

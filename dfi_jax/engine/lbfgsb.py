@@ -28,7 +28,8 @@ class Trace:
     """A problem on its way: its accepted image, and what happened so far.
 
     The line search evaluates points that SciPy may not accept. Only the accepted ones count as
-    results, and the objective never rises from one to the next.
+    results, and what is minimised never rises from one to the next. If a line search fails, SciPy
+    returns to the accepted point.
 
     Attributes:
       latest: The last evaluation.
