@@ -62,9 +62,9 @@ def describe_batch(
 ) -> tuple[VGG, Problem, Any]:
     """Returns the shapes of a network, of n problems and of their state, for the compiler."""
     shape: Any = partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
-    layers, size = recipe.features.layers, recipe.features.size
-    names = trunk_layers(architecture, layers)
-    shapes = feature_shapes(architecture, names, (size, size))
+    stage, size = recipe.features, recipe.features.seen_size
+    names = trunk_layers(architecture, stage.layers)
+    shapes = feature_shapes(architecture, names, size, pool_rounding=stage.pool_rounding)
     widths = [3, *(shapes[name][2] for name in names)]
     params = {
         name: {"kernel": shape((3, 3, width_in, width)), "bias": shape((width,))}
@@ -77,9 +77,9 @@ def describe_batch(
         name="shapes only",
         sha256="",
     )
-    target = {name: shape((n, *shapes[name])) for name in layers}
-    norms = {name: shape((n,)) for name in layers}
-    problem = Problem(shape((n, size, size, 3)), target, norms)
+    target = {name: shape((n, *shapes[name])) for name in stage.layers}
+    norms = {name: shape((n,)) for name in stage.layers}
+    problem = Problem(shape((n, *size, 3)), target, norms)
     state = jax.eval_shape(partial(descent.begin, recipe=recipe), problem)
 
     def place(leaf: Any) -> Any:

@@ -95,9 +95,9 @@ def list_pieces(
         maximum, its place and the gradient; the loss moves its features 8 times; the pairs are
         copied twice.
     """
-    layers, size = recipe.features.layers, recipe.features.size
-    names = trunk_layers(architecture, layers)
-    shapes = feature_shapes(architecture, names, (size, size))
+    stage, (height, width) = recipe.features, recipe.features.seen_size
+    names = trunk_layers(architecture, stage.layers)
+    shapes = feature_shapes(architecture, names, (height, width), pool_rounding=stage.pool_rounding)
     found, width_in = [], 3
     for name, following in zip(names, (*names[1:], ""), strict=True):
         h, w, width_out = shapes[name]
@@ -109,14 +109,14 @@ def list_pieces(
         if gradient:
             found.append(Piece(name, flops, inside, into + 2 * out + kernel))
         if gradient and apart:
-            passes = 4 + 5.5 * following.endswith("_1") + 8 * (name in layers)
+            passes = 4 + 5.5 * following.endswith("_1") + 8 * (name in stage.layers)
             found.append(Piece(name, 0, 0, passes * out))
         width_in = width_out
     if gradient:
         assert isinstance(recipe.solver, LBFGS)
-        pixels, pairs = 3 * n * size**2, 2 * recipe.solver.memory
+        pixels, pairs = 3 * n * height * width, 2 * recipe.solver.memory
         # A Fourier transform of n real numbers takes 2.5 n log₂ n operations.
-        fourier = 4 * 2.5 * pixels * math.log2(size**2)
+        fourier = 4 * 2.5 * pixels * math.log2(height * width)
         found.append(Piece("preconditioner", fourier, fourier, 6 * 2 * 4 * pixels))
         passes, products = 7 if apart else 3, 3 * 2 * pairs * pixels
         found.append(Piece("L-BFGS", products, products, passes * 4 * pairs * pixels))

@@ -1,7 +1,7 @@
 """The networks and problems that `throughput.py` measures."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 import jax
@@ -27,11 +27,18 @@ def draw_faces(n: int, size: int) -> Float[Array, "n s s 3"]:
     return jnp.asarray(np.stack([dataset.face(2 * i, size) for i in range(n)]))
 
 
+def recipe_shapes(
+    architecture: str, layers: Sequence[str], recipe: Recipe
+) -> dict[str, tuple[int, int, int]]:
+    """Returns the shape (h, w, c) of layers for what the network sees with a recipe."""
+    stage = recipe.features
+    return feature_shapes(architecture, layers, stage.seen_size, pool_rounding=stage.pool_rounding)
+
+
 def draw_vector(architecture: str, recipe: Recipe) -> Features:
     """Returns an attribute vector of noise, which is enough to measure speed."""
     rng = np.random.default_rng(0)
-    size = (recipe.features.size, recipe.features.size)
-    shapes = feature_shapes(architecture, recipe.features.layers, size)
+    shapes = recipe_shapes(architecture, recipe.features.layers, recipe)
     return {name: jnp.asarray(rng.standard_normal(s, np.float32)) for name, s in shapes.items()}
 
 
@@ -78,10 +85,9 @@ def count_flops(architecture: str, recipe: Recipe) -> int:
 
     A multiplication and an addition count as two.
     """
-    size = (recipe.features.size, recipe.features.size)
     names = trunk_layers(architecture, recipe.features.layers)
     total, width_in = 0, 3
-    for height, width, width_out in feature_shapes(architecture, names, size).values():
+    for height, width, width_out in recipe_shapes(architecture, names, recipe).values():
         total += 2 * (2 * 9 * width_in * width_out * height * width)
         width_in = width_out
     return total

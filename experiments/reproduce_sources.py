@@ -45,6 +45,7 @@ from dfi_jax import (
     near,
 )
 from dfi_jax.metrics.judge import fit_judge
+from dfi_jax.network.weights.normalization import normalize
 from dfi_jax.photo.image import resize, to_bytes
 
 NEAR = near.parse("scores:all")
@@ -99,6 +100,7 @@ class Config:
       dataset: Dataset with scores.
       attributes: Attributes that are added.
       photos: Number of photos per attribute.
+      normalized_on: Number of images that the paper's network is normalised on.
       changes: Changes to all recipes.
       weights: Name of the network.
       out: Folder for the sheets.
@@ -107,6 +109,7 @@ class Config:
     dataset: str
     attributes: tuple[str, ...] = ("Smiling", "Mouth Slightly Open", "Eyeglasses")
     photos: int = 4
+    normalized_on: int = 200
     changes: Mapping[str, str] = field(default_factory=dict)
     weights: str = "vgg16"
     out: str = "out/reproduce_sources"
@@ -116,6 +119,7 @@ QUICK = Config(
     dataset="synthetic:160",
     attributes=("Smiling",),
     photos=1,
+    normalized_on=10,
     changes={
         "features.layers": "conv1_2,conv2_1",
         "features.size": "32",
@@ -162,8 +166,10 @@ def run(config: Config) -> dict[str, Any]:
 def make_editor(system: System, dataset: Dataset, config: Config) -> Editor:
     """Returns an editor with a system's recipe, and with its kind of network."""
     recipe = RECIPES[system.recipe].set(config.changes)
-    normalized = recipe.features.network == "normalized"
-    vgg = load_vgg(config.weights, normalized_on=dataset if normalized else None)
+    vgg = load_vgg(config.weights)
+    if recipe.features.network == "normalized":
+        rows = np.unique(np.linspace(0, len(dataset) - 1, config.normalized_on).astype(int))
+        vgg = normalize(vgg, dataset.batches(rows, size=recipe.features.size)).vgg
     return Editor(recipe=recipe, weights=in_grey_levels(vgg) if system.grey_levels else vgg)
 
 

@@ -217,10 +217,8 @@ def prepare_work(
     )
     vector, selections = find_vector(vgg, job.attribute, query, recipe=recipe)
     vector.check(vgg, recipe=recipe)
-    face, mean_rgb = (
-        located.placement.crop(located.photo.pixels, size=size),
-        vgg.preprocess.mean_rgb,
-    )
+    face = located.placement.crop(located.photo.pixels, size=size)
+    mean_rgb = vgg.preprocess.mean_rgb
     if warp is None:
         # A step that rounds can't be undone. What it takes from the face is no part of the edit.
         seen = prepare_images(face[None], steps, mean_rgb)

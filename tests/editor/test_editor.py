@@ -111,6 +111,46 @@ def test_an_edit_of_nothing_leaves_the_photo_even_if_its_crop_is_rounded(random_
     np.testing.assert_allclose(edit.pixels[0], pixels, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {  # chainer-dfi
+            "features.pool_rounding": "up",
+            "features.preparation": "eight_bits",
+            "objective.total_variation": "total_variation",
+            "start": "noise",
+        },
+        {  # the DFI authors' backend in PyTorch
+            "features.preparation": "padding",
+            "objective.loss": "sum_squares",
+            "objective.total_variation": "total_variation",
+            "objective.total_variation.positions": "inner",
+            "objective.total_variation.floor": "0.001",
+            "start": "previous",
+        },
+        {  # dfi-tensorflow, from noise
+            "features.preparation": "full_range,eight_bits",
+            "features.normalization": "l2",
+            "features.normalization.scope": "concat",
+            "objective.total_variation": "channel_sum",
+            "objective.bounds": "linear",
+            "start": "uniform",
+        },
+    ],
+)
+def test_what_the_published_systems_do_runs_together_and_is_recorded(random_vgg, pixels, settings):
+    recipe = small_recipe(size=17, iterations=3, layers=("conv2_1",)).set(
+        {"objective.bounds": "none"} | settings
+    )
+    vector = make_vector(random_vgg, recipe)
+    edit = make_editor(random_vgg, recipe).edit(pixels, vector, alphas=[0.2, 0.4], face=BOX)
+    assert edit.faces.shape == (2, 17, 17, 3)
+    assert np.all(np.isfinite(edit.faces))
+    assert edit.objective[0] < edit.history[0, 0]
+    assert Recipe.from_dict(edit.record["recipe"]) == recipe
+    assert not np.array_equal(edit.pixels[1], pixels)
+
+
 def test_the_difference_goes_into_the_photo_inside_the_box_only(random_vgg, vector, pixels):
     edit = make_editor(random_vgg).edit(pixels, vector, alphas=[0.2, 0.5], face=BOX)
     assert [photo.size for photo in edit.photos] == [(80, 60), (80, 60)]
