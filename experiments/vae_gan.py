@@ -203,6 +203,7 @@ def optimizer(settings: Settings) -> optax.GradientTransformation:
     return optax.adam(settings.rate, b1=0.0, b2=0.99)
 
 
+@partial(jax.jit, static_argnames="settings")
 def start(settings: Settings, key: Array) -> State:
     """Returns the state before the first step."""
     later, *keys = jax.random.split(key, 4)
@@ -210,8 +211,7 @@ def start(settings: Settings, key: Array) -> State:
     each = zip(networks(settings), keys, (x, z, x), strict=True)
     params = Networks(*(network.init(k, given)["params"] for network, k, given in each))
     moments = Networks(*(optimizer(settings).init(some) for some in params))
-    # The first steps would be donated twice if the averages were the parameters themselves.
-    return State(params, moments, jax.tree.map(jnp.copy, params), later, jnp.zeros((), jnp.int32))
+    return State(params, moments, params, later, jnp.zeros((), jnp.int32))
 
 
 def encode(settings: Settings, params: Params, x: Images) -> Normal:
