@@ -75,7 +75,7 @@ class Settings:
     latent: int = 128
     batch: int = 64
     rate: float = 2e-4
-    kl: float = 3e-4
+    kl: float = 5e-4
     adversarial: float = 0.1
     pixels: float = 0.5
     penalty: float = 1.0
@@ -380,10 +380,7 @@ def step(
 def train(
     settings: Settings, state: State, images: UInt8[Array, "m 64 64 3"], *, steps: int
 ) -> tuple[State, dict[str, Float[Array, ""]]]:
-    """Returns the state after some steps, and the means of what was measured in them.
-
-    The given state is used up: its memory holds the new one.
-    """
+    """Returns the state after some steps, and the means of what was measured in them."""
     if jax.default_backend() != "cpu":
         return _scan(settings, state, images, steps=steps)
     # In a loop, XLA computes a CPU's convolutions ten times as slowly.
@@ -394,10 +391,10 @@ def train(
     return state, jax.tree.map(lambda *values: jnp.stack(values).mean(), *found)
 
 
-_step = jax.jit(step, static_argnames="settings", donate_argnames="state")
+_step = jax.jit(step, static_argnames="settings")
 
 
-@partial(jax.jit, static_argnames=("settings", "steps"), donate_argnames="state")
+@partial(jax.jit, static_argnames=("settings", "steps"))
 def _scan(
     settings: Settings, state: State, images: UInt8[Array, "m 64 64 3"], *, steps: int
 ) -> tuple[State, dict[str, Float[Array, ""]]]:

@@ -12,6 +12,7 @@ NEEDS = {
     "experiments/demo": ["skimage"],
     "experiments/directions": [],
     "experiments/fitted_vectors": [],
+    "experiments/gan": [],
     "experiments/genders": [],
     "experiments/identity": ["dlib"],
     "experiments/precision": [],
