@@ -43,10 +43,12 @@ import jax.numpy as jnp
 import numpy as np
 import small_faces
 import vae_gan
+import vae_gan_training
 from jaxtyping import Array, Float
 from PIL import Image
 from safetensors.numpy import save_file
-from vae_gan import Images, Networks, Settings, State
+from vae_gan import Images, Networks, Settings
+from vae_gan_training import State
 
 COLUMNS = (
     "step",
@@ -118,10 +120,10 @@ def run(config: Config) -> dict[str, Any]:
     }
     settings, out = config.settings, Path(config.out)
     began = time.perf_counter()
-    state, rows = vae_gan.start(settings, jax.random.key(0)), record["rows"]
+    state, rows = vae_gan_training.start(settings, jax.random.key(0)), record["rows"]
     report(" | ".join(COLUMNS))
     while not rows or (rows[-1]["step"] < config.steps and rows[-1]["seconds"] < config.seconds):
-        state, measured = vae_gan.train(settings, state, images, steps=config.round)
+        state, measured = vae_gan_training.train(settings, state, images, steps=config.round)
         measured |= test(settings, state, unseen)
         row = {name: float(value) for name, value in measured.items()}
         if not rows:

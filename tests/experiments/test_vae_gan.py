@@ -19,6 +19,7 @@ import latent_edits
 import small_faces
 import train_vae_gan
 import vae_gan
+import vae_gan_training
 from vae_gan import Normal, Settings
 
 SETTINGS = Settings(width=16, latent=4, batch=2)
@@ -26,7 +27,7 @@ SETTINGS = Settings(width=16, latent=4, batch=2)
 
 @pytest.fixture(scope="module")
 def state():
-    return vae_gan.start(SETTINGS, jax.random.key(0))
+    return vae_gan_training.start(SETTINGS, jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def take_step(state, images):
     @jax.jit
     def take(weights):
         settings = dataclasses.replace(SETTINGS, **weights)
-        return vae_gan.step(settings, state, jnp.asarray(images))[0].params
+        return vae_gan_training.step(settings, state, jnp.asarray(images))[0].params
 
     plain = {name: getattr(SETTINGS, name) for name in ("kl", "adversarial", "penalty")}
     return lambda **changes: take(plain | changes)
@@ -71,7 +72,9 @@ def test_the_divergence_is_the_integral_of_its_definition():
     expected, _ = scipy.integrate.quad(
         lambda t: q.pdf(t) * (q.logpdf(t) - p.logpdf(t)), mean - 10, mean + 10
     )
-    found = vae_gan.divergence(Normal(jnp.full((2, 3), mean), jnp.full((2, 3), np.log(variance))))
+    found = vae_gan_training.divergence(
+        Normal(jnp.full((2, 3), mean), jnp.full((2, 3), np.log(variance)))
+    )
     assert found == pytest.approx(3 * expected, rel=1e-5)  # Three independent components.
 
 
@@ -80,13 +83,15 @@ def test_the_distance_of_unrelated_activations_is_two():
     scale = np.array([0.1, 5.0])
     f, of = (jnp.asarray(scale * rng.standard_normal((50, 8, 8, 2)) + 3) for _ in range(2))
     # 3200 values per channel know a variance to 3 %.
-    assert vae_gan.distance(f, of) == pytest.approx(2, rel=0.05)
-    assert vae_gan.distance(of.mean(axis=(0, 1, 2)) + 0 * of, of) == pytest.approx(1, rel=1e-4)
+    assert vae_gan_training.distance(f, of) == pytest.approx(2, rel=0.05)
+    assert vae_gan_training.distance(of.mean(axis=(0, 1, 2)) + 0 * of, of) == pytest.approx(
+        1, rel=1e-4
+    )
 
 
 def test_augmented_faces_are_windows_of_the_image_or_its_mirror(images):
     settings = Settings(shift=1, tone=0.0)
-    found = np.asarray(vae_gan.augment(settings, jax.random.key(3), jnp.asarray(images)))
+    found = np.asarray(vae_gan_training.augment(settings, jax.random.key(3), jnp.asarray(images)))
     for image, augmented in zip(images, found, strict=True):
         padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge") / 127.5 - 1
         windows = [
@@ -137,7 +142,7 @@ def test_a_regression_without_a_penalty_is_numpys_least_squares(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("name", ["latent_edits", "train_vae_gan", "vae_gan"])
+@pytest.mark.parametrize("name", ["latent_edits", "train_vae_gan", "vae_gan", "vae_gan_training"])
 def test_the_examples_in_docstrings_hold(name):
     found = doctest.testmod(importlib.import_module(name))
     assert found.attempted
