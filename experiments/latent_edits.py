@@ -105,6 +105,7 @@ def regression(
     design = np.column_stack([np.ones(len(scores)), scores])
     on = scores[:, column] > 0
     gap = scores[on, column].mean() - scores[~on, column].mean()
-    sums, squares = {"z": design.T @ z}, {"z": np.square(z).sum(axis=0)}
-    w, _ = regress(scores, sums, squares, [column], held, np.array([gap]), penalty=PENALTY)
-    return np.asarray(w["z"])
+    layer = z[:, None, None]  # A code is like the features of a layer with one cell.
+    products, squares = {"z": np.tensordot(design.T, layer, 1)}, {"z": np.square(layer).sum(axis=0)}
+    w, _ = regress(scores, products, squares, [column], held, np.array([gap]), penalty=PENALTY)
+    return np.asarray(w["z"])[0, 0]

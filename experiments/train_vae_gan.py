@@ -10,7 +10,8 @@ whose photos `gan.py` edits. All faces stay on the device, and each program that
 many steps. `--faces` only writes the small faces into a file, for a training on a machine that has
 JAX, Flax and Optax but neither the dataset nor dfi_jax.
 
-One row per round is printed while it trains; the columns are means over the round's steps, except
+A row per round is printed while it trains. The time of the first round, which compiles, isn't in
+`seconds` but in the record as `compiling`. The columns are means over the round's steps, except
 those of the held-out people, whose faces are drawn from the means of their codes with the averaged
 weights:
 
@@ -42,10 +43,12 @@ import jax.numpy as jnp
 import numpy as np
 import small_faces
 import vae_gan
+import vae_gan_training
 from jaxtyping import Array, Float
 from PIL import Image
 from safetensors.numpy import save_file
-from vae_gan import Images, Networks, Settings, State
+from vae_gan import Images, Networks, Settings
+from vae_gan_training import State
 
 COLUMNS = (
     "step",
@@ -76,7 +79,7 @@ class Config:
       source: Dataset of the faces, or a file of small faces.
       settings: Networks and their training.
       steps: Maximum number of steps.
-      seconds: Time after which no round is started. Compilation counts.
+      seconds: Time after which no round is started. The first round, which compiles, isn't counted.
       round: Number of steps that the device takes at a time.
       written: Number of rounds after which the files are written again.
       tested: Maximum number of images of unseen people.
@@ -117,19 +120,23 @@ def run(config: Config) -> dict[str, Any]:
     }
     settings, out = config.settings, Path(config.out)
     began = time.perf_counter()
-    state, rows = vae_gan.start(settings, jax.random.key(0)), record["rows"]
+    state, rows = vae_gan_training.start(settings, jax.random.key(0)), record["rows"]
     report(" | ".join(COLUMNS))
     while not rows or (rows[-1]["step"] < config.steps and rows[-1]["seconds"] < config.seconds):
-        state, measured = vae_gan.train(settings, state, images, steps=config.round)
+        state, measured = vae_gan_training.train(settings, state, images, steps=config.round)
         measured |= test(settings, state, unseen)
         row = {name: float(value) for name, value in measured.items()}
+        if not rows:
+            record["compiling"] = time.perf_counter() - began
+            began = time.perf_counter()
         rows.append({"step": int(state.step), "seconds": time.perf_counter() - began} | row)
         report(" | ".join(f"{rows[-1][name]:.5g}" for name in COLUMNS))
         if not np.isfinite(list(row.values())).all():
             raise SystemExit(f"the training diverged; {out} has the weights of an earlier step.")
         if len(rows) % config.written == 0:
             write(out, config, state, unseen, record)
-    record["seconds per step"] = seconds_per_step(rows)
+    if len(rows) > 1:
+        record["seconds per step"] = rows[-1]["seconds"] / (rows[-1]["step"] - rows[0]["step"])
     write(out, config, state, unseen, record)
     return record
 
@@ -137,18 +144,6 @@ def run(config: Config) -> dict[str, Any]:
 def report(text: str) -> None:
     """Prints what the training is doing."""
     print(text, file=sys.stderr, flush=True)
-
-
-def seconds_per_step(rows: list[dict[str, float]]) -> float | None:
-    """Returns the mean time of a step after the first round, which compiles; None if it is alone.
-
-    >>> seconds_per_step([{"step": 5, "seconds": 9.0}, {"step": 15, "seconds": 14.0}])
-    0.5
-    """
-    first, last = rows[0], rows[-1]
-    if first is last:
-        return None
-    return (last["seconds"] - first["seconds"]) / (last["step"] - first["step"])
 
 
 @partial(jax.jit, static_argnames="settings")
@@ -231,7 +226,7 @@ def main() -> None:
     )
     parser.add_argument("source", nargs="?", help="lfw:DIR, or a file that --faces wrote")
     parser.add_argument("-o", "--out", default=Config.out, help="file of the weights")
-    parser.add_argument("--seconds", type=float, help="time after which no round is started")
+    parser.add_argument("--seconds", type=float, help="time of the training, without compilation")
     parser.add_argument("--steps", type=int, help="maximum number of steps")
     parser.add_argument("--round", type=int, help="number of steps between rows")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="settings")

@@ -16,6 +16,7 @@ NEEDS = {
     "experiments/fitted_vectors": [],
     "experiments/fonts": [],
     "experiments/free_parameters": [],
+    "experiments/gan": [],
     "experiments/genders": [],
     "experiments/identity": ["dlib"],
     "experiments/inpainting": ["skimage"],
