@@ -7,7 +7,7 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test docs soak test-oldest test-wheel clean
+.PHONY: demo test docs docs-tables soak test-oldest test-wheel clean
 
 demo: .venv/installed
 	$(BIN)/python experiments/demo.py
@@ -22,6 +22,10 @@ test: .venv/installed
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir out/site
 	@echo "The pages are in out/site; open out/site/index.html."
+
+# The tables of the pages, from the records of the programs.
+docs-tables: .venv/installed
+	$(BIN)/python docs/tables.py
 
 # 20,000 damaged files of every kind that the package reads.
 soak: .venv/installed

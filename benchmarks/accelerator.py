@@ -136,16 +136,24 @@ def print_tables(record: dict[str, Any]) -> None:
     for row in record["edits"]:
         taken = per_face(row["seconds"], row["batch"])
         print(f"| {row['batch']} | {row['precision']} | {taken} | {row['differ']:.2f} |")
-    print_head("| faces at once | precision | value and gradient, ms per face | PyTorch |")
+    ratio = "PyTorch over dfi_jax"
+    print_head(
+        f"| faces at once | precision | value and gradient, ms per face | PyTorch | {ratio} |"
+    )
     for row in record["steps"]:
-        ours = per_face(row["seconds"], row["batch"])
-        theirs = "" if row["torch"] is None else per_face(row["torch"], row["batch"])
-        print(f"| {row['batch']} | {row['precision']} | {ours} | {theirs} |")
+        ours, theirs, times = per_face(row["seconds"], row["batch"]), "", ""
+        if row["torch"] is not None:
+            theirs = per_face(row["torch"], row["batch"])
+            times = f"{statistics.median(row['torch']) / statistics.median(row['seconds']):.2f}"
+        print(f"| {row['batch']} | {row['precision']} | {ours} | {theirs} | {times} |")
 
 
 def per_face(seconds: list[float], batch: int) -> str:
-    """Returns the median of some seconds, in milliseconds per face."""
-    return f"{1000 * statistics.median(seconds) / batch:.3g}"
+    """Returns the median and the range of some seconds, in milliseconds per face."""
+    median, low, high = (
+        f"{1000 * of(seconds) / batch:.3g}" for of in (statistics.median, min, max)
+    )
+    return f"{median} ({low}–{high})"
 
 
 def main() -> None:

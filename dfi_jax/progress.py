@@ -13,7 +13,7 @@ class Progress:
       phase: Name of the phase, such as `mean features` or `reconstruction`.
       done: Number of units that are finished.
       total: Total number of units, or None if it is unknown.
-      unit: Plural name of the units: `bytes`, `images`, `evaluations` or `edits`.
+      unit: Plural name of the units: `bytes`, `images`, `evaluations`, `iterations` or `edits`.
       in_flight: The problems being solved (`engine.slots.InFlight`) in the phase `reconstruction`,
         otherwise None.
     """

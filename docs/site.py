@@ -76,6 +76,9 @@ def describe_commands() -> str:
     for path, sentence in re.findall(r"^#+ `dfi (.+)`\n\n((?:.+\n)+)", text, re.MULTILINE):
         name, whole = path.split()[-1], " ".join(sentence.split())
         text = re.sub(
-            rf"^(\* `{name}`: ){re.escape(whole[:20])}.*\.\.\.$", rf"\1{whole}", text, flags=re.M
+            rf"^(\* `{name}`: ){re.escape(whole[:20])}.*\.\.\.$",
+            rf"\1{whole}",
+            text,
+            flags=re.MULTILINE,
         )
     return text

@@ -177,7 +177,7 @@ def edit_astronaut(config: Config) -> Image.Image:
     return contact_sheet(views, labels)
 
 
-def print_table(record: dict[str, Any]) -> None:
+def print_tables(record: dict[str, Any]) -> None:
     """Prints one row per kind of crop."""
     photos, out = record["config"]["photos"], record["config"]["out"]
     print(f"The face is detected every time in {record['photos']} of {photos} photos.\n")
@@ -207,7 +207,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(record, indent=2))
     else:
-        print_table(record)
+        print_tables(record)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,17 @@ from dfi_jax.photo.image import to_bytes
 from dfi_jax.photo.placement import Placement
 from dfi_jax.storage.files import write_tensors
 
+KEPT = ("same_person", "detail")
+"""Measures that are 1 for a face that isn't edited. All others are 0."""
+
+OPTIONS = {
+    "photos": "number of photos of each kind",
+    "iterations": "number of evaluations of an edit",
+    "attribute": "attribute that is added",
+    "generator": "file of the weights of the VAE/GAN",
+}
+"""Fields of configurations that options can set."""
+
 JUDGE_SHARE = 0.6
 """Share of the people who aren't in the vectors whose images teach the judge."""
 
@@ -178,7 +189,7 @@ def command_line(
 ) -> None:
     """Runs an experiment, and prints its tables, or its record as JSON.
 
-    If the configuration has a number of photos, `--photos` sets it.
+    The fields of `OPTIONS` that the configuration has are options, too.
 
     Args:
       doc: Docstring of the experiment.
@@ -191,8 +202,9 @@ def command_line(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
-    if hasattr(quick, "photos"):
-        parser.add_argument("--photos", type=int, help="number of photos of each kind")
+    options = {name: text for name, text in OPTIONS.items() if hasattr(quick, name)}
+    for name, text in options.items():
+        parser.add_argument(f"--{name}", type=type(getattr(quick, name)), help=text)
     parser.add_argument("--out", default=quick.out, help="folder for sums, edits and pictures")
     parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
@@ -200,9 +212,9 @@ def command_line(
     if not arguments.dataset and not arguments.quick:
         parser.error("give a dataset, such as lfw:DIR, or --quick")
     chosen = quick if arguments.quick else config(dataset=arguments.dataset)
-    if getattr(arguments, "photos", None):
-        chosen = dataclasses.replace(chosen, photos=arguments.photos)
-    record = run(dataclasses.replace(chosen, out=arguments.out))
+    given = {name: getattr(arguments, name) for name in options}
+    given = {name: value for name, value in given.items() if value is not None}
+    record = run(dataclasses.replace(chosen, out=arguments.out, **given))
     if arguments.json:
         print(json.dumps(record, indent=2))
     else:
@@ -287,8 +299,8 @@ def matched(
 ) -> dict[str, float] | None:
     """Returns the strength at which the mean gain has a value, and the measures there.
 
-    The measures are interpolated between the strengths. At strength 0, the face is the same
-    person's, and all other measures are 0.
+    The measures are interpolated between the strengths. Before the first, they are those of a face
+    that isn't edited (`KEPT`).
 
     Args:
       curve: Pairs of a strength and the means at that strength, by increasing strength.
@@ -306,7 +318,7 @@ def matched(
     share = (gain - gains[i - 1]) / (gains[i] - gains[i - 1])
     found = {"alpha": float(alphas[i - 1] + share * (alphas[i] - alphas[i - 1]))}
     for name in curve[0][1]:
-        values = [float(name == "same_person"), *(row[name] for _, row in curve)]
+        values = [float(name in KEPT), *(row[name] for _, row in curve)]
         found[name] = float(values[i - 1] + share * (values[i] - values[i - 1]))
     return found
 

@@ -151,7 +151,7 @@ def edit(
     return 255 * editor.edit(face, vector, face="whole", alphas=(1.0,)).faces[0]
 
 
-def print_table(record: dict[str, Any]) -> None:
+def print_tables(record: dict[str, Any]) -> None:
     """Prints one row per precision."""
     layers = record["config"]["layers"]
     print(f"The edit changes the face by {record['change']:.2f} grey levels on average.\n")
@@ -178,7 +178,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(record, indent=2))
     else:
-        print_table(record)
+        print_tables(record)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def block_means(values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "_ _"]:
     return values.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).mean((1, 3))
 
 
-def print_table(record: dict[str, Any]) -> None:
+def print_tables(record: dict[str, Any]) -> None:
     """Prints the power spectrum as it stands in the code, and the dependence on contrast."""
     for frequency, upper in zip(record["frequencies"], record["power"], strict=True):
         print(f"        [{frequency:.3f}, {', '.join(f'{value:.4f}' for value in upper)}],")
@@ -144,7 +144,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(record, indent=2))
     else:
-        print_table(record)
+        print_tables(record)
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def find_unsmiling(dataset: Dataset, config: Config) -> list[int]:
     return sorted(rows[np.sort(first)][: config.people].tolist())
 
 
-def print_table(record: dict[str, Any]) -> None:
+def print_tables(record: dict[str, Any]) -> None:
     """Prints one row per person, and the medians."""
     rows = record["rows"]
     ends = f"{min(record['config']['alphas']):g} … {max(record['config']['alphas']):g}"
@@ -182,7 +182,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(record, indent=2))
     else:
-        print_table(record)
+        print_tables(record)
 
 
 if __name__ == "__main__":

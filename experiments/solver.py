@@ -167,7 +167,7 @@ def enlarge(
     return face + jax.image.resize(difference, face.shape, "cubic")
 
 
-def print_table(record: dict[str, Any]) -> None:
+def print_tables(record: dict[str, Any]) -> None:
     """Prints one row per variant."""
     marks = " | ".join(f"objective after {mark}" for mark in record["marks"])
     print(f"| variant | {marks} | change | at the border | luma noise | chroma noise |")
@@ -194,7 +194,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(record, indent=2))
     else:
-        print_table(record)
+        print_tables(record)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,12 @@ def make_vector(vgg, recipe, seed=0):
     """An attribute vector of noise that fits a network and a recipe."""
     rng = np.random.default_rng(seed)
     features = recipe.features
-    shapes = feature_shapes(vgg.architecture, features.layers, (features.size, features.size))
+    shapes = feature_shapes(
+        vgg.architecture,
+        features.layers,
+        features.seen_size,
+        pool_rounding=features.pool_rounding,
+    )
     w = {name: jnp.asarray(rng.normal(size=shape), jnp.float32) for name, shape in shapes.items()}
     return AttributeVector(w, make_provenance(vgg, recipe))
 
@@ -53,7 +58,9 @@ def make_provenance(vgg, recipe, **changes):
         "network": vgg.name,
         "weights_sha256": vgg.sha256,
         "layers": recipe.features.layers,
+        "pool_rounding": recipe.features.pool_rounding,
         "size": recipe.features.size,
+        "preparation": recipe.features.preparation,
         "normalization": recipe.features.normalization,
     }
     return Provenance(**fields | changes)

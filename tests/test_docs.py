@@ -49,7 +49,9 @@ def read_commands(page):
 
 def read_prose(page):
     """A page without its fenced blocks."""
-    return re.sub(r"^```.*?^```$", "", PAGES[page].read_text(encoding="utf-8"), flags=re.M | re.S)
+    return re.sub(
+        r"^```.*?^```$", "", PAGES[page].read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
 
 
 def read_code(page):
@@ -223,8 +225,8 @@ def test_commands_of_programs_are_accepted(words, monkeypatch):
 @pytest.mark.parametrize("page", PAGES)
 def test_blocks_are_of_a_language_that_is_tested(page):
     text = PAGES[page].read_text(encoding="utf-8")
-    assert set(re.findall(r"^```(.*)$", text, re.M)) <= {"", "python", "sh", "json"}
-    assert not re.search(r"^ {4,}(dfi|import|from|pip|make) ", read_prose(page), re.M)
+    assert set(re.findall(r"^```(.*)$", text, re.MULTILINE)) <= {"", "python", "sh", "json"}
+    assert not re.search(r"^ {4,}(dfi|import|from|pip|make) ", read_prose(page), re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -252,7 +254,7 @@ def test_links_resolve(page):
         path = PAGES[page].parent / file if file else PAGES[page]
         assert path.exists(), target
         if anchor:
-            headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)
+            headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
             slugs = [re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings]
             assert anchor in slugs, target
 
@@ -275,7 +277,7 @@ def test_every_public_name_is_explained():
 
 def test_every_public_name_has_one_place_in_the_reference():
     pages = {path.name: path.read_text() for path in (ROOT / "docs" / "reference").glob("*.md")}
-    names = re.findall(r"^::: dfi_jax\.([A-Za-z0-9_]+)$", "\n".join(pages.values()), re.M)
+    names = re.findall(r"^::: dfi_jax\.([A-Za-z0-9_]+)$", "\n".join(pages.values()), re.MULTILINE)
     assert sorted(names) == sorted(dfi_jax.__all__)
     site = (ROOT / "mkdocs.yml").read_text()
     assert [page for page in pages if f"- reference/{page}" not in site] == []
@@ -324,4 +326,30 @@ def show(value):
         return str(value).lower()
     if isinstance(value, Stage):
         return value.kind
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    return (",".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
+
+
+def test_tables_are_those_of_the_records():
+    tables = load_program(ROOT / "docs" / "tables.py")
+    for name, path in PAGES.items():
+        page = path.read_text(encoding="utf-8")
+        assert tables.fill(page) == page, f"{name} differs from its records; run make docs-tables."
+
+
+def test_every_record_has_a_table():
+    named = {
+        found[4]
+        for path in PAGES.values()
+        for found in load_program(ROOT / "docs" / "tables.py").TABLE.finditer(
+            path.read_text("utf-8")
+        )
+    }
+    assert named == {path.stem for path in (ROOT / "docs" / "records").glob("*.json")}
+
+
+def load_program(path):
+    """A Python file outside the package, as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

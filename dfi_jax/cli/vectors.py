@@ -17,7 +17,7 @@ from dfi_jax.errors import InputError
 from dfi_jax.photo.choice import parse_face
 from dfi_jax.photo.photo import Photo
 from dfi_jax.storage.files import is_file
-from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
+from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance, words
 from dfi_jax.vectors.combination import project_out
 from dfi_jax.vectors.fitted import PENALTY, FittedDataset
 from dfi_jax.vectors.starters import starter, starter_names
@@ -369,12 +369,12 @@ def _rows(made: Provenance) -> dict[str, str]:
         "penalty": "" if made.penalty is None else f"{made.penalty:g}",
         "network": f"{made.network}, SHA-256 {made.weights_sha256}",
         "layers": ", ".join(made.layers),
+        "pooled sizes": "" if made.pool_rounding == "down" else f"rounded {made.pool_rounding}",
         "image size": f"{made.size} × {made.size}",
+        "preparation": words(made.preparation) if made.preparation else "",
         "crop": "" if made.crop is None else ",".join(map(str, made.crop)),
         "warped": "to the average face" if made.warped else "",
-        "normalization": ""
-        if made.normalization is None
-        else f"l2 over {made.normalization.scope}",
+        "normalization": "" if made.normalization is None else words(made.normalization),
         "shrinkage": json.dumps(made.shrinkage.to_dict()),
         "calibration": ", ".join(
             f"strength {alpha:.2f} moves faces by {moved:.2f}" for alpha, moved in made.calibration

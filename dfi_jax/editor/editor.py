@@ -20,7 +20,7 @@ from dfi_jax.editor.job import AttributeLike, Job
 from dfi_jax.editor.query import Query, find_selection, find_vector, locate_photo
 from dfi_jax.editor.record import make_record
 from dfi_jax.editor.result import Edit
-from dfi_jax.editor.solve import solve_in_turn, solve_queue, solve_unedited
+from dfi_jax.editor.solve import count_reported, solve_in_turn, solve_queue, solve_unedited
 from dfi_jax.editor.work import Work, prepare_work
 from dfi_jax.engine.problem import check_network
 from dfi_jax.engine.reconstruction import prepare_for
@@ -32,7 +32,7 @@ from dfi_jax.network.vgg import VGG
 from dfi_jax.network.weights import load_vgg
 from dfi_jax.photo.choice import FaceLike
 from dfi_jax.photo.photo import PhotoLike
-from dfi_jax.progress import OnProgress, Progress
+from dfi_jax.progress import COMPILING, OnProgress, Progress
 from dfi_jax.recipe import CancelResidual, FromPrevious, Recipe, named_recipe
 from dfi_jax.storage.cache import Cache
 from dfi_jax.vectors import probes
@@ -185,8 +185,7 @@ class Editor:
         total = None
         if isinstance(jobs, Sequence):
             recipe = self.resolved_recipe
-            problems = sum(len(job.strengths(recipe)) for job in jobs)
-            total = problems * recipe.solver.iterations
+            total = sum(count_reported(recipe, len(job.strengths(recipe))) for job in jobs)
         watch = None if on_progress is None else _with_total(on_progress, total)
         prepared = self._prepare_all(jobs, on_progress=on_progress, on_failure=on_failure)
         vgg = self._prepared_vgg
@@ -436,6 +435,7 @@ def _with_total(on_progress: OnProgress, total: int | None) -> OnProgress:
     """Returns a function that reports the queue's progress with the total of all jobs."""
 
     def report(progress: Progress) -> None:
-        on_progress(dataclasses.replace(progress, total=total))
+        compiling = progress is COMPILING  # It counts no evaluations.
+        on_progress(progress if compiling else dataclasses.replace(progress, total=total))
 
     return report

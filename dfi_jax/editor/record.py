@@ -55,6 +55,7 @@ def make_record(
         "network": network_record(vgg),
         "files": [f"alpha-{alpha:g}{photo.suffix}" for alpha in request["alphas"]],
         "iterations": result.iterations.tolist(),
+        "evaluations": result.evaluations.tolist(),
         "objective": result.objective.tolist(),
         "history": result.history.tolist(),
         "device": {

@@ -32,8 +32,9 @@ class Edit:
       pixels: The finished photos, one per strength, RGB in [0, 1].
       alphas: The strengths.
       objective: The objective of each reconstruction.
-      history: The objective of the best crop so far after each evaluation, one row per strength.
-      iterations: Number of evaluations for each strength.
+      history: The objective of the crop that the solver would return after each evaluation, one row
+        per strength.
+      iterations: Number of iterations for each strength.
       record: Everything about how the edit was made, which result.json holds. The same input gives
         the same record apart from `seconds`.
 

@@ -14,7 +14,7 @@ from dfi_jax.engine.reconstruction import reconstruct
 from dfi_jax.engine.slots import Reconstruction
 from dfi_jax.network.vgg import VGG
 from dfi_jax.progress import COMPILING, OnProgress, Progress
-from dfi_jax.recipe import CancelResidual, Recipe
+from dfi_jax.recipe import CancelResidual, FromPrevious, Recipe
 
 
 def solve_queue(
@@ -66,27 +66,55 @@ def solve_in_turn(
 
     It takes the arguments of `solve_queue` except `batch_size`, and yields the same.
     """
-    ended = 0
+    ended, done = 0, 0
 
     def report(progress: Progress) -> None:
+        nonlocal done
+        done = ended + progress.done
         if on_progress is not None:
-            on_progress(dataclasses.replace(progress, done=ended + progress.done))
+            on_progress(dataclasses.replace(progress, done=done))
 
     for work in works:
         work.begin()
-        start = None
+        now, start = recipe, None
         for i, alpha in enumerate(work.alphas):
-            problem = _make_problem(vgg, work, alpha, recipe=recipe, start=start)
-            work.results[i] = reconstruct(vgg, problem, recipe=recipe, on_progress=report)
-            ended += int(work.results[i].iterations[0])
-            start = jnp.asarray(work.results[i].images)
+            problem = _make_problem(vgg, work, alpha, recipe=now, start=start)
+            work.results[i] = reconstruct(vgg, problem, recipe=now, on_progress=report)
+            ended = done
+            now, start = later_recipe(recipe), np.clip(work.results[i].images, 0, 1)
         yield work, work.end()
+
+
+def later_recipe(recipe: Recipe) -> Recipe:
+    """Returns the recipe of a strength that starts from the result of another one.
+
+    >>> settings = {"start": "previous", "start.later_iterations": "0.5"}
+    >>> later_recipe(Recipe().set(settings)).solver.iterations
+    15
+    """
+    if not isinstance(recipe.start, FromPrevious) or recipe.start.later_iterations == 1:
+        return recipe
+    iterations = recipe.start.iterations_after(recipe.solver.iterations)
+    return recipe.replace(solver=recipe.solver.replace(iterations=iterations))
+
+
+def count_reported(recipe: Recipe, strengths: int) -> int:
+    """Returns the maximum number of units in the progress of a photo with some strengths.
+
+    >>> count_reported(Recipe(), 3)
+    90
+    """
+    later = later_recipe(recipe)
+    return recipe.solver.reported + (strengths - 1) * later.solver.reported
 
 
 def solve_unedited(
     vgg: VGG, work: Work, step: CancelResidual, *, on_progress: OnProgress | None = None
 ) -> list[Float[np.ndarray, "s s 3"]]:
-    """Returns the best images so far at α = 0, one after every `step.every` evaluations.
+    """Returns the images at α = 0 after every `step.every` iterations.
+
+    They are those that the solver would return: the best so far, or the last. A run that ends early
+    has its last image in place of the missing ones.
 
     Args:
       vgg: The network, prepared.
@@ -94,19 +122,22 @@ def solve_unedited(
       step: The step of the recipe that uses the images.
       on_progress: Function that is called with the progress, in the phase `residual`.
     """
-    # A tolerance would end the run before it has passed all candidates.
+    # This tolerance would end the run before it has passed all candidates.
     solver = work.recipe.solver.replace(iterations=step.iterations, tolerance=0.0)
     recipe = work.recipe.replace(solver=solver)
     kept: list[np.ndarray] = []
 
     def keep(progress: Progress) -> None:
-        if progress.done % step.every == 0:
+        iterations = progress.done - solver.returns_last
+        if iterations and iterations % step.every == 0:
             kept.append(progress.in_flight.images[0])
         if on_progress is not None:
             on_progress(dataclasses.replace(progress, phase="residual"))
 
     problem = _make_problem(vgg, work, 0.0, recipe=recipe)
-    reconstruct(vgg, problem, recipe=recipe, every=step.every, on_progress=keep)
+    result = reconstruct(vgg, problem, recipe=recipe, every=step.every, on_progress=keep)
+    if len(kept) < step.iterations // step.every:
+        kept.append(result.images[0])
     return [work.as_face(z) for z in kept]
 
 

@@ -20,7 +20,16 @@ from dfi_jax.photo.image import resize
 from dfi_jax.photo.photo import Photo
 from dfi_jax.photo.warp import Warp
 from dfi_jax.progress import OnProgress
-from dfi_jax.recipe import CancelResidual, Mask, MatchColor, Recipe, TransferDifference
+from dfi_jax.recipe import (
+    CancelResidual,
+    Clip,
+    Mask,
+    MatchColor,
+    Recipe,
+    Stretch,
+    TransferDifference,
+)
+from dfi_jax.recipe.preparation import center, prepare_images, restore_images
 from dfi_jax.storage.cache import Cache
 from dfi_jax.vectors.attribute_vector import AttributeVector
 
@@ -33,6 +42,7 @@ class Work:
       job: The job.
       located: The photo, and the face in it.
       recipe: The recipe, with the step `mask` if the job has a mask.
+      mean_rgb: Mean colour of the images that the network was trained on, in [0, 1].
       face: The crop of the photo.
       warp: The map to the average face, or None.
       mask: The mask's crop, or None.
@@ -46,6 +56,7 @@ class Work:
     job: Job
     located: LocatedPhoto
     recipe: Recipe
+    mean_rgb: tuple[float, float, float]
     face: Float[np.ndarray, "s s 3"]
     warp: Warp | None
     mask: Float[np.ndarray, "s s 3"] | None
@@ -65,15 +76,29 @@ class Work:
         return self.job.strengths(self.recipe)
 
     @cached_property
-    def seen(self) -> Float[np.ndarray, "s s 3"]:
-        """The crop that the network sees: the face itself, or warped to the average face."""
+    def aligned(self) -> Float[np.ndarray, "s s 3"]:
+        """The face itself, or warped to the average face."""
         return self.face if self.warp is None else self.warp.average_face(self.face)
 
-    def as_face(self, z: Float[np.ndarray, "s s 3"]) -> Float[np.ndarray, "s s 3"]:
-        """Returns the edited crop of a reconstruction: warped back, and grey if the face is."""
+    @cached_property
+    def seen(self) -> Float[np.ndarray, "_ _ 3"]:
+        """The image that the network sees: the aligned face, prepared by the recipe."""
+        steps = self.recipe.features.preparation
+        return prepare_images(self.aligned[None], steps, self.mean_rgb)[0]
+
+    def as_face(self, z: Float[np.ndarray, "_ _ 3"]) -> Float[np.ndarray, "s s 3"]:
+        """Returns the edited crop of a reconstruction.
+
+        It is restored from the recipe's preparation, warped back, and grey if the face is.
+        """
+        z = self._restore(z)
         if self.warp is not None:
-            z = self.face + self.warp.back(z - self.seen)
+            z = self.face + self.warp.back(z - self._restore(self.seen))
         return finish.stay_grey(z, self.face)
+
+    def _restore(self, z: Float[np.ndarray, "_ _ 3"]) -> Float[np.ndarray, "s s 3"]:
+        steps = self.recipe.features.preparation
+        return restore_images(z[None], self.aligned[None], steps, self.mean_rgb)[0]
 
     @property
     def solved(self) -> bool:
@@ -98,7 +123,8 @@ class Work:
         finest = np.asarray(max(shares.values(), key=lambda share: share.shape[1])[0])
         if not finest.any():
             return None
-        replaced = np.repeat(resize(finest, self.face.shape[:2]), 3, axis=-1)
+        finest = resize(finest, self.recipe.features.seen_size)
+        replaced = np.repeat(center(finest[None], self.face.shape[:2])[0], 3, axis=-1)
         if self.warp is not None:
             replaced = self.warp.back(replaced)
         # Interpolation overshoots at edges.
@@ -125,8 +151,12 @@ class Work:
         for step in self.recipe.finish:
             match step:
                 case MatchColor():
-                    z = finish.match_color(z, self.face)
-                    unedited = [finish.match_color(u, self.face) for u in unedited]
+                    match = finish.match_color if step.over == "channel" else finish.match_image
+                    z, *unedited = (match(each, self.face) for each in (z, *unedited))
+                case Clip():
+                    z, *unedited = (np.clip(each, 0, 1) for each in (z, *unedited))
+                case Stretch():
+                    z, *unedited = map(finish.stretch, (z, *unedited))
                 case CancelResidual():
                     z = finish.cancel_residual(z, self.face, unedited)
                 case Mask():
@@ -137,7 +167,10 @@ class Work:
                     if replaced is not None:
                         # A frame that is taken off has details that the crop doesn't show.
                         pixels = placement.smooth(pixels, replaced, feather=step.feather)
-                    z = placement.paste(pixels, z - self.face, feather=step.feather)
+                    difference = z - self.face
+                    if step.truncate:
+                        difference = finish.truncate(difference)
+                    z = placement.paste(pixels, difference, feather=step.feather)
         return np.clip(z, 0, 1)
 
 
@@ -173,7 +206,7 @@ def prepare_work(
     check_mask(mask, located.photo, recipe=recipe)
     recipe = work_recipe(recipe, masked=mask is not None)
     warp = find_warp(located, cache=cache) if job.warp else None
-    size = recipe.features.size
+    size, steps = recipe.features.size, recipe.features.preparation
     opened = time.perf_counter()
     query = Query(
         dataset=job.dataset,
@@ -184,11 +217,20 @@ def prepare_work(
     )
     vector, selections = find_vector(vgg, job.attribute, query, recipe=recipe)
     vector.check(vgg, recipe=recipe)
+    face, mean_rgb = (
+        located.placement.crop(located.photo.pixels, size=size),
+        vgg.preprocess.mean_rgb,
+    )
+    if warp is None:
+        # A step that rounds can't be undone. What it takes from the face is no part of the edit.
+        seen = prepare_images(face[None], steps, mean_rgb)
+        face = restore_images(seen, face[None], steps, mean_rgb)[0]
     return Work(
         job=job,
         located=located,
         recipe=recipe,
-        face=located.placement.crop(located.photo.pixels, size=size),
+        mean_rgb=mean_rgb,
+        face=face,
         warp=warp,
         mask=None if mask is None else located.placement.crop(mask.pixels, size=size),
         mask_record=None if mask is None else {"name": mask.name, "sha256": mask.sha256},

@@ -15,11 +15,11 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from dfi_jax.engine import devices, preconditioner
-from dfi_jax.engine.lbfgs import make_solver
 from dfi_jax.engine.objective import evaluate
 from dfi_jax.engine.problem import Problem
+from dfi_jax.engine.solver import make_solver
 from dfi_jax.network.vgg import VGG
-from dfi_jax.recipe import LBFGS, Recipe, VGGSpectrum
+from dfi_jax.recipe import LBFGS, Recipe, UnguardedLBFGS, VGGSpectrum
 
 WINDOW = 10
 """Number of iterations over which progress is measured against a recipe's `tolerance`."""
@@ -29,14 +29,15 @@ class Descent(NamedTuple):
     """The state of a batch. Every leaf has the batch as its first axis.
 
     Attributes:
-      unknown: The point of the next evaluation, as `preconditioner.to_image` takes it, or z − start
-        without a preconditioner.
+      unknown: The point of the next evaluation: as `preconditioner.to_image` takes it, z − start
+        without a preconditioner, or z − start in the network's units for `UnguardedLBFGS`.
       contrast: The `preconditioner.contrast_scale` of the start, or ones without a preconditioner.
       solver: The state of the solver.
-      best: The best images so far.
-      value: The objective at the best images.
+      best: The images that would be returned: the best so far, or the last if the solver returns
+        the last.
+      value: The objective at these images.
       earlier: The `value` at the last measurement of progress.
-      history: The objective at the best image after each evaluation.
+      history: The `value` after each evaluation.
       iterations: Number of evaluations so far.
       done: Whether each problem has ended.
     """
@@ -70,7 +71,7 @@ def begin(problem: Problem, *, recipe: Recipe) -> Descent:
         best=problem.start,
         value=infinite,
         earlier=infinite,
-        history=jnp.zeros((n, recipe.solver.iterations)),
+        history=jnp.zeros((n, recipe.solver.evaluations)),
         iterations=jnp.zeros(n, jnp.int32),
         done=jnp.zeros(n, bool),
     )
@@ -112,7 +113,7 @@ def run(vgg: VGG, problem: Problem, *, recipe: Recipe) -> Descent:
     first = begin(problem, recipe=recipe)
     return lax.fori_loop(
         0,
-        recipe.solver.iterations,
+        recipe.solver.evaluations,
         lambda _, now: _iterate(vgg, problem, now, recipe=recipe),
         first,
     )
@@ -143,21 +144,27 @@ def _iterate(vgg: VGG, problem: Problem, now: Descent, *, recipe: Recipe) -> Des
     """Returns the batch after one evaluation of every problem and the solver's step from it."""
 
     def minimised(unknown: Array) -> tuple[Array, tuple[Array, Array, Array]]:
-        images = _to_image(unknown, problem.start, now.contrast, recipe=recipe)
+        images = _to_image(vgg, unknown, problem.start, now.contrast, recipe=recipe)
         found = evaluate(vgg, images, problem, recipe=recipe)
         return found.minimised.sum(), found
 
     (_, found), gradient = jax.value_and_grad(minimised, has_aux=True)(now.unknown)
     update = partial(_update, make_solver(recipe.solver))
     updates, solver = jax.vmap(update)(gradient, now.solver, now.unknown, found.minimised)
-    better = ~now.done & (found.objective < now.value)
+    last = recipe.solver.returns_last
+    finite = jnp.isfinite(found.objective)
+    better = ~now.done & (finite if last else found.objective < now.value)
     value = jnp.where(better, found.objective, now.value)
     iterations = now.iterations + ~now.done
     tolerance = recipe.solver.tolerance
     measured = iterations % WINDOW == 0
     stalled = measured & (tolerance > 0) & (value >= (1 - tolerance) * now.earlier)
+    # Without a safeguard, a descent may diverge. It then ends at the last finite objective.
+    ended = stalled | ~finite if last else stalled
+    if isinstance(recipe.solver, UnguardedLBFGS):
+        ended |= solver.ended
     # Later entries are set too, so that the history of a problem that ends early stays constant.
-    rest = jnp.arange(recipe.solver.iterations) >= now.iterations[:, None]
+    rest = jnp.arange(recipe.solver.evaluations) >= now.iterations[:, None]
     return now._replace(
         unknown=optax.apply_updates(now.unknown, updates),
         # Problems that are done get a new solver state too: keeping the old would copy all pairs.
@@ -167,7 +174,7 @@ def _iterate(vgg: VGG, problem: Problem, now: Descent, *, recipe: Recipe) -> Des
         earlier=jnp.where(measured, value, now.earlier),
         history=jnp.where(rest, value[:, None], now.history),
         iterations=iterations,
-        done=now.done | stalled | (iterations == recipe.solver.iterations),
+        done=now.done | ended | (iterations == recipe.solver.evaluations),
     )
 
 
@@ -176,8 +183,10 @@ def _scaling(recipe: Recipe) -> VGGSpectrum | None:
 
 
 def _to_image(
-    unknown: Array, start: Array, contrast: Array, *, recipe: Recipe
+    vgg: VGG, unknown: Array, start: Array, contrast: Array, *, recipe: Recipe
 ) -> Float[Array, "n h w 3"]:
+    if isinstance(recipe.solver, UnguardedLBFGS):
+        return start + unknown * jnp.asarray(vgg.preprocess.unit_rgb, unknown.dtype)
     scaling = _scaling(recipe)
     if scaling is None:
         return start + unknown

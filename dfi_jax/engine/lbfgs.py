@@ -1,8 +1,7 @@
-"""The solvers, as Optax transformations of one problem's unknown; `descent` maps them over a batch.
+"""L-BFGS without a line search, as an Optax transformation of one problem's unknown.
 
-L-BFGS here has no line search: an iteration is one evaluation of value and gradient, and a step
-that makes things worse is taken back. It works on the unknown that `preconditioner` makes of an
-image.
+An iteration is one evaluation of value and gradient, and a step that makes things worse is taken
+back. It works on the unknown that `preconditioner` makes of an image.
 """
 
 from functools import partial
@@ -12,8 +11,6 @@ import jax.numpy as jnp
 import optax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int
-
-from dfi_jax.recipe import LBFGS, Adam
 
 # By default, a GPU would multiply with TF32's ten bits of mantissa.
 _dot = partial(jnp.matmul, precision="highest")
@@ -158,23 +155,6 @@ def lbfgs(memory: int, *, relaxation: float = 1.0) -> optax.GradientTransformati
         return params_now + length * direction - params, new
 
     return optax.GradientTransformationExtraArgs(init, update)
-
-
-def make_solver(solver: LBFGS | Adam) -> optax.GradientTransformationExtraArgs:
-    """Returns a recipe's solver, for one problem.
-
-    Its `update` also takes `value`, the objective at `params`.
-
-    >>> solver, x = make_solver(Adam(learning_rate=0.5)), jnp.array([3.0])
-    >>> step, _ = solver.update(2 * x, solver.init(x), x, value=jnp.sum(x**2))
-    >>> step.round(3).tolist()
-    [-0.5]
-    """
-    match solver:
-        case LBFGS():
-            return lbfgs(solver.memory, relaxation=solver.relaxation)
-        case Adam():
-            return optax.with_extra_args_support(optax.adam(solver.learning_rate))
 
 
 def _shorten(state: LBFGSState, value: Float[Array, ""]) -> Float[Array, ""]:

@@ -7,15 +7,15 @@ from jaxtyping import Array, Float
 
 from dfi_jax.engine.problem import Problem
 from dfi_jax.network.vgg import VGG, features
-from dfi_jax.recipe import Recipe
+from dfi_jax.recipe import Recipe, ValidPixels
 
 
 class Evaluation(NamedTuple):
     """What the solver learns from one evaluation.
 
     Attributes:
-      minimised: The function that the solver minimises: the objective and, if the recipe has
-        bounds, the penalty on pixels outside.
+      minimised: The function that the solver minimises: the objective and, if pixels are seen
+        clipped, the penalty on what is clipped.
       objective: The objective of the image that would be returned.
       images: The image that would be returned.
     """
@@ -29,6 +29,8 @@ def objective(
     vgg: VGG, images: Float[Array, "n h w 3"], problem: Problem, *, recipe: Recipe
 ) -> Float[Array, " n"]:
     """Returns loss(φ(z), φ(x) + αw) + λ·R(z) for each image z.
+
+    If the recipe has a `LinearPenalty`, it is added.
 
     Args:
       vgg: The network.
@@ -45,9 +47,12 @@ def objective(
     >>> round(float(objective(vgg, image, problem, recipe=recipe)[0]), 4)  # α²/2
     0.08
     """
-    phi = recipe.features.normalize(features(vgg, images, layers=recipe.features.layers))
+    stage = recipe.features
+    phi = stage.normalize(
+        features(vgg, images, layers=stage.layers, pool_rounding=stage.pool_rounding)
+    )
     return recipe.objective.measure(
-        phi, problem.target, problem.square_norms, vgg.preprocess(images)
+        phi, problem.target, problem.square_norms, vgg.preprocess(images), images
     )
 
 
@@ -55,6 +60,8 @@ def evaluate(
     vgg: VGG, images: Float[Array, "n h w 3"], problem: Problem, *, recipe: Recipe
 ) -> Evaluation:
     """Evaluates images as the solver proposes them, before any bounds.
+
+    A solver that keeps a `Box` proposes nothing outside.
 
     Args:
       vgg: The network.
@@ -71,7 +78,7 @@ def evaluate(
     1.0
     """
     bounds = recipe.objective.bounds
-    if bounds is None:
+    if not isinstance(bounds, ValidPixels):
         value = objective(vgg, images, problem, recipe=recipe)
         return Evaluation(value, value, images)
     seen = bounds.clip(images)

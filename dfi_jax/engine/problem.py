@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG, check_layers, feature_shapes, features, trunk_layers
-from dfi_jax.recipe import LBFGS, Recipe
+from dfi_jax.recipe import LBFGS, Recipe, UnguardedLBFGS
 from dfi_jax.recipe.features import Features, square_norms
 from dfi_jax.recipe.removal import Replacement
 
@@ -54,7 +54,9 @@ def make_problem(
 
     Args:
       vgg: The network.
-      images: x, RGB in [0, 1]: one image, or as many as there are strengths.
+      images: x, RGB in [0, 1], as the network sees it: one image, or as many as there are
+        strengths. `recipe.preparation.prepare_images` makes it from crops, for a recipe with a
+        preparation.
       vector: w, (h, w, c) per layer.
       alphas: α of each problem.
       recipe: The normalisation of features, the scaling of the vector, the removal, and the start.
@@ -78,7 +80,10 @@ def make_problem(
         raise InputError(
             f"there are {len(images)} images and {n} alphas; give one image, or one per alpha."
         )
-    phi = recipe.features.normalize(features(vgg, images, layers=recipe.features.layers))
+    stage = recipe.features
+    phi = stage.normalize(
+        features(vgg, images, layers=stage.layers, pool_rounding=stage.pool_rounding)
+    )
     w = recipe.vector.scale(vector, phi)
     moved = {name: alphas[:, None, None, None] * layer for name, layer in w.items()}
     target = {name: layer + moved[name] for name, layer in phi.items()}
@@ -107,12 +112,13 @@ def problem_bytes(architecture: str, *, recipe: Recipe) -> int:
     >>> round(problem_bytes("vgg16", recipe=Recipe()) / 1e6)
     101
     """
-    size = (recipe.features.size, recipe.features.size)
-    names = trunk_layers(architecture, recipe.features.layers)
-    shapes = feature_shapes(architecture, names, size)
+    stage, size = recipe.features, recipe.features.seen_size
+    names = trunk_layers(architecture, stage.layers)
+    shapes = feature_shapes(architecture, names, size, pool_rounding=stage.pool_rounding)
     activations = sum(math.prod(shape) for shape in shapes.values())
-    target = sum(math.prod(shapes[name]) for name in recipe.features.layers)
-    pairs = recipe.solver.memory if isinstance(recipe.solver, LBFGS) else 1
+    target = sum(math.prod(shapes[name]) for name in stage.layers)
+    solver = recipe.solver
+    pairs = solver.memory if isinstance(solver, LBFGS | UnguardedLBFGS) else 1
     images = (2 * pairs + 12) * 3 * math.prod(size)
     return 4 * (round(ACTIVATION_COPIES * activations) + target + images)
 

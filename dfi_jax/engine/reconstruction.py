@@ -12,12 +12,13 @@ from typing import Any, overload
 import jax
 import numpy as np
 
-from dfi_jax.engine import descent, devices
+from dfi_jax.engine import descent, devices, lbfgsb
 from dfi_jax.engine.problem import Problem, check_network, problem_bytes
 from dfi_jax.engine.slots import Reconstruction, Slots
+from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG, prepare
 from dfi_jax.progress import OnProgress, Progress
-from dfi_jax.recipe import Recipe
+from dfi_jax.recipe import LBFGSB, Recipe
 
 WINOGRAD_FROM = 30
 """Number of iterations of a problem from which Winograd's convolutions pay on a CPU.
@@ -80,19 +81,23 @@ def reconstruct(
     up to the rounding of float32. Inside jit or vmap, a batch is one compiled loop and reports no
     progress.
 
+    The solver `LBFGSB` runs on the host instead, one problem at a time and on one device, and can't
+    be traced.
+
     Args:
       vgg: The network, which is prepared first if it isn't yet (`prepare_for`).
       problems: A batch, or a queue of problems of one size.
       recipe: The objective, the solver, and the number of iterations.
       batch_size: Largest number of problems at a time, by default as many as the memory of the
         devices takes (`largest_batch`).
-      every: Number of evaluations between two reports; the first evaluation and the last are
-        reported too.
-      on_progress: Function that is called with the number of evaluations done and with the
-        problems in flight.
+      every: Number of evaluations between two reports, or of iterations of `LBFGSB`; the first
+        evaluation and the last are reported too. If the solver returns the last image, the first
+        evaluation, of the start, isn't counted.
+      on_progress: Function that is called with the number of evaluations done, or of iterations,
+        and with the problems in flight.
 
     Raises:
-      InputError: If the weights aren't of the kind that the recipe asks for.
+      InputError: If the weights aren't of the kind that the recipe asks for, or `LBFGSB` is traced.
 
     >>> import jax.numpy as jnp, dfi_jax
     >>> recipe = dfi_jax.Recipe().set(
@@ -119,8 +124,14 @@ def reconstruct(
             on_progress=on_progress,
         )
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(problems)):
+        if isinstance(recipe.solver, LBFGSB):
+            raise InputError(
+                "the recipe's solver lbfgsb runs on the host, outside jit and vmap; call "
+                "reconstruct without them, or choose another solver."
+            )
         end: Any = descent.run(vgg, problems, recipe=recipe)
-        return Reconstruction(end.best, end.value, end.history, end.iterations)
+        iterations = end.iterations - recipe.solver.returns_last
+        return Reconstruction(end.best, end.value, end.history, iterations, end.iterations)
     n = len(problems.start)
     singles = (jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], problems) for i in range(n))
     queue = _solve_queue(
@@ -129,7 +140,7 @@ def reconstruct(
         recipe=recipe,
         batch_size=min(n, batch_size or largest_batch(vgg, recipe=recipe)),
         every=every,
-        total=n * recipe.solver.iterations,
+        total=n * recipe.solver.reported,
         on_progress=on_progress,
     )
     results = [result for _, result in sorted(queue, key=lambda item: item[0])]
@@ -173,8 +184,8 @@ def concatenate(results: list[Reconstruction]) -> Reconstruction:
     """Returns several reconstructions as one; the last values of shorter histories are repeated.
 
     >>> images, zero, one = np.zeros((1, 8, 8, 3)), np.zeros(1), np.ones(1, int)
-    >>> long = Reconstruction(images, zero, np.array([[3.0, 2.0]]), 2 * one)
-    >>> short = Reconstruction(images, zero, np.array([[5.0]]), one)
+    >>> long = Reconstruction(images, zero, np.array([[3.0, 2.0]]), 2 * one, 2 * one)
+    >>> short = Reconstruction(images, zero, np.array([[5.0]]), one, one)
     >>> concatenate([long, short]).history.tolist()
     [[3.0, 2.0], [5.0, 5.0]]
     """
@@ -188,6 +199,7 @@ def concatenate(results: list[Reconstruction]) -> Reconstruction:
         objective=np.concatenate([result.objective for result in results]),
         history=np.concatenate(histories),
         iterations=np.concatenate([result.iterations for result in results]),
+        evaluations=np.concatenate([result.evaluations for result in results]),
     )
 
 
@@ -201,6 +213,11 @@ def _solve_queue(
     total: int | None,
     on_progress: OnProgress | None,
 ) -> Iterator[tuple[int, Reconstruction]]:
+    if isinstance(recipe.solver, LBFGSB):
+        yield from lbfgsb.solve_queue(
+            vgg, problems, recipe=recipe, every=every, total=total, on_progress=on_progress
+        )
+        return
     queue = enumerate(problems)
     first = list(itertools.islice(queue, batch_size))
     if not first:
@@ -210,13 +227,14 @@ def _solve_queue(
     ahead: deque[tuple[int, Problem]] = deque()
     passed, ended = 0, 0
     while slots.occupied:
-        steps = min(every - passed % every, int(slots.remaining.min())) if passed else 1
+        counted = passed - recipe.solver.returns_last
+        steps = min(every - counted % every, int(slots.remaining.min())) if passed else 1
         slots.step(steps)
         passed += steps
         # The devices work while the caller writes these results.
         yield from finished
         # Problems are read ahead bit by bit, so that the first turns don't wait for all of them.
-        soon = -(-slots.occupied * steps // recipe.solver.iterations)
+        soon = -(-slots.occupied * steps // recipe.solver.evaluations)
         ahead.extend(itertools.islice(queue, min(soon, slots.occupied - len(ahead))))
 
         seen = slots.look()
@@ -232,12 +250,12 @@ def _solve_queue(
                 )
             )
         finished = slots.take_finished()
-        ended += sum(int(result.iterations[0]) for _, result in finished)
+        ended += sum(int(result.evaluations[0]) for _, result in finished)
         for _ in finished:
             following = ahead.popleft() if ahead else next(queue, None)
             if following is not None:
                 slots.fill(*following)
-        if np.all(slots.remaining == recipe.solver.iterations):
+        if np.all(slots.remaining == recipe.solver.evaluations):
             passed = 0  # Every problem is new, so reports come as for a problem alone.
         slots.shrink()
     yield from finished

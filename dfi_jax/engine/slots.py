@@ -18,18 +18,22 @@ class Reconstruction(NamedTuple):
     """The solutions of a batch of problems.
 
     Attributes:
-      images: z, the best image of each problem: in [0, 1] if the recipe has bounds, otherwise
-        possibly outside.
+      images: z, the image that the solver returns: the best of each problem, or the last. It is in
+        [0, 1] with the bounds `ValidPixels`, otherwise possibly outside.
       objective: The objective at z.
-      history: The objective of the best image so far after each evaluation. Once a problem has
-        ended, it stays constant in a batch and stops in a queue.
-      iterations: Number of evaluations of each problem.
+      history: The objective of the image that would be returned after each evaluation. Once a
+        problem has ended, it stays constant in a batch and stops in a queue.
+      iterations: Number of iterations of each problem.
+      evaluations: Number of evaluations of each problem. It is the number of iterations, except
+        that a solver that returns the last image evaluates that image too, and that a line search
+        takes several evaluations.
     """
 
     images: Float[np.ndarray, "n h w 3"]
     objective: Float[np.ndarray, " n"]
     history: Float[np.ndarray, "n i"]
     iterations: Int[np.ndarray, " n"]
+    evaluations: Int[np.ndarray, " n"]
 
 
 class InFlight(NamedTuple):
@@ -37,9 +41,9 @@ class InFlight(NamedTuple):
 
     Attributes:
       indices: Positions of the problems in the queue, counted from 0.
-      iterations: Number of evaluations of each problem so far.
-      objective: The objective of each problem's best image so far.
-      images: The best images so far.
+      iterations: Number of evaluations of each problem so far, or of iterations of `LBFGSB`.
+      objective: The objective of the image of each problem that would be returned.
+      images: These images.
     """
 
     indices: list[int]
@@ -86,8 +90,8 @@ class Slots:
     @property
     def remaining(self) -> Int[np.ndarray, " s"]:
         """Largest number of evaluations that each problem still needs."""
-        had = self._seen.iterations[list(self._indices)]
-        return self._recipe.solver.iterations - had
+        had = self._seen.evaluations[list(self._indices)]
+        return self._recipe.solver.evaluations - had
 
     def step(self, count: int) -> None:
         """Starts a number of evaluations of every problem."""
@@ -101,7 +105,7 @@ class Slots:
         rows = list(self._indices)
         return InFlight(
             list(self._indices.values()),
-            self._seen.iterations[rows],
+            self._seen.evaluations[rows],
             self._seen.objective[rows],
             self._seen.images[rows],
         )
@@ -111,7 +115,7 @@ class Slots:
         finished = []
         for slot in [slot for slot in self._indices if self._done[slot]]:
             one = jax.tree.map(lambda leaf, i=slot: leaf[i : i + 1].copy(), self._seen)
-            one = one._replace(history=one.history[:, : int(one.iterations[0])])
+            one = one._replace(history=one.history[:, : int(one.evaluations[0])])
             finished.append((self._indices.pop(slot), one))
         return finished
 
@@ -125,7 +129,7 @@ class Slots:
             self._mesh,
         )
         self._indices[slot] = index
-        self._seen.iterations[slot] = 0
+        self._seen.evaluations[slot] = 0
 
     def shrink(self) -> None:
         """Gives up free slots if there is one device and at least half of its slots are free."""
@@ -141,5 +145,6 @@ class Slots:
     def _fetch(self) -> tuple[Reconstruction, Bool[np.ndarray, " n"]]:
         now = self._descent
         arrays = jax.device_get((now.best, now.value, now.history, now.iterations, now.done))
-        *seen, done = map(np.array, arrays)
-        return Reconstruction(*seen), done
+        best, value, history, evaluations, done = map(np.array, arrays)
+        iterations = evaluations - self._recipe.solver.returns_last
+        return Reconstruction(best, value, history, iterations, evaluations), done

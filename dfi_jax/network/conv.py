@@ -23,6 +23,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from dfi_jax.errors import InputError
+from dfi_jax.recipe.features import PoolRounding
 
 Precision = Literal["highest", "tf32", "bfloat16"]
 """Precision of convolution operands: images or gradients, and kernels.
@@ -155,12 +156,14 @@ def _backward(filters: Filters, gradient: Array) -> tuple[Array, None]:
 conv3x3.defvjp(_forward, _backward)
 
 
-def max_pool2x2(x: Float[Array, "n h w c"]) -> Float[Array, "n h//2 w//2 c"]:
+def max_pool2x2(
+    x: Float[Array, "n h w c"], rounding: PoolRounding = "down"
+) -> Float[Array, "n _ _ c"]:
     """Computes the maximum over 2×2 windows with stride 2.
 
-    An odd last row or column is dropped, as in torchvision's networks. Caffe and Chainer round the
-    size up instead and pool what remains of the last windows. That isn't supported yet, so features
-    after an odd size differ from Caffe's and Chainer's.
+    An odd last row or column is dropped if sizes are rounded `down`, as in torchvision's networks.
+    If they are rounded `up`, as in Caffe's and Chainer's, it has windows of its own, which are cut
+    at the border.
 
     The maximum is taken over reshaped axes rather than with `lax.reduce_window`, whose gradient is
     a scatter that makes an optimisation step take 1.1 times as long (VGG-16, 200 × 200 pixels,
@@ -169,20 +172,29 @@ def max_pool2x2(x: Float[Array, "n h w c"]) -> Float[Array, "n h//2 w//2 c"]:
 
     >>> max_pool2x2(jnp.arange(15.0).reshape(1, 3, 5, 1))[0, ..., 0].tolist()
     [[6.0, 8.0]]
+    >>> max_pool2x2(jnp.arange(15.0).reshape(1, 3, 5, 1), "up")[0, ..., 0].tolist()
+    [[6.0, 8.0, 9.0], [11.0, 13.0, 14.0]]
     """
-    return jnp.max(_windows(x), axis=(2, 4))
+    return jnp.max(_windows(x, rounding), axis=(2, 4))
 
 
-def average_pool2x2(x: Float[Array, "n h w c"]) -> Float[Array, "n h//2 w//2 c"]:
+def average_pool2x2(
+    x: Float[Array, "n h w c"], rounding: PoolRounding = "down"
+) -> Float[Array, "n _ _ c"]:
     """Computes the mean over the same windows as `max_pool2x2`.
 
     >>> average_pool2x2(jnp.arange(15.0).reshape(1, 3, 5, 1))[0, ..., 0].tolist()
     [[3.0, 5.0]]
     """
-    return jnp.mean(_windows(x), axis=(2, 4))
+    return jnp.mean(_windows(x, rounding), axis=(2, 4))
 
 
-def _windows(x: Float[Array, "n h w c"]) -> Float[Array, "n h//2 2 w//2 2 c"]:
+def _windows(x: Float[Array, "n h w c"], rounding: PoolRounding) -> Float[Array, "n _ 2 _ 2 c"]:
+    if rounding == "up":
+        # A window that is cut at the border has its own values twice, which changes neither their
+        # maximum, nor their mean, nor the gradient of either.
+        odd = [(0, size % 2) for size in x.shape[1:3]]
+        x = jnp.pad(x, ((0, 0), *odd, (0, 0)), mode="edge")
     n, h, w, c = x.shape
     return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c)
 

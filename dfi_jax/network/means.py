@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG, features
-from dfi_jax.recipe.features import L2, Features
+from dfi_jax.recipe.features import L2, Features, PoolRounding
 
 
 class Moments(NamedTuple):
@@ -37,6 +37,7 @@ def feature_moments(
     batches: Iterable[Float[np.ndarray, "_ h w 3"]],
     *,
     layers: tuple[str, ...],
+    pool_rounding: PoolRounding = "down",
     normalization: L2 | None = None,
     weights: Float[np.ndarray, " n"] | None = None,
 ) -> Moments:
@@ -51,6 +52,7 @@ def feature_moments(
       batches: Batches of images in [0, 1], all of one size. A batch that is shorter than an
         earlier one is filled up, so that the network is compiled only once.
       layers: Names of layers.
+      pool_rounding: How each pooling rounds half of an odd size.
       normalization: Normalisation of each image's features.
       weights: Weight of each image, in the order of the batches. By default, all are equal.
 
@@ -67,6 +69,9 @@ def feature_moments(
     >>> found.mean["conv1_1"].shape, found.images
     ((16, 16, 64), 4)
     """
+    sum_up = partial(
+        _sum_up, layers=layers, pool_rounding=pool_rounding, normalization=normalization
+    )
     mean: Features | None = None
     squares: Features = {}
     known = None if weights is None else _with_mean_1(weights)
@@ -82,7 +87,7 @@ def feature_moments(
         count += n
         if not here.any():
             continue
-        added = _sum_up(vgg, filled, padded, layers=layers, normalization=normalization)
+        added = sum_up(vgg, filled, padded)
         if mean is None:
             mean, squares = added
         else:
@@ -102,12 +107,18 @@ def _with_mean_1(weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return weights / weights.mean()
 
 
-@partial(jax.jit, static_argnames=("layers", "normalization"))
+@partial(jax.jit, static_argnames=("layers", "pool_rounding", "normalization"))
 def _sum_up(
-    vgg: VGG, images: Array, weights: Array, *, layers: tuple[str, ...], normalization: L2 | None
+    vgg: VGG,
+    images: Array,
+    weights: Array,
+    *,
+    layers: tuple[str, ...],
+    pool_rounding: PoolRounding,
+    normalization: L2 | None,
 ) -> tuple[Features, Features]:
     """Returns the weighted mean of images, and the weighted sum of squares about it."""
-    phi = features(vgg, images, layers=layers)
+    phi = features(vgg, images, layers=layers, pool_rounding=pool_rounding)
     if normalization is not None:
         phi = normalization.normalize(phi)
     # By default, a GPU would multiply with TF32's ten bits of mantissa.

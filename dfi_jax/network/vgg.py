@@ -33,6 +33,7 @@ from dfi_jax.network.conv import (
 )
 from dfi_jax.recipe.features import DEFAULT_LAYERS as DEFAULT_LAYERS
 from dfi_jax.recipe.features import Features as Features
+from dfi_jax.recipe.features import PoolRounding
 
 ARCHITECTURES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 """The number of convolutions in each of the five blocks. A pooling separates two blocks."""
@@ -76,6 +77,12 @@ class Preprocess:
     def mean_rgb(self) -> tuple[float, float, float]:
         """The mean colour as RGB in [0, 1]."""
         r, g, b = (m / self.scale for m in (self.mean[::-1] if self.bgr else self.mean))
+        return r, g, b
+
+    @property
+    def unit_rgb(self) -> tuple[float, float, float]:
+        """One unit of the network's input, as a difference of RGB in [0, 1]."""
+        r, g, b = (s / self.scale for s in (self.std[::-1] if self.bgr else self.std))
         return r, g, b
 
 
@@ -173,12 +180,14 @@ class Trunk(nn.Module):
       architecture: Name of the architecture, a key of `ARCHITECTURES`.
       layers: Names of the layers whose post-ReLU activations are returned.
       pooling: Pooling between two blocks.
+      pool_rounding: How a pooling rounds half of an odd size.
       precision: Precision of the convolutions' operands.
     """
 
     architecture: str
     layers: tuple[str, ...]
     pooling: Pooling = "max"
+    pool_rounding: PoolRounding = "down"
     precision: Precision = "highest"
 
     @nn.compact
@@ -187,7 +196,7 @@ class Trunk(nn.Module):
         found: Features = {}
         for name in trunk_layers(self.architecture, self.layers):
             if name.endswith("_1") and name != "conv1_1":
-                x = pool(x)
+                x = pool(x, self.pool_rounding)
             x = nn.relu(Conv3x3(WIDTHS[block_number(name)], self.precision, name=name)(x))
             if name in self.layers:
                 found[name] = x
@@ -245,7 +254,11 @@ def trunk_layers(architecture: str, layers: Sequence[str]) -> tuple[str, ...]:
 
 
 def feature_shapes(
-    architecture: str, layers: Sequence[str], size: tuple[int, int]
+    architecture: str,
+    layers: Sequence[str],
+    size: tuple[int, int],
+    *,
+    pool_rounding: PoolRounding = "down",
 ) -> dict[str, tuple[int, int, int]]:
     """Returns the shape (h, w, c) of each layer's activations for images of one size.
 
@@ -253,15 +266,20 @@ def feature_shapes(
       architecture: Name of the architecture.
       layers: Names of layers.
       size: (height, width) of the images.
+      pool_rounding: How each pooling rounds half of an odd size.
 
-    >>> feature_shapes("vgg16", ["conv3_1"], (200, 200))
-    {'conv3_1': (50, 50, 256)}
+    >>> feature_shapes("vgg16", ["conv5_1"], (200, 200))
+    {'conv5_1': (12, 12, 512)}
+    >>> feature_shapes("vgg16", ["conv5_1"], (200, 200), pool_rounding="up")
+    {'conv5_1': (13, 13, 512)}
     """
-    height, width = size
     shapes = {}
     for name in layers:
         block = block_number(name)
-        shapes[name] = (height >> block, width >> block, WIDTHS[block])
+        # Halving b times and rounding each time is the same as rounding once at the end.
+        up = (1 << block) - 1 if pool_rounding == "up" else 0
+        height, width = ((side + up) >> block for side in size)
+        shapes[name] = (height, width, WIDTHS[block])
     return shapes
 
 
@@ -301,9 +319,13 @@ def _prepare(
     }
 
 
-@partial(jax.jit, static_argnames="layers")
+@partial(jax.jit, static_argnames=("layers", "pool_rounding"))
 def features(
-    vgg: VGG, images: Float[Array, "n h w 3"], *, layers: tuple[str, ...] = DEFAULT_LAYERS
+    vgg: VGG,
+    images: Float[Array, "n h w 3"],
+    *,
+    layers: tuple[str, ...] = DEFAULT_LAYERS,
+    pool_rounding: PoolRounding = "down",
 ) -> dict[str, Float[Array, "n _ _ _"]]:
     """Computes the post-ReLU activations φ(x) of the named layers.
 
@@ -311,9 +333,11 @@ def features(
       vgg: Network.
       images: RGB images in [0, 1].
       layers: Names of layers, from `conv1_1` to `conv5_3` (VGG-16) or `conv5_4` (VGG-19).
+      pool_rounding: How each pooling rounds half of an odd size: `down`, which drops the last row
+        or column, or `up`.
 
     Returns:
-      `{layer: (n, ⌊h/2ᵇ⌋, ⌊w/2ᵇ⌋, c)}`, with b poolings before the layer.
+      `{layer: (n, ⌊h/2ᵇ⌋, ⌊w/2ᵇ⌋, c)}`, with b poolings before the layer; with ⌈ ⌉ for `up`.
 
     Raises:
       InputError: If the network has no such layer, or the images are too small to reach it.
@@ -324,7 +348,8 @@ def features(
     (1, 20, 20, 64)
     """
     check_layers(vgg.architecture, layers)
-    smallest = 1 << max(block_number(layer) for layer in layers)
+    deepest = max(block_number(layer) for layer in layers)
+    smallest = 1 if pool_rounding == "up" else 1 << deepest
     height, width = images.shape[1:3]
     if min(height, width) < smallest:
         raise InputError(
@@ -340,6 +365,6 @@ def features(
     params = {name: vgg.params[name] for name in needed}
     prepared = vgg._usable_filters()
     filters = {name: {"filters": prepared[name]} for name in needed if name in prepared}
-    trunk = Trunk(vgg.architecture, layers, vgg.pooling, vgg.precision)
+    trunk = Trunk(vgg.architecture, layers, vgg.pooling, pool_rounding, vgg.precision)
     variables = {"params": params, "filters": filters}
     return trunk.apply(variables, vgg.preprocess(images))  # type: ignore[return-value]

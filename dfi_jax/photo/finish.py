@@ -21,6 +21,9 @@ FLAT = 1e-3
 
 Anything below may be rounding, which must not be amplified."""
 
+TINY = 1e-8
+"""What keeps a division by 0 apart, with the value of the DFI authors' code."""
+
 
 def match_color(
     z: Float[np.ndarray, "h w 3"], x: Float[np.ndarray, "h w 3"]
@@ -36,6 +39,44 @@ def match_color(
     mean_z, std_z = z.mean(axis=(0, 1)), z.std(axis=(0, 1))
     mean_x, std_x = x.mean(axis=(0, 1)), x.std(axis=(0, 1))
     return (z - mean_z) * (std_x / np.maximum(std_z, FLAT)) + mean_x
+
+
+def match_image(
+    z: Float[np.ndarray, "h w 3"], x: Float[np.ndarray, "h w 3"]
+) -> Float[np.ndarray, "h w 3"]:
+    """Gives z the mean and standard deviation of x, over all pixels and channels.
+
+    The result is (z − mean z)·(std x + 1e-8)/(std z + 1e-8) + mean x, as in the DFI authors' code.
+
+    >>> z, x = np.array([[0.0, 0.5, 1.0]]), np.array([[0.2, 0.3, 0.4]])
+    >>> match_image(z[None], x[None]).round(3).tolist()
+    [[[0.2, 0.3, 0.4]]]
+    """
+    return (z - z.mean()) * ((x.std() + TINY) / (z.std() + TINY)) + x.mean()
+
+
+def stretch(z: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
+    """Maps the range of z to [0, 1]: (z − min z)/(max z − min z), as in dfi-tensorflow.
+
+    Minimum and maximum are over all pixels and channels. A flat z becomes 0.
+
+    >>> stretch(np.array([[[1.0, 2.0, 3.0]]])).tolist()
+    [[[0.0, 0.5, 1.0]]]
+    """
+    return (z - z.min()) / max(np.ptp(z), TINY)
+
+
+def truncate(difference: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
+    """Returns a difference as 8 bits hold it, with 128 for 0, as in chainer-dfi.
+
+    The result is ⌊clip(255·d + 128, 0, 255)⌋ − 128, over 255. Rounding down makes a photo darker by
+    half a grey level.
+
+    >>> levels = truncate(np.array([[[-200.0, 0.7, 200.0]]]) / 255) * 255
+    >>> levels.round(3).tolist()
+    [[[-128.0, 0.0, 127.0]]]
+    """
+    return (np.floor(np.clip(255 * difference + 128, 0, 255)) - 128) / 255
 
 
 def stay_grey(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dfi_jax.errors import InputError
+from dfi_jax.recipe.preparation import Preparation, prepared_size
 from dfi_jax.recipe.stage import Stage
 
 Features = dict[str, Array]
@@ -22,6 +23,10 @@ DEFAULT_LAYERS = ("conv3_1", "conv4_1", "conv5_1")
 
 Scope = Literal["layer", "concat"]
 """What a norm is computed over: `layer`, each layer by itself, or `concat`, all layers as one."""
+
+PoolRounding = Literal["down", "up"]
+"""How a pooling rounds half of an odd size: `down`, as in torchvision's networks, which drops the
+last row or column, or `up`, as in Caffe's and Chainer's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +63,12 @@ class FeatureStage(Stage):
       network: Kind of weights that the network must have: `raw`, `normalized`, in which every
         filter's mean activation is 1 (Gatys et al. 2015), or `any`.
       layers: Names of the network's layers.
-      size: Height and width, in pixels, of the crop that the network sees.
+      pool_rounding: How each pooling of the network rounds half of an odd size: `down`, as in
+        torchvision's networks, which drops the last row or column, or `up`, as in Caffe's and
+        Chainer's.
+      size: Height and width of the crop, in pixels.
+      preparation: Steps from the crop to the image that the network sees, in order, each at most
+        once. The images of a dataset pass the same steps.
       normalization: Normalisation of an image's features wherever they are used, or None.
     """
 
@@ -67,13 +77,31 @@ class FeatureStage(Stage):
 
     network: Literal["any", "raw", "normalized"] = "any"
     layers: tuple[str, ...] = DEFAULT_LAYERS
+    pool_rounding: PoolRounding = "down"
     size: int = 200
+    preparation: Preparation = ()
     normalization: L2 | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.layers:
             raise InputError("the recipe's features.layers is empty; name at least one layer.")
+        kinds = [step.kind for step in self.preparation]
+        if len(set(kinds)) < len(kinds):
+            raise InputError(
+                f"the recipe's features.preparation is {', '.join(kinds)}; give each kind of step "
+                f"once."
+            )
+
+    @property
+    def seen_size(self) -> tuple[int, int]:
+        """Height and width, in pixels, of the image that the network sees.
+
+        >>> from dfi_jax.recipe import Padding
+        >>> FeatureStage(preparation=(Padding(),)).seen_size
+        (256, 256)
+        """
+        return prepared_size((self.size, self.size), self.preparation)
 
     def normalize(self, phi: Features) -> Features:
         """Returns φ, normalised if the stage says so.

@@ -1,7 +1,7 @@
 """The steps from a reconstruction to the finished photo. `dfi_jax.photo` implements them."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from dfi_jax.errors import InputError
 from dfi_jax.recipe.stage import Stage
@@ -14,21 +14,29 @@ class FinishStage(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class MatchColor(FinishStage):
-    """Gives every channel the mean and standard deviation that it has in the original face."""
+    """Gives the edited face the mean and standard deviation of the original face.
+
+    Attributes:
+      over: Pixels of which they are taken: those of each `channel`, or all pixels of all channels
+        as one `image`.
+    """
 
     kind: ClassVar[str] = "match_color"
+
+    over: Literal["channel", "image"] = "channel"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CancelResidual(FinishStage):
     """Subtracts the error of a reconstruction at α = 0, as chainer-dfi does.
 
-    Each time `every` evaluations have passed, the best image so far becomes a candidate. The
-    candidate whose error is nearest to the edit is used.
+    Each time `every` iterations have passed, the image that the solver would return becomes a
+    candidate: the best so far, or the last. The candidate whose error is nearest to the edit is
+    used.
 
     Attributes:
-      iterations: Number of evaluations of the reconstruction at α = 0.
-      every: Evaluations between two candidates.
+      iterations: Number of iterations of the reconstruction at α = 0.
+      every: Iterations between two candidates.
     """
 
     kind: ClassVar[str] = "cancel_residual"
@@ -54,6 +62,20 @@ class Mask(FinishStage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Clip(FinishStage):
+    """Clips pixels to [0, 1], for the steps that follow. Those of a finished photo always are."""
+
+    kind: ClassVar[str] = "clip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stretch(FinishStage):
+    """Maps the smallest value of all pixels and channels to 0 and the largest to 1."""
+
+    kind: ClassVar[str] = "stretch"
+
+
+@dataclass(frozen=True, kw_only=True)
 class TransferDifference(FinishStage):
     """Adds the difference between the edited and the original face to the photo at full size.
 
@@ -63,9 +85,12 @@ class TransferDifference(FinishStage):
     Attributes:
       feather: Fraction of the crop's side over which the difference fades out, where the photo
         continues beyond the crop.
+      truncate: Whether the difference is first clipped to −128 … 127 grey levels of 255 and rounded
+        down to whole ones, as in chainer-dfi.
     """
 
     kind: ClassVar[str] = "transfer_difference"
     least: ClassVar = {"feather": 0}
 
     feather: float = 0.08
+    truncate: bool = False

@@ -1,19 +1,30 @@
 """The recipes that have a name."""
 
 from dfi_jax.errors import InputError
-from dfi_jax.recipe.features import FeatureStage
-from dfi_jax.recipe.finish import CancelResidual, MatchColor, TransferDifference
-from dfi_jax.recipe.objective import MeanSquares, ObjectiveStage, TotalVariation
+from dfi_jax.recipe.features import L2, FeatureStage
+from dfi_jax.recipe.finish import CancelResidual, Clip, MatchColor, Stretch, TransferDifference
+from dfi_jax.recipe.objective import (
+    Box,
+    ChannelSum,
+    LinearPenalty,
+    MeanSquares,
+    ObjectiveStage,
+    SumSquares,
+    TotalVariation,
+)
+from dfi_jax.recipe.preparation import EightBits, FullRange, Padding
 from dfi_jax.recipe.recipe import Recipe
 from dfi_jax.recipe.shrinkage import Unshrunk
-from dfi_jax.recipe.solver import LBFGS
-from dfi_jax.recipe.start import FromNoise
-from dfi_jax.recipe.vector import UnitTimesPhi
+from dfi_jax.recipe.solver import LBFGSB, Adam, UnguardedLBFGS
+from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious
+from dfi_jax.recipe.vector import MeanSquare, Unit, UnitTimesPhi
 
 RECIPES = {
     "default": Recipe(),
+    # The article, https://github.com/dsanno/chainer-dfi. Its total variation is divided by the
+    # number of values of a crop of 200 × 200 pixels.
     "chainer-dfi": Recipe(
-        features=FeatureStage(network="raw"),
+        features=FeatureStage(network="raw", pool_rounding="up", preparation=(EightBits(),)),
         shrinkage=Unshrunk(),
         vector=UnitTimesPhi(),
         removal=None,
@@ -23,12 +34,77 @@ RECIPES = {
             bounds=None,
         ),
         start=FromNoise(),
-        solver=LBFGS(iterations=1000, memory=5, relaxation=1.0, preconditioner=None),
-        finish=(MatchColor(), CancelResidual(), TransferDifference()),
+        solver=UnguardedLBFGS(
+            iterations=1000,
+            memory=5,
+            first_step="gradient",
+            curvature_floor=1e-5,
+            gradient_tolerance=0.0,
+            change_tolerance=0.0,
+        ),
+        finish=(MatchColor(), CancelResidual(), TransferDifference(feather=0.0, truncate=True)),
+    ),
+    # The DFI authors' code with Caffe and SciPy, https://github.com/paulu/deepfeatinterp. Its loss
+    # is a third of ½Σd², and its λ 0.001.
+    "paper": Recipe(
+        features=FeatureStage(network="normalized", pool_rounding="up", preparation=(EightBits(),)),
+        shrinkage=Unshrunk(),
+        vector=MeanSquare(scope="concat"),
+        removal=None,
+        objective=ObjectiveStage(
+            loss=SumSquares(),
+            total_variation=TotalVariation(weight=0.003, positions="inner", floor=0.001),
+            bounds=Box(),
+        ),
+        start=FromPrevious(later_iterations=0.5),
+        solver=LBFGSB(),
+        finish=(Clip(), MatchColor(over="image")),
+    ),
+    # The same code with its Torch backend. Its loss is Σd², and its λ 10.
+    "paper-torch": Recipe(
+        features=FeatureStage(preparation=(EightBits(), Padding())),
+        shrinkage=Unshrunk(),
+        vector=MeanSquare(scope="concat"),
+        removal=None,
+        objective=ObjectiveStage(
+            loss=SumSquares(),
+            total_variation=TotalVariation(weight=5.0, positions="inner", floor=0.001),
+            bounds=None,
+        ),
+        start=FromPrevious(later_iterations=0.5),
+        solver=UnguardedLBFGS(),
+        finish=(Clip(), MatchColor(over="image")),
+    ),
+    # https://github.com/braun-steven/dfi-tensorflow. Adam's rate is 0.1 and its ε 1e-8, in grey
+    # levels of 255.
+    "dfi-tensorflow": Recipe(
+        features=FeatureStage(
+            network="raw",
+            size=224,
+            preparation=(FullRange(),),
+            normalization=L2(scope="concat"),
+        ),
+        shrinkage=Unshrunk(),
+        vector=Unit(scope="concat"),
+        removal=None,
+        objective=ObjectiveStage(
+            loss=SumSquares(), total_variation=ChannelSum(), bounds=LinearPenalty()
+        ),
+        start=FromImage(),
+        solver=Adam(
+            iterations=2001,
+            learning_rate=0.1 / 255,
+            drops=(2000, 4000),
+            drop_factor=1 / 3,
+            epsilon=255e-8,
+            epsilon_hat=True,
+            result="last",
+        ),
+        finish=(Stretch(),),
     ),
 }
-"""Recipes by name. docs/recipes.md lists where `default` departs from `chainer-dfi`, and where
-`chainer-dfi` departs from the original."""
+"""Recipes by name. docs/recipes.md lists where `default` departs from `chainer-dfi`, and where the
+recipes of the published systems depart from the originals."""
 
 
 def named_recipe(name: str) -> Recipe:

@@ -6,13 +6,20 @@ from typing import Any, ClassVar
 
 from dfi_jax.errors import InputError
 from dfi_jax.recipe.features import FeatureStage
-from dfi_jax.recipe.finish import CancelResidual, Mask, MatchColor, TransferDifference
-from dfi_jax.recipe.objective import ObjectiveStage
+from dfi_jax.recipe.finish import (
+    CancelResidual,
+    Clip,
+    Mask,
+    MatchColor,
+    Stretch,
+    TransferDifference,
+)
+from dfi_jax.recipe.objective import Box, ObjectiveStage
 from dfi_jax.recipe.removal import Replace
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
-from dfi_jax.recipe.solver import LBFGS, Adam
+from dfi_jax.recipe.solver import LBFGS, LBFGSB, Adam, UnguardedLBFGS
 from dfi_jax.recipe.stage import Stage, from_dict, set_field
-from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious
+from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious, FromUniform
 from dfi_jax.recipe.vector import Gain, MeanSquare, Unit, UnitTimesPhi
 
 
@@ -34,7 +41,8 @@ class Recipe(Stage):
       finish: Steps from the reconstruction to the finished photo, in order, each at most once.
 
     Raises:
-      InputError: If a field has a value of the wrong type or outside its range.
+      InputError: If a field has a value of the wrong type or outside its range, or if stages don't
+        fit each other.
 
     >>> Recipe().solver.iterations
     30
@@ -49,9 +57,9 @@ class Recipe(Stage):
     vector: Gain | Unit | UnitTimesPhi | MeanSquare = field(default_factory=Gain)
     removal: Replace | None = field(default_factory=Replace)
     objective: ObjectiveStage = field(default_factory=ObjectiveStage)
-    start: FromImage | FromNoise | FromPrevious = field(default_factory=FromImage)
-    solver: LBFGS | Adam = field(default_factory=LBFGS)
-    finish: tuple[MatchColor | CancelResidual | Mask | TransferDifference, ...] = (
+    start: FromImage | FromNoise | FromUniform | FromPrevious = field(default_factory=FromImage)
+    solver: LBFGS | UnguardedLBFGS | LBFGSB | Adam = field(default_factory=LBFGS)
+    finish: tuple[MatchColor | CancelResidual | Mask | Clip | Stretch | TransferDifference, ...] = (
         TransferDifference(),
     )
 
@@ -67,6 +75,11 @@ class Recipe(Stage):
                 f"the recipe's finish is {', '.join(kinds)}; give transfer_difference as the last "
                 f"step, because it leaves the crop."
             )
+        if isinstance(self.objective.bounds, Box) and not isinstance(self.solver, LBFGSB):
+            raise InputError(
+                f"the recipe's objective.bounds is box and its solver is {self.solver.kind}; set "
+                f"the solver to lbfgsb, which alone keeps a box, or the bounds to valid or none."
+            )
 
     def set(self, changes: Mapping[str, str]) -> "Recipe":
         """Returns this recipe with fields set by path and text, as `--set PATH=VALUE` does.
@@ -80,8 +93,8 @@ class Recipe(Stage):
 
         >>> Recipe().set({"solver.memory": "5"}).solver.memory
         5
-        >>> Recipe().set({"solver": "adam", "solver.learning_rate": "0.1"}).solver
-        Adam(iterations=100, tolerance=0.0, learning_rate=0.1)
+        >>> Recipe().set({"start": "noise", "start.amplitude": "20"}).start
+        FromNoise(amplitude=20.0, seed=0)
         >>> [step.kind for step in Recipe().set({"finish": "match_color,mask"}).finish]
         ['match_color', 'mask']
         """

@@ -1,7 +1,8 @@
 """How the objective is minimised. The algorithms are in `dfi_jax.engine`."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from itertools import pairwise
+from typing import ClassVar, Literal
 
 from dfi_jax.errors import InputError
 from dfi_jax.recipe.stage import Stage
@@ -61,6 +62,24 @@ class SolverStage(Stage):
     iterations: int = 100
     tolerance: float = 0.0
 
+    @property
+    def returns_last(self) -> bool:
+        """Whether the last image is returned, even if an earlier one has a lower objective.
+
+        A problem that diverges ends with the last image whose objective is finite.
+        """
+        return False
+
+    @property
+    def evaluations(self) -> int:
+        """Maximum number of evaluations. The last image is evaluated too if it is returned."""
+        return self.iterations + self.returns_last
+
+    @property
+    def reported(self) -> int:
+        """Maximum number of units in the progress of a problem, which are evaluations."""
+        return self.evaluations
+
 
 @dataclass(frozen=True, kw_only=True)
 class LBFGS(SolverStage):
@@ -89,23 +108,143 @@ class LBFGS(SolverStage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnguardedLBFGS(SolverStage):
+    """L-BFGS as published systems use it: every step is taken, and the last image is returned.
+
+    `dfi_jax.engine.unguarded_lbfgs` has the formulas. The unknown is the image in the network's own
+    units: grey levels of 255 for Caffe's weights, and standard deviations for torchvision's. The
+    default fields are those of `torch.optim.LBFGS`.
+
+    Attributes:
+      iterations: Maximum number of steps. There is one more evaluation, of the last image.
+      tolerance: A problem ends if ten iterations lower its objective by less than this fraction;
+        0 runs all iterations.
+      memory: Number of pairs, of a step and its change of the gradient, that are remembered.
+      relaxation: Factor that every step is multiplied by.
+      first_step: The step from the start: −g·min(1, 1/‖g‖₁) with `unit`, or −g with `gradient`.
+      curvature_floor: Smallest yᵀs, of a pair, that is divided by.
+      gradient_tolerance: A problem ends if no element of the gradient is larger.
+      change_tolerance: A problem ends if no element of a step is larger, or if the objective
+        changes by less. 0 ends no problem.
+
+    References:
+      `torch.optim.LBFGS`, https://docs.pytorch.org/docs/stable/generated/torch.optim.LBFGS.html.
+    """
+
+    kind: ClassVar[str] = "unguarded_lbfgs"
+    least: ClassVar = {
+        **SolverStage.least,
+        "memory": 1,
+        "curvature_floor": 0,
+        "gradient_tolerance": 0,
+        "change_tolerance": 0,
+    }
+
+    iterations: int = 500
+    memory: int = 100
+    relaxation: float = 1.0
+    first_step: Literal["unit", "gradient"] = "unit"
+    curvature_floor: float = 0.0
+    gradient_tolerance: float = 1e-5
+    change_tolerance: float = 1e-9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_positive(self.kind, "relaxation", self.relaxation)
+
+    @property
+    def returns_last(self) -> bool:
+        """True."""
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class LBFGSB(SolverStage):
+    """SciPy's L-BFGS-B, which has a line search and can keep pixels in a `Box`.
+
+    SciPy runs on the host, in float64, with the value and the gradient that JAX computes. Problems
+    are solved one after the other. The unknown is the image in the network's own units.
+
+    Attributes:
+      iterations: Maximum number of iterations, each of which takes one evaluation or more.
+      tolerance: A problem ends if ten iterations lower its objective by less than this fraction;
+        0 runs all iterations.
+      memory: Number of pairs, of a step and its change of the gradient, that are remembered.
+      evaluations: Maximum number of evaluations.
+      objective_tolerance: A problem ends if an iteration from f to f′ lowers the objective by no
+        more than this times max(|f|, |f′|, 1).
+      gradient_tolerance: A problem ends if no element of the projected gradient is larger.
+
+    References:
+      Byrd, Lu, Nocedal and Zhu, "A Limited Memory Algorithm for Bound Constrained Optimization",
+      SIAM Journal on Scientific Computing 16, 1995, https://doi.org/10.1137/0916069.
+    """
+
+    kind: ClassVar[str] = "lbfgsb"
+    least: ClassVar = {
+        **SolverStage.least,
+        "memory": 1,
+        "evaluations": 1,
+        "objective_tolerance": 0,
+        "gradient_tolerance": 0,
+    }
+
+    iterations: int = 500
+    memory: int = 10
+    evaluations: int = 15000
+    objective_tolerance: float = 2.220446049250313e-09
+    gradient_tolerance: float = 1e-5
+
+    @property
+    def reported(self) -> int:
+        """Maximum number of units in the progress of a problem, which are iterations."""
+        return self.iterations
+
+
+@dataclass(frozen=True, kw_only=True)
 class Adam(SolverStage):
     """Adam (Kingma and Ba 2015) on pixels in [0, 1].
 
+    A rate r and an ε for pixels in grey levels of 255 are the rate r/255 and the ε 255·ε here.
+
     Attributes:
-      iterations: Maximum number of evaluations.
+      iterations: Maximum number of evaluations. With `result=last`, there is one more.
       tolerance: A problem ends if ten iterations lower its objective by less than this fraction;
         0 runs all iterations.
       learning_rate: Step size.
+      drops: Numbers of steps, in rising order, after which the learning rate is multiplied by
+        `drop_factor`.
+      drop_factor: Factor of each drop.
+      epsilon: ε of m̂/(√v̂ + ε).
+      epsilon_hat: Whether ε is added to √v before v is corrected for its start at 0, as in
+        TensorFlow: (1 − β₁ᵗ)⁻¹·√(1 − β₂ᵗ)·m/(√v + ε).
+      result: Image that is returned: the `best`, or the `last`.
     """
 
     kind: ClassVar[str] = "adam"
+    least: ClassVar = {**SolverStage.least, "epsilon": 0}
 
     learning_rate: float = 0.02
+    drops: tuple[int, ...] = ()
+    drop_factor: float = 0.1
+    epsilon: float = 1e-8
+    epsilon_hat: bool = False
+    result: Literal["best", "last"] = "best"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_positive(self.kind, "learning_rate", self.learning_rate)
+        _check_positive(self.kind, "drop_factor", self.drop_factor)
+        if any(later <= earlier for earlier, later in pairwise((0, *self.drops))):
+            raise InputError(
+                f"the recipe's adam.drops is {', '.join(map(str, self.drops))}; give numbers of "
+                f"steps from 1, in rising order."
+            )
+
+    @property
+    def returns_last(self) -> bool:
+        """Whether `result` is `last`."""
+        return self.result == "last"
 
 
 def _check_positive(kind: str, name: str, value: float) -> None:

@@ -58,7 +58,7 @@ class Stage:
         >>> L2().to_dict()
         {'kind': 'l2', 'scope': 'layer'}
         """
-        values = {name: _to_json(getattr(self, name)) for name in field_types(type(self))}
+        values = {name: to_json(getattr(self, name)) for name in field_types(type(self))}
         return {"kind": self.kind} | values
 
     def _check_name(self, name: str) -> None:
@@ -72,9 +72,9 @@ class Stage:
 def field_types(stage: type[Stage]) -> dict[str, Any]:
     """Returns the annotation of each field of a stage.
 
-    >>> from dfi_jax.recipe import TransferDifference
-    >>> field_types(TransferDifference)
-    {'feather': <class 'float'>}
+    >>> from dfi_jax.recipe import Gain
+    >>> field_types(Gain)
+    {'factor': <class 'float'>}
     """
     hints = get_type_hints(stage)
     return {field.name: hints[field.name] for field in dataclasses.fields(stage)}
@@ -131,6 +131,18 @@ def set_field(stage: Stage, path: str, text: str) -> Stage:
         advice = f"set {name}={kinds[0]} first" if kinds else f"set {name} itself"
         raise InputError(f"the recipe's {name} is {_words(value)} and has no fields; {advice}.")
     return stage.replace(**{name: set_field(value, rest, text)})
+
+
+def to_json(value: Any) -> Any:
+    """Returns the value of a field as JSON can write it.
+
+    >>> from dfi_jax.recipe import L2
+    >>> to_json((L2(), 3))
+    [{'kind': 'l2', 'scope': 'layer'}, 3]
+    """
+    if isinstance(value, Stage):
+        return value.to_dict()
+    return [to_json(item) for item in value] if isinstance(value, tuple) else value
 
 
 def from_dict(annotation: Any, values: Any, where: str) -> Any:
@@ -225,12 +237,6 @@ def _parse(where: str, text: str, expected: Any) -> Any:
                 f"the recipe's {where} is {text!r}; give a {_type_name(expected)}."
             ) from None
     return text
-
-
-def _to_json(value: Any) -> Any:
-    if isinstance(value, Stage):
-        return value.to_dict()
-    return [_to_json(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _words(value: object) -> str:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from dfi_jax.errors import InputError
 from dfi_jax.recipe.stage import Stage
 
 
@@ -77,13 +78,55 @@ class FromNoise(StartStage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FromUniform(StartStage):
+    """z starts from uniform noise over the whole range of pixels, the same for every image.
+
+    dfi-tensorflow does so with `--random-start`.
+
+    Attributes:
+      seed: Seed of the noise.
+    """
+
+    kind: ClassVar[str] = "uniform"
+    least: ClassVar = {"seed": 0}
+
+    seed: int = 0
+
+    def images(
+        self, images: Float[Array, "n h w 3"], mean_rgb: Sequence[float]
+    ) -> Float[Array, "n h w 3"]:
+        """Returns uniform(0, 1).
+
+        >>> start = FromUniform().images(jnp.zeros((1, 8, 8, 3)), (0.5, 0.5, 0.5))
+        >>> bool(start.min() < 0.1), bool(start.max() > 0.9)
+        (True, True)
+        """
+        noise = np.random.default_rng(self.seed).random(images.shape[1:])
+        return jnp.broadcast_to(jnp.asarray(noise, jnp.float32), images.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
 class FromPrevious(StartStage):
     """z starts from the result of the previous strength. The first strength starts from the image.
 
-    The strengths of an edit are therefore reconstructed one after the other.
+    The strengths of an edit are therefore reconstructed one after the other. The previous result is
+    clipped to [0, 1].
+
+    Attributes:
+      later_iterations: Iterations of each later strength, as a fraction of the solver's.
     """
 
     kind: ClassVar[str] = "previous"
+
+    later_iterations: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.later_iterations <= 1:
+            raise InputError(
+                f"the recipe's previous.later_iterations is {self.later_iterations}; give more "
+                f"than 0 and at most 1."
+            )
 
     def images(
         self, images: Float[Array, "n h w 3"], mean_rgb: Sequence[float]
@@ -95,3 +138,14 @@ class FromPrevious(StartStage):
         [0.25, 0.25, 0.25]
         """
         return images
+
+    def iterations_after(self, first: int) -> int:
+        """Returns the number of iterations of each later strength, rounded down, at least 1.
+
+        Args:
+          first: Number of iterations of the first strength.
+
+        >>> FromPrevious(later_iterations=0.5).iterations_after(500)
+        250
+        """
+        return max(1, int(self.later_iterations * first))

@@ -3,7 +3,7 @@
 import dataclasses
 import types
 from collections.abc import Mapping
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -15,8 +15,8 @@ def read_fields(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the fields of a dataclass from what JSON holds: with tuples for lists.
 
     Args:
-      kind: The dataclass. Its fields are texts, numbers, truth values, other objects that have been
-        read already, tuples of such, or None.
+      kind: The dataclass. Its fields are texts, one of several texts, numbers, truth values, other
+        objects that have been read already, tuples of such, or None.
       values: Value of each field. Fields with a default may be missing.
 
     Raises:
@@ -47,6 +47,8 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         fitting = [part for part in parts if isinstance(part, type) and isinstance(value, part)]
         others = [part for part in parts if part is not type(None)]
         return _read((fitting or others)[0], value, where)
+    if origin is Literal and value in parts:
+        return value
     if origin is tuple and isinstance(value, list | tuple):
         kinds = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
         if len(kinds) == len(value):

@@ -18,9 +18,10 @@ from dfi_jax.data.wanted import opposite
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.network.vgg import VGG, feature_shapes
 from dfi_jax.recipe import L2, Recipe, Unshrunk, Wiener
-from dfi_jax.recipe.features import Features
+from dfi_jax.recipe.features import Features, PoolRounding
+from dfi_jax.recipe.preparation import Preparation
 from dfi_jax.recipe.removal import Replacement
-from dfi_jax.recipe.stage import Stage
+from dfi_jax.recipe.stage import Stage, to_json
 from dfi_jax.recipe.stage import from_dict as read_stage
 from dfi_jax.storage.fields import read_fields
 from dfi_jax.storage.files import write_tensors
@@ -29,6 +30,12 @@ from dfi_jax.vectors.replacement import of_attribute
 DENOISED = Wiener(focus=1.0)
 """Shrinkage of the vector that an attribute is located by. Noise is everywhere, whether or not the
 recipe leaves it in the vector."""
+
+ALIKE = ("weights_sha256", "layers", "pool_rounding", "size", "preparation", "normalization")
+"""Fields of a `Provenance` that must be equal for vectors to be added up."""
+
+STAGES = {"preparation": Preparation, "normalization": L2, "shrinkage": Unshrunk | Wiener}
+"""Fields of a `Provenance` that hold stages of a recipe, with what they may hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +51,11 @@ class Provenance:
       network: Name of the network.
       weights_sha256: SHA-256 of the network's weights.
       layers: Names of the layers.
-      size: Height and width of the images.
+      size: Height and width of the images, before their preparation.
       crop: Box that faces were cropped to, (x0, y0, x1, y1) in pixels, or None if they weren't.
       warped: Whether faces were warped to the geometry of the average face.
+      pool_rounding: How each pooling of the network rounded half of an odd size.
+      preparation: Steps from each image to what the network saw.
       normalization: Normalisation of each image's features.
       images: SHA-256 of the images, in their order, or an empty string if it is unknown.
       near: Nearness by which the images were selected, or an empty string if there was no photo.
@@ -81,6 +90,8 @@ class Provenance:
     size: int
     crop: tuple[int, int, int, int] | None = None
     warped: bool = False
+    pool_rounding: PoolRounding = "down"
+    preparation: Preparation = ()
     normalization: L2 | None = None
     images: str = ""
     near: str = ""
@@ -111,10 +122,7 @@ class Provenance:
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON can write them."""
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        return {
-            name: value.to_dict() if isinstance(value, Stage) else value
-            for name, value in values.items()
-        }
+        return {name: to_json(value) if name in STAGES else value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Provenance":
@@ -126,7 +134,7 @@ class Provenance:
         """
         stages = {
             name: read_stage(kinds, values[name], name)
-            for name, kinds in (("normalization", L2), ("shrinkage", Unshrunk | Wiener))
+            for name, kinds in STAGES.items()
             if values.get(name) is not None
         }
         made = cls(**read_fields(cls, values | stages))
@@ -274,18 +282,25 @@ class AttributeVector:
                 f"{vgg.name} ({vgg.sha256[:8]})",
             ),
             "layers": (made.layers, features.layers),
+            "pooled sizes rounded": (made.pool_rounding, features.pool_rounding),
             "image size": (made.size, features.size),
+            "preparation": (made.preparation, features.preparation),
             "normalization": (made.normalization, features.normalization),
         }
         for what, (before, now) in pairs.items():
             if before != now:
                 raise InputError(
-                    f"the attribute vector was made with {what} {_words(before)} and this run has "
-                    f"{_words(now)}; compute the vector again from a dataset, or change the "
+                    f"the attribute vector was made with {what} {words(before)} and this run has "
+                    f"{words(now)}; compute the vector again from a dataset, or change the "
                     f"weights or the recipe."
                 )
-        size = (features.size, features.size)
-        for name, shape in feature_shapes(vgg.architecture, features.layers, size).items():
+        shapes_now = feature_shapes(
+            vgg.architecture,
+            features.layers,
+            features.seen_size,
+            pool_rounding=features.pool_rounding,
+        )
+        for name, shape in shapes_now.items():
             expected = {"": (self.features, shape)}
             if self.replacement is not None:
                 shapes = (shape, (*shape[:2], 1), (*shape[:2], 1))
@@ -367,9 +382,16 @@ def _read_layer(tensors: dict[str, np.ndarray], name: str) -> np.ndarray:
     return w
 
 
-def _words(value: object) -> str:
+def words(value: object) -> str:
+    """Returns a field of a `Provenance` as people read it.
+
+    >>> words(("conv3_1", "conv4_1")), words(L2()), words(())
+    ('conv3_1, conv4_1', 'l2 over layer', 'none')
+    """
+    if value is None or value == ():
+        return "none"
     if isinstance(value, L2):
         return f"l2 over {value.scope}"
-    if value is None:
-        return "none"
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, Stage):
+        return " ".join(map(str, value.to_dict().values()))
+    return ", ".join(map(words, value)) if isinstance(value, tuple) else str(value)

@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 
 from dfi_jax.errors import InputError
 from dfi_jax.recipe.features import Features
-from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
+from dfi_jax.vectors.attribute_vector import ALIKE, AttributeVector, Provenance
 from dfi_jax.vectors.replacement import combine as combine_replacements
 
 
@@ -70,8 +70,8 @@ def project_out(vector: AttributeVector, kept: Sequence[AttributeVector]) -> Att
       kept: Vectors of the attributes that should stay as they are.
 
     Raises:
-      InputError: If the vectors were made with different networks, layers, sizes or
-        normalisations, or nothing is left of the vector.
+      InputError: If the vectors were made with different networks or different features, or
+        nothing is left of the vector.
 
     >>> from dfi_jax import starter
     >>> older, glasses = starter("older"), starter("eyeglasses")
@@ -112,7 +112,7 @@ def _check_alike(vectors: Sequence[AttributeVector]) -> None:
     first = vectors[0].provenance
     for vector in vectors:
         made = vector.provenance
-        for name in ("weights_sha256", "layers", "size", "normalization"):
+        for name in ALIKE:
             if getattr(made, name) != getattr(first, name):
                 raise InputError(
                     f"the attribute vectors {_listed(first)} and {_listed(made)} were made with "

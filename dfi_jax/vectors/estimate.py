@@ -14,6 +14,8 @@ from dfi_jax.network.means import Moments, feature_moments
 from dfi_jax.network.vgg import VGG
 from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.recipe import Recipe
+from dfi_jax.recipe.preparation import prepare_images
+from dfi_jax.recipe.stage import to_json
 from dfi_jax.storage.cache import Cache, remember
 from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance, from_estimate
 from dfi_jax.vectors.replacement import takes_away
@@ -37,8 +39,8 @@ def attribute_vector(
     Args:
       vgg: The network.
       selection: The images without and with the attributes.
-      recipe: The layers, the size of the images, the normalisation of their features, and the
-        shrinkage.
+      recipe: The layers, the size of the images and their preparation, the normalisation of their
+        features, and the shrinkage.
       cache: Cache in which the moments of both sets are stored, or None.
       on_progress: Function that is called with the number of images done.
 
@@ -54,13 +56,14 @@ def attribute_vector(
     >>> attribute_vector(vgg, selection, recipe=recipe).features["conv1_1"].shape
     (16, 16, 64)
     """
+    stage = recipe.features
     total = len(selection.source) + len(selection.target)
     done = 0
 
-    def batches(rows: Int[np.ndarray, " r"]) -> Iterator[Float[np.ndarray, "b s s 3"]]:
+    def batches(rows: Int[np.ndarray, " r"]) -> Iterator[Float[np.ndarray, "_ _ _ 3"]]:
         nonlocal done
-        for batch in selection.dataset.batches(rows, size=recipe.features.size):
-            yield batch
+        for batch in selection.dataset.batches(rows, size=stage.size):
+            yield prepare_images(batch, stage.preparation, vgg.preprocess.mean_rgb)
             done += len(batch)
             if on_progress is not None:
                 on_progress(Progress(phase="mean features", done=done, total=total, unit="images"))
@@ -68,13 +71,14 @@ def attribute_vector(
     def moments(
         rows: Int[np.ndarray, " r"], weights: Float[np.ndarray, " r"] | None, fingerprint: str
     ) -> Moments:
-        stage = recipe.features
         depends = {
             "images": fingerprint,
             "network": vgg.identity(),
             "layers": stage.layers,
+            "pool_rounding": stage.pool_rounding,
             "size": stage.size,
-            "normalization": None if stage.normalization is None else stage.normalization.to_dict(),
+            "preparation": to_json(stage.preparation),
+            "normalization": to_json(stage.normalization),
             "statistics": ["mean", "variance"],
         }
         if weights is not None:
@@ -85,6 +89,7 @@ def attribute_vector(
                 vgg,
                 batches(rows),
                 layers=stage.layers,
+                pool_rounding=stage.pool_rounding,
                 normalization=stage.normalization,
                 weights=weights,
             )
@@ -114,11 +119,13 @@ def attribute_vector(
         n_target=len(selection.target),
         network=vgg.name,
         weights_sha256=vgg.sha256,
-        layers=recipe.features.layers,
-        size=recipe.features.size,
+        layers=stage.layers,
+        size=stage.size,
         crop=selection.dataset.crop,
         warped=selection.dataset.warped,
-        normalization=recipe.features.normalization,
+        pool_rounding=stage.pool_rounding,
+        preparation=stage.preparation,
+        normalization=stage.normalization,
         images=hashlib.sha256("".join(fingerprints).encode()).hexdigest(),
         near="" if selection.near is None else str(selection.near),
         rule=str(selection.rule.replace(near=None, k=Rule.k)),

@@ -19,7 +19,8 @@ from dfi_jax.errors import FileError, InputError
 from dfi_jax.network.vgg import VGG, feature_shapes, features
 from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.recipe import Recipe
-from dfi_jax.recipe.features import L2, Features
+from dfi_jax.recipe.features import L2, Features, PoolRounding
+from dfi_jax.recipe.preparation import prepare_images, prepared_size
 from dfi_jax.vectors.fitted import FittedDataset, Origin, part_path
 
 LARGEST_SCORE = 3.0
@@ -50,7 +51,8 @@ def fit(
     Args:
       vgg: The network.
       dataset: A dataset with scores.
-      recipe: The layers, the size of the images, and the normalisation of their features.
+      recipe: The layers, the size of the images and their preparation, and the normalisation of
+        their features.
       where: Attributes that all images have or lack, such as `+Male` or `+Young,-Male`.
       rows: Numbers of the images, or None for all.
       folder: Folder that the sums are written to as they grow. If it has sums of the same images
@@ -118,6 +120,8 @@ def _origin(
         layers=recipe.features.layers,
         size=recipe.features.size,
         crop=dataset.crop,
+        pool_rounding=recipe.features.pool_rounding,
+        preparation=recipe.features.preparation,
         normalization=recipe.features.normalization,
         where=where,
         images=hashlib.sha256(
@@ -143,7 +147,10 @@ def _begun(folder: Path, part: tuple[int, int], origin: Origin) -> FittedDataset
 
 
 def _nothing(vgg: VGG, origin: Origin) -> FittedDataset:
-    shapes = feature_shapes(vgg.architecture, origin.layers, (origin.size, origin.size))
+    size = prepared_size((origin.size, origin.size), origin.preparation)
+    shapes = feature_shapes(
+        vgg.architecture, origin.layers, size, pool_rounding=origin.pool_rounding
+    )
     a = len(origin.attributes)
     return FittedDataset(
         origin=origin,
@@ -167,13 +174,15 @@ def _add_up(
     vgg, total = devices.replicate((vgg, (begun.products, begun.squares)), mesh)
     length = BATCH * mesh.size
     scores = np.clip(dataset.scores[rows], -LARGEST_SCORE, LARGEST_SCORE).astype(np.float32)
-    for batch in dataset.batches(rows[done:], size=origin.size, batch=length):
+    add = partial(_add, pool_rounding=origin.pool_rounding, normalization=origin.normalization)
+    for faces in dataset.batches(rows[done:], size=origin.size, batch=length):
+        batch = prepare_images(faces, origin.preparation, vgg.preprocess.mean_rgb)
         n = len(batch)
         images = np.zeros((length, *batch.shape[1:]), np.float32)
         design = np.zeros((length, 1 + scores.shape[1]), np.float32)
         images[:n], design[:n, 0], design[:n, 1:] = batch, 1, scores[done : done + n]
         images, design = devices.shard((images, design), mesh)
-        total = _add(vgg, total, images, design, normalization=origin.normalization)
+        total = add(vgg, total, images, design)
         before, done = done, done + n
         if on_progress is not None:
             on_progress(Progress(phase="attribute fit", done=done, total=len(rows), unit="images"))
@@ -184,18 +193,19 @@ def _add_up(
             )
 
 
-@partial(jax.jit, static_argnames="normalization", donate_argnums=1)
+@partial(jax.jit, static_argnames=("pool_rounding", "normalization"), donate_argnums=1)
 def _add(
     vgg: VGG,
     total: tuple[Features, Features],
     images: Float[Array, "n h w 3"],
     design: Float[Array, "n _"],
     *,
+    pool_rounding: PoolRounding,
     normalization: L2 | None,
 ) -> tuple[Features, Features]:
     """Returns the sums with a batch added. A row of zeros in the design adds nothing."""
     products, squares = total
-    phi = features(vgg, images, layers=tuple(products))
+    phi = features(vgg, images, layers=tuple(products), pool_rounding=pool_rounding)
     if normalization is not None:
         phi = normalization.normalize(phi)
     # By default, a GPU would multiply with TF32's ten bits of mantissa.

@@ -17,12 +17,14 @@ from dfi_jax.data.selection import SMALLEST_SET
 from dfi_jax.data.wanted import Wanted, find_attribute
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.recipe import Recipe
-from dfi_jax.recipe.features import L2, Features
+from dfi_jax.recipe.features import L2, Features, PoolRounding
+from dfi_jax.recipe.preparation import Preparation
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
 from dfi_jax.recipe.stage import from_dict as read_stage
+from dfi_jax.recipe.stage import to_json
 from dfi_jax.storage.fields import read_fields
 from dfi_jax.storage.files import write_tensors
-from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance, from_estimate
+from dfi_jax.vectors.attribute_vector import ALIKE, AttributeVector, Provenance, from_estimate
 from dfi_jax.vectors.regression import decompose, regress
 
 PENALTY = 0.1
@@ -50,8 +52,10 @@ class Origin:
       network: Name of the network.
       weights_sha256: SHA-256 of the network's weights.
       layers: Names of the layers.
-      size: Height and width of the images.
+      size: Height and width of the images, before their preparation.
       crop: Box that faces were cropped to, (x0, y0, x1, y1) in pixels, or None if they weren't.
+      pool_rounding: How each pooling of the network rounded half of an odd size.
+      preparation: Steps from each image to what the network saw.
       normalization: Normalisation of each image's features.
       where: Attributes that all images have or lack, as `data.wanted` writes them, or an empty
         text for all images.
@@ -71,13 +75,15 @@ class Origin:
     where: str
     images: str
     total: int
+    pool_rounding: PoolRounding = "down"
+    preparation: Preparation = ()
     warped: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON can write them."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        normalization = None if self.normalization is None else self.normalization.to_dict()
-        return values | {"normalization": normalization}
+        stages = ("preparation", "normalization")
+        return values | {name: to_json(values[name]) for name in stages}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Origin":
@@ -87,8 +93,11 @@ class Origin:
           ValueError: If a value doesn't fit its field.
           KeyError, TypeError: If a field is missing.
         """
-        normalization = read_stage(L2 | None, values["normalization"], "normalization")
-        return cls(**read_fields(cls, {**values, "normalization": normalization}))
+        stages = {
+            "preparation": read_stage(Preparation, values.get("preparation", ()), "preparation"),
+            "normalization": read_stage(L2 | None, values["normalization"], "normalization"),
+        }
+        return cls(**read_fields(cls, {**values, **stages}))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -185,6 +194,8 @@ class FittedDataset:
             layers=origin.layers,
             size=origin.size,
             crop=origin.crop,
+            pool_rounding=origin.pool_rounding,
+            preparation=origin.preparation,
             normalization=origin.normalization,
             images=origin.images,
             where=origin.where,
@@ -226,13 +237,13 @@ class FittedDataset:
         out.
 
         Args:
-          vector: An attribute vector of the same network, layers and size.
+          vector: An attribute vector of the same network and the same features.
 
         Raises:
           InputError: If the vector is of something else.
         """
         made, origin = vector.provenance, self.origin
-        for name in ("weights_sha256", "layers", "size", "normalization"):
+        for name in ALIKE:
             if getattr(made, name) != getattr(origin, name):
                 raise InputError(
                     f"the vector was made with {name} {getattr(made, name)} and the fitted dataset "

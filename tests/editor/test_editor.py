@@ -7,7 +7,9 @@ from builders import make_vector, small_recipe
 from PIL import Image
 
 from dfi_jax import (
+    LBFGSB,
     CancelResidual,
+    Clip,
     Editor,
     FileError,
     FromNoise,
@@ -16,6 +18,9 @@ from dfi_jax import (
     Mask,
     MatchColor,
     Recipe,
+    Stretch,
+    TransferDifference,
+    UnguardedLBFGS,
     load_dataset,
     load_vgg,
     make_problem,
@@ -63,6 +68,47 @@ def test_without_finishing_steps_an_edit_is_the_reconstruction(random_vgg, vecto
     np.testing.assert_array_equal(edit.pixels[0], expected.images[0])
     np.testing.assert_array_equal(edit.objective, expected.objective)
     assert edit.history.shape == (1, 4)
+
+
+def test_a_margin_is_edited_too_and_cut_off(random_vgg, pixels):
+    recipe = RECIPE.set({"finish": "", "features.preparation": "padding"})
+    recipe = recipe.set({"features.preparation.padding.multiple": "24", "objective.bounds": "none"})
+    vector = make_vector(random_vgg, recipe)
+    edit = make_editor(random_vgg, recipe).edit(pixels, vector, alphas=[0.3], face=BOX)
+    face = resize(pixels[5:55, 10:60], (32, 32))
+    padded = np.empty((1, 48, 48, 3), np.float32)
+    padded[:] = random_vgg.preprocess.mean_rgb
+    padded[:, 8:40, 8:40] = face
+    problem = make_problem(random_vgg, padded, vector.features, jnp.array([0.3]), recipe=recipe)
+    z = reconstruct(random_vgg, problem, recipe=recipe).images
+    # Pixels are clipped at the end of an edit only.
+    np.testing.assert_array_equal(edit.pixels[0], np.clip(z[0, 8:40, 8:40], 0, 1))
+    np.testing.assert_array_equal(edit.face, face)
+    assert np.abs(z - padded)[:, :8].max() > 1e-4
+
+
+def test_a_face_that_was_stretched_returns_to_its_range(random_vgg, pixels):
+    recipe = RECIPE.set({"finish": "", "features.preparation": "full_range"})
+    recipe = recipe.set({"objective.bounds": "none"})
+    vector = make_vector(random_vgg, recipe)
+    dull = 0.2 + 0.5 * pixels
+    edit = make_editor(random_vgg, recipe).edit(dull, vector, alphas=[0.3], face=BOX)
+    face = resize(dull[5:55, 10:60], (32, 32))
+    low, high = face.min(), face.max()
+    stretched = jnp.asarray((face - low) / (high - low))[None]
+    problem = make_problem(random_vgg, stretched, vector.features, [0.3], recipe=recipe)
+    z = reconstruct(random_vgg, problem, recipe=recipe).images[0]
+    np.testing.assert_allclose(edit.face, face, atol=1e-6)
+    # A step of the solver enlarges the rounding of the range.
+    np.testing.assert_allclose(edit.pixels[0], low + (high - low) * z, atol=1e-4)
+
+
+def test_an_edit_of_nothing_leaves_the_photo_even_if_its_crop_is_rounded(random_vgg, pixels):
+    recipe = RECIPE.set({"features.preparation": "eight_bits", "solver.iterations": "1"})
+    vector = make_vector(random_vgg, recipe)
+    edit = make_editor(random_vgg, recipe).edit(pixels, vector, alphas=[0.0], face=BOX)
+    np.testing.assert_array_equal(255 * edit.face, np.round(255 * edit.face))
+    np.testing.assert_allclose(edit.pixels[0], pixels, atol=1e-7)
 
 
 def test_the_difference_goes_into_the_photo_inside_the_box_only(random_vgg, vector, pixels):
@@ -200,6 +246,45 @@ def test_the_residual_takes_all_its_iterations_whatever_the_tolerance_and_report
     assert [r.done for r in reports if r.phase == "residual"] == [1, 40, 80]
 
 
+def test_candidates_are_iterates_if_the_solver_returns_its_last_image(
+    random_vgg, vector, pixels, monkeypatch
+):
+    solver = UnguardedLBFGS(iterations=3, change_tolerance=0.0, gradient_tolerance=0.0)
+    recipe = RECIPE.replace(
+        objective=RECIPE.objective.replace(bounds=None),
+        start=FromNoise(),
+        solver=solver,
+        finish=(CancelResidual(iterations=6, every=2),),
+    )
+    kept = []
+
+    def solve_unedited(*arguments, **options):
+        kept.extend(solve.solve_unedited(*arguments, **options))
+        return kept
+
+    monkeypatch.setattr("dfi_jax.editor.editor.solve_unedited", solve_unedited)
+    edit = make_editor(random_vgg, recipe).edit(pixels, vector, alphas=[0.3], face="whole")
+    assert (edit.record["iterations"], edit.record["evaluations"]) == ([3], [4])
+    x = jnp.asarray(edit.face)[None]
+    problem = make_problem(random_vgg, x, vector.features, [0.0], recipe=recipe)
+    seen, long = [], recipe.replace(solver=solver.replace(iterations=6))
+    reconstruct(random_vgg, problem, recipe=long, every=1, on_progress=seen.append)
+    assert [p.done for p in seen] == [1, 2, 3, 4, 5, 6, 7]
+    # After seven evaluations, that of the start included, six steps have been taken.
+    for image, steps in zip(kept, (2, 4, 6), strict=True):
+        np.testing.assert_allclose(image, seen[steps].in_flight.images[0], atol=1e-6)
+
+
+def test_a_residual_that_ends_early_has_its_last_image(random_vgg, vector, pixels):
+    recipe = RECIPE.replace(
+        solver=LBFGSB(iterations=4, gradient_tolerance=1e9),
+        finish=(CancelResidual(iterations=6, every=2),),
+    )
+    edit = make_editor(random_vgg, recipe).edit(pixels, vector, alphas=[0.3], face="whole")
+    assert (edit.record["iterations"], edit.record["evaluations"]) == ([0], [1])
+    np.testing.assert_allclose(edit.pixels[0], edit.face, atol=1e-6)
+
+
 def test_at_strength_0_chainer_dfi_gives_the_face_back(random_vgg, vector, pixels):
     # The edit is then its own residual, and nothing is left of it.
     recipe = RECIPE.replace(
@@ -238,6 +323,63 @@ def test_a_later_strength_starts_where_the_previous_one_ended(random_vgg, vector
     expected = reconstruct(random_vgg, second, recipe=recipe).images[0]
     np.testing.assert_array_equal(edit.faces[1], expected)
     assert [(p.done, p.total) for p in seen] == [(1, 8), (4, 8), (5, 8), (8, 8)]
+
+
+def test_compiling_is_reported_without_a_number_of_evaluations(random_vgg, vector, pixels):
+    seen = []
+    make_editor(random_vgg).edit(
+        pixels, vector, alphas=[0.1, 0.4], face=BOX, on_progress=seen.append
+    )
+    totals = {p.phase: p.total for p in seen}
+    assert totals == {"compiling": None, "reconstruction": 8}
+
+
+def test_later_strengths_take_fewer_iterations_from_the_clipped_result(random_vgg, vector, pixels):
+    recipe = RECIPE.replace(objective=RECIPE.objective.replace(bounds=None)).set(
+        {"start": "previous", "start.later_iterations": "0.5"}
+    )
+    high, seen = np.clip(3 * pixels - 1, 0, 1), []
+    edit = make_editor(random_vgg, recipe).edit(
+        high, vector, alphas=[2.0, 3.0, 4.0], face="whole", on_progress=seen.append
+    )
+    assert edit.iterations.tolist() == [4, 2, 2]
+    assert (seen[-1].done, seen[-1].total) == (8, 8)
+    outside = (edit.faces[0] < 0) | (edit.faces[0] > 1)
+    assert outside.mean() > 0.01
+    problem = make_problem(
+        random_vgg,
+        jnp.asarray(edit.face)[None],
+        vector.features,
+        [3.0],
+        recipe=recipe,
+        start=np.clip(edit.faces[:1], 0, 1),
+    )
+    short = recipe.set({"solver.iterations": "2"})
+    expected = reconstruct(random_vgg, problem, recipe=short)
+    np.testing.assert_allclose(edit.faces[1], expected.images[0], atol=1e-5)
+
+
+def test_the_range_of_a_result_can_be_stretched_and_its_difference_truncated(
+    random_vgg, vector, pixels
+):
+    unbounded = RECIPE.replace(objective=RECIPE.objective.replace(bounds=None))
+    stretched = unbounded.replace(finish=(Stretch(),))
+    edit = make_editor(random_vgg, stretched).edit(pixels, vector, alphas=[2.0], face="whole")
+    z = edit.faces[0]
+    np.testing.assert_allclose(edit.pixels[0], (z - z.min()) / np.ptp(z), atol=1e-6)
+
+    matched = unbounded.replace(finish=(Clip(), MatchColor(over="image")))
+    edit = make_editor(random_vgg, matched).edit(pixels, vector, alphas=[2.0], face="whole")
+    z, x = np.clip(edit.faces[0], 0, 1), edit.face
+    expected = (z - z.mean()) * x.std() / z.std() + x.mean()
+    np.testing.assert_allclose(edit.pixels[0], np.clip(expected, 0, 1), atol=1e-5)
+
+    cut = unbounded.replace(finish=(TransferDifference(truncate=True),))
+    square = resize(pixels, (32, 32))
+    edit = make_editor(random_vgg, cut).edit(square, vector, alphas=[2.0], face="whole")
+    levels = 255 * (edit.faces[0] - edit.face)
+    expected = np.clip(square + np.floor(levels).clip(-128, 127) / 255, 0, 1)
+    np.testing.assert_allclose(edit.pixels[0], expected, atol=1e-5)
 
 
 def test_alone_in_a_sweep_and_in_a_manifest_of_ten_the_bytes_are_the_same(

@@ -65,7 +65,8 @@ def reconstruction(iterations):
     """The result of a single problem."""
     history = np.linspace(3, 1, iterations)[None]
     images = np.full((1, 32, 32, 3), 0.5, np.float32)
-    return Reconstruction(images, history[:, -1], history, np.array([iterations]))
+    counts = np.array([iterations])
+    return Reconstruction(images, history[:, -1], history, counts, counts)
 
 
 def test_the_numbers_of_a_record_are_those_of_the_edit(random_vgg, work, photo):

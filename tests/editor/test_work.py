@@ -50,3 +50,19 @@ def test_as_much_is_replaced_as_the_share_of_the_usual_strength_inside_the_mask(
         assert not replaced[18:].any()
     assert work.replaced(0.4) is None
     assert prepare(random_vgg, pixels, recipe, face="whole").replaced(-1.0) is None
+
+
+def test_what_is_replaced_lies_where_the_crop_lies_in_its_margin(random_vgg, pixels):
+    recipe = small_recipe(size=SIZE, vector="unit_times_phi", features__preparation="padding")
+    vector = make_vector(random_vgg, recipe)
+    positions = {name: jnp.zeros((*w.shape[:2], 1)) for name, w in vector.features.items()}
+    fine = next(iter(positions))
+    assert positions[fine].shape == (64, 64, 1)
+    # The crop has the middle 32 × 32 of 64 × 64.
+    half = positions | {fine: positions[fine].at[:, :32].set(1.0)}
+    vector = vector.replace(replacement=Replacement(vector.features, positions, half))
+    work = prepare(random_vgg, pixels, recipe, vector, face="whole")
+    assert (work.face.shape, work.seen.shape) == ((32, 32, 3), (64, 64, 3))
+    replaced = work.replaced(-0.4)
+    np.testing.assert_allclose(replaced[:, :14], 1.0, atol=1e-5)
+    np.testing.assert_allclose(replaced[:, 18:], 0.0, atol=1e-5)

@@ -5,7 +5,8 @@ import optax
 import pytest
 
 from dfi_jax import LBFGS, Adam
-from dfi_jax.engine.lbfgs import lbfgs, make_solver
+from dfi_jax.engine.lbfgs import lbfgs
+from dfi_jax.engine.solver import make_solver
 
 
 def minimise(function, start, *, iterations):

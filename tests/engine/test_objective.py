@@ -88,6 +88,39 @@ def test_pixels_outside_the_bounds_cost_a_penalty_and_are_seen_clipped(random_vg
     assert float(found.minimised[0] - found.objective[0]) == pytest.approx(penalty, rel=1e-4)
 
 
+def test_dfi_tensorflow_s_objective_is_its_published_formula(random_vgg, image):
+    """½Σd² of normalised features, λ·TV of summed channels, and the mean excess in grey levels."""
+    recipe = small_recipe(
+        features__normalization="l2",
+        features__normalization__scope="concat",
+        vector="unit",
+        vector__scope="concat",
+        objective__loss="sum_squares",
+        objective__total_variation="channel_sum",
+        objective__bounds="linear",
+    )
+    w = make_vector(random_vgg, recipe).features
+    problem = make_problem(random_vgg, image, w, [0.4], recipe=recipe)
+    z = (1.2 * jnp.flip(image, axis=1)) - 0.1
+    phi, moved = (
+        np.concatenate([np.asarray(layer, np.float64).ravel() for layer in found.values()])
+        for found in (features(random_vgg, x, layers=LAYERS) for x in (image, z))
+    )
+    vector = np.concatenate([np.asarray(w[name], np.float64).ravel() for name in LAYERS])
+    target = phi / np.linalg.norm(phi) + 0.4 * vector / np.linalg.norm(vector)
+    distance = np.sum((moved / np.linalg.norm(moved) - target) ** 2) / 2
+    levels = 255 * np.asarray(z, np.float64)[0]
+    sums = np.pad(levels.sum(axis=2), ((0, 1), (0, 1)))
+    rough = np.sum(np.diff(sums, axis=0)[:, :16] ** 2) + np.sum(np.diff(sums, axis=1)[:16] ** 2)
+    excess = np.mean(np.maximum(0, -levels) + np.maximum(0, levels - 255))
+    expected = distance + 0.001 * rough / (255 * 16 * 16 * 3) + excess
+    found = evaluate(random_vgg, z, problem, recipe=recipe)
+    assert float(found.objective[0]) == pytest.approx(expected, rel=1e-4)
+    assert min(distance, 0.001 * rough / (255 * 16 * 16 * 3), excess) > 0.005 * expected
+    np.testing.assert_array_equal(found.minimised, found.objective)
+    np.testing.assert_array_equal(found.images, z)
+
+
 @pytest.mark.parametrize("normalization", ["none", "l2"])
 @pytest.mark.parametrize("scope", ["layer", "concat"])
 def test_the_gradient_is_that_of_finite_differences(random_vgg, image, normalization, scope):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from builders import make_vector, small_recipe
 
-from dfi_jax import InputError, Replacement, features, make_problem
-from dfi_jax.engine.problem import problem_bytes
+from dfi_jax import InputError, Replacement, features, make_problem, objective
+from dfi_jax.engine.problem import ACTIVATION_COPIES, problem_bytes
 
 
 def test_a_problem_starts_where_the_recipe_says_or_where_it_is_told(random_vgg, waves):
@@ -47,6 +47,45 @@ def test_memory_grows_with_size_and_pairs():
     assert pairs[1] - pairs[0] == 10 * 2 * 4 * 3 * 16 * 16
     adam = problem_bytes("vgg16", recipe=small_recipe(solver="adam"))
     assert adam < pairs[0]
+    unguarded = small_recipe(solver="unguarded_lbfgs", solver__memory=10)
+    assert problem_bytes("vgg16", recipe=unguarded) == pairs[0]
+
+
+def test_memory_is_that_of_what_the_network_sees():
+    padded = small_recipe(size=65, features__preparation="padding")
+    assert problem_bytes("vgg16", recipe=padded) == problem_bytes(
+        "vgg16", recipe=small_recipe(size=128)
+    )
+    # Rounding up adds an activation of 33 × 33 − 32 × 32 positions in 128 channels to the target
+    # and to the activations.
+    down, up = (
+        problem_bytes("vgg16", recipe=small_recipe(size=65, features__pool_rounding=each))
+        for each in ("down", "up")
+    )
+    added = 128 * (33**2 - 32**2)
+    assert up - down == pytest.approx(4 * (1 + ACTIVATION_COPIES) * added, abs=8)
+
+
+def test_sizes_are_rounded_as_the_recipe_says_in_problem_and_objective(random_vgg):
+    rng = np.random.default_rng(0)
+    x, z = (jnp.asarray(rng.random((1, 17, 17, 3)), jnp.float32) for _ in range(2))
+    recipe = small_recipe(
+        size=17, layers=("conv2_1",), features__pool_rounding="up", objective__loss="sum_squares"
+    )
+    w = make_vector(random_vgg, recipe).features
+    problem = make_problem(random_vgg, x, w, [0.5], recipe=recipe)
+    phi, moved = (
+        np.asarray(
+            features(random_vgg, image, layers=("conv2_1",), pool_rounding="up")["conv2_1"],
+            np.float64,
+        )
+        for image in (x, z)
+    )
+    assert phi.shape == (1, 9, 9, 128)
+    target = phi + 0.5 * 4.0 * np.asarray(w["conv2_1"])
+    np.testing.assert_allclose(problem.target["conv2_1"], target, rtol=1e-4, atol=1e-4)
+    value = objective(random_vgg, z, problem, recipe=recipe)[0]
+    assert value == pytest.approx(np.sum((moved - target) ** 2) / 2, rel=1e-4)
 
 
 def test_a_target_is_the_photo_the_vector_and_what_is_replaced(random_vgg, waves):

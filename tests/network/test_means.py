@@ -53,6 +53,16 @@ def test_streamed_moments_do_not_depend_on_the_batches(sizes, normalization):
             np.testing.assert_allclose(variance, truth, rtol=1e-3, atol=1e-5 * truth.max())
 
 
+def test_moments_are_those_of_features_whose_sizes_are_rounded_up():
+    vgg = load_vgg("random-vgg16")
+    images = np.random.default_rng(0).random((3, 9, 9, 3), np.float32)
+    found = feature_moments(vgg, [images], layers=("conv2_1",), pool_rounding="up")
+    phi = features(vgg, images, layers=("conv2_1",), pool_rounding="up")["conv2_1"]
+    assert phi.shape == (3, 5, 5, 128)
+    expected = np.asarray(phi, np.float64).mean(axis=0)
+    np.testing.assert_allclose(found.mean["conv2_1"], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_a_mean_of_no_images_is_rejected():
     with pytest.raises(InputError, match="no images"):
         feature_moments(load_vgg("random-vgg16"), [], layers=LAYERS)

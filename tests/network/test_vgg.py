@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -68,11 +69,13 @@ def test_conv5_1_of_a_200_pixel_image_is_12_wide():
 @given(
     size=st.tuples(st.integers(16, 70), st.integers(16, 70)),
     layers=st.lists(st.sampled_from(layer_names("vgg19")), min_size=1, max_size=4, unique=True),
+    rounding=st.sampled_from(["down", "up"]),
 )
-def test_features_have_the_requested_order_and_the_predicted_shapes(size, layers):
+def test_features_have_the_requested_order_and_the_predicted_shapes(size, layers, rounding):
     vgg = load_vgg("random-vgg19")
-    found = jax.eval_shape(lambda: features(vgg, jnp.zeros((2, *size, 3)), layers=tuple(layers)))
-    expected = feature_shapes("vgg19", layers, size)
+    settings = {"layers": tuple(layers), "pool_rounding": rounding}
+    found = jax.eval_shape(lambda: features(vgg, jnp.zeros((2, *size, 3)), **settings))
+    expected = feature_shapes("vgg19", layers, size, pool_rounding=rounding)
     assert {name: layer.shape[1:] for name, layer in found.items()} == expected
 
 
@@ -97,10 +100,74 @@ def test_features_of_a_batch_equal_those_of_each_image():
         assert relative_error(both[i], np.asarray(alone[0])) < 1e-6
 
 
-def test_pooling_drops_an_odd_row_and_column():
-    x = jnp.arange(15.0).reshape(1, 3, 5, 1)
-    assert max_pool2x2(x)[0, ..., 0].tolist() == [[6.0, 8.0]]
-    assert average_pool2x2(x)[0, ..., 0].tolist() == [[3.0, 5.0]]
+def pool_by_definition(x, weights, reduce, rounding):
+    """Pools an image (h, w) window by window, and the gradient of Σ weights·pooled, in float64."""
+    half = math.floor if rounding == "down" else math.ceil
+    pooled = np.zeros((half(x.shape[0] / 2), half(x.shape[1] / 2)))
+    gradient = np.zeros(x.shape)
+    for i, j in np.ndindex(pooled.shape):
+        window = np.s_[2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
+        part = x[window]
+        pooled[i, j] = reduce(part)
+        taken = part == part.max() if reduce is np.max else np.full(part.shape, 1 / part.size)
+        gradient[window] = weights[i, j] * taken
+    return pooled, gradient
+
+
+@pytest.mark.parametrize("rounding", ["down", "up"])
+@pytest.mark.parametrize(("pool", "reduce"), [(max_pool2x2, np.max), (average_pool2x2, np.mean)])
+@pytest.mark.parametrize("size", [(3, 5), (4, 7), (6, 4), (1, 1)])
+def test_pooling_and_its_gradient_equal_their_definition(size, pool, reduce, rounding):
+    # Everything is negative, so that zeros beyond the border would show.
+    x = -1 - np.random.default_rng(0).random((2, *size, 3), np.float32)
+    found, pull = jax.vjp(lambda x: pool(x, rounding), jnp.asarray(x))
+    weights = np.random.default_rng(1).normal(size=found.shape).astype(np.float32)
+    (gradient,) = pull(jnp.asarray(weights))
+    for n, c in np.ndindex(2, 3):
+        expected = pool_by_definition(x[n, ..., c], weights[n, ..., c], reduce, rounding)
+        np.testing.assert_allclose(found[n, ..., c], expected[0], rtol=1e-6)
+        np.testing.assert_allclose(gradient[n, ..., c], expected[1], rtol=1e-6)
+
+
+def test_features_of_sizes_rounded_up_and_their_gradient_equal_pytorch_s():
+    torch = pytest.importorskip("torch")
+    from network.torch_vgg import torch_features
+
+    vgg, image = load_vgg("random-vgg16"), wave(37, 53)
+    layers = ("conv3_1", "conv5_1")
+    rng = np.random.default_rng(0)
+    weights = {
+        name: rng.normal(size=(1, *shape)).astype(np.float32)
+        for name, shape in feature_shapes("vgg16", layers, (37, 53), pool_rounding="up").items()
+    }
+
+    def score(x):
+        phi = features(vgg, x, layers=layers, pool_rounding="up")
+        return sum(jnp.vdot(weights[name], phi[name]) for name in layers), phi
+
+    (_, found), gradient = jax.value_and_grad(score, has_aux=True)(jnp.asarray(image))
+    x = torch.from_numpy(image).requires_grad_()
+    reference = torch_features(vgg.params, "vgg16", x, layers, ceil_mode=True)
+    sum((torch.from_numpy(weights[name]) * reference[name]).sum() for name in layers).backward()
+    for name in layers:
+        assert relative_error(found[name], reference[name].detach().numpy()) < 1e-5
+    # Rounding decides on which side of a kink of ReLU an activation is.
+    assert relative_error(gradient, x.grad.numpy()) < 1e-3
+
+
+def test_sizes_are_rounded_down_unless_asked_otherwise():
+    vgg, image = load_vgg("random-vgg16"), wave(37, 53)
+    found = features(vgg, image, layers=("conv3_1",))["conv3_1"]
+    down = features(vgg, image, layers=("conv3_1",), pool_rounding="down")["conv3_1"]
+    np.testing.assert_array_equal(found, down)
+    assert found.shape == (1, 9, 13, 256)
+
+
+def test_even_sizes_are_pooled_alike_however_odd_ones_are_rounded():
+    vgg, image = load_vgg("random-vgg16"), wave(32, 48)
+    down, up = (features(vgg, image, pool_rounding=rounding) for rounding in ("down", "up"))
+    for name in DEFAULT_LAYERS:
+        np.testing.assert_array_equal(down[name], up[name])
 
 
 def test_a_network_tells_how_its_convolutions_are_computed(monkeypatch):
@@ -137,6 +204,10 @@ def test_layers_that_do_not_exist_are_rejected(layers):
 def test_an_image_too_small_for_the_layer_is_rejected():
     with pytest.raises(InputError, match="at least 16 × 16"):
         features(load_vgg("random-vgg16"), jnp.zeros((1, 15, 40, 3)), layers=("conv5_1",))
+    up = jax.eval_shape(
+        lambda: features(load_vgg("random-vgg16"), jnp.zeros((1, 15, 40, 3)), pool_rounding="up")
+    )
+    assert up["conv5_1"].shape == (1, 1, 3, 512)
 
 
 def test_a_process_that_uses_float64_gets_the_same_features():

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from dfi_jax.photo.finish import apply_mask, cancel_residual, match_color, stay_grey
+from dfi_jax.photo.finish import (
+    apply_mask,
+    cancel_residual,
+    match_color,
+    match_image,
+    stay_grey,
+    stretch,
+    truncate,
+)
 
 
 @pytest.fixture
@@ -28,6 +36,31 @@ def test_a_flat_reconstruction_takes_the_face_s_mean(rng):
     x = rng.random((8, 8, 3)).astype(np.float32)
     matched = match_color(np.full_like(x, 0.7), x)
     np.testing.assert_allclose(matched, np.broadcast_to(x.mean(axis=(0, 1)), x.shape), atol=1e-3)
+
+
+def test_colour_over_the_image_has_one_mean_and_one_deviation(rng):
+    z, x = (rng.random((2, 9, 8, 3)) * (1.0, 0.5, 0.2)).astype(np.float32)
+    matched = match_image(0.3 * z + 0.1, x)
+    assert matched.mean() == pytest.approx(x.mean(), abs=1e-6)
+    assert matched.std() == pytest.approx(x.std(), rel=1e-5)
+    # The channels keep the ratio of their deviations.
+    ratio = z.std(axis=(0, 1)) / z.std()
+    np.testing.assert_allclose(matched.std(axis=(0, 1)) / matched.std(), ratio, rtol=1e-4)
+
+
+def test_a_stretched_image_fills_its_range_and_keeps_its_order(rng):
+    z = rng.normal(0.5, 2, (5, 6, 3))
+    found = stretch(z)
+    assert (found.min(), found.max()) == (0, 1)
+    np.testing.assert_allclose(found * np.ptp(z) + z.min(), z, atol=1e-12)
+    assert not stretch(np.full((2, 2, 3), 0.7)).any()
+
+
+def test_a_truncated_difference_is_what_8_bits_hold(rng):
+    levels = np.concatenate([rng.uniform(-300, 300, 57), [-128.5, 0.99, -0.01]])
+    expected = (levels + 128).clip(0, 255).astype(np.uint8).astype(float) - 128
+    found = truncate(levels.reshape(4, 5, 3) / 255).ravel() * 255
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_the_residual_nearest_to_the_edit_is_subtracted(rng):

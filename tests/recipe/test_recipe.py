@@ -6,15 +6,18 @@ import pytest
 
 from dfi_jax import (
     LBFGS,
+    LBFGSB,
     RECIPES,
     Adam,
     CancelResidual,
     FromNoise,
+    FromPrevious,
     InputError,
     Mask,
     MatchColor,
     Recipe,
     TransferDifference,
+    UnguardedLBFGS,
     Unshrunk,
 )
 from dfi_jax.recipe import named_recipe
@@ -91,7 +94,7 @@ def test_every_field_of_every_stage_can_be_set_by_its_path():
 
     for start in RECIPES.values():
         for path, value in paths(start):
-            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
             text = "none" if value is None else text
             assert start.set({path: text}) == start, path
             if isinstance(value, int | float) and not isinstance(value, bool):
@@ -115,12 +118,25 @@ def test_every_field_of_every_stage_can_be_set_by_its_path():
         ("vector", "3", "recipe.vector is '3'; choose from gain, unit, unit_times_phi"),
         ("vector.scope", "layer", "gain"),
         ("objective.loss", "mse", "objective.loss is 'mse'; choose from sum_squares"),
-        ("objective.bounds", "box", "objective.bounds is 'box'; choose from valid, none"),
+        (
+            "objective.bounds",
+            "hard",
+            "objective.bounds is 'hard'; choose from valid, linear, box, none",
+        ),
+        ("objective.bounds", "box", "bounds is box and its solver is lbfgs; set the solver to"),
         ("objective.bounds.penalty", "-1", "valid.penalty is -1.0; give 0 or more"),
         ("objective.bounds.penalty", "nan", "valid.penalty is nan; give a finite number"),
+        ("features.pool_rounding", "sideways", "is 'sideways'; choose from down, up"),
+        ("features.preparation", "crop", "preparation is 'crop'; choose from eight_bits"),
+        (
+            "features.preparation.padding.multiple",
+            "2",
+            "can't be set at 'preparation.padding.multiple'",
+        ),
+        ("objective.total_variation", "sobel", "choose from total_variation, channel_sum, none"),
         ("objective.total_variation.weight", "1", "is none and has no fields; set total_variation"),
-        ("start", "zero", "recipe.start is 'zero'; choose from image, noise, previous"),
-        ("solver", "sgd", "recipe.solver is 'sgd'; choose from lbfgs, adam"),
+        ("start", "zero", "recipe.start is 'zero'; choose from image, noise, uniform, previous"),
+        ("solver", "sgd", "recipe.solver is 'sgd'; choose from lbfgs, unguarded_lbfgs,"),
         ("solver.iterations", "0", "lbfgs.iterations is 0; give 1 or more"),
         ("solver.tolerance", "-0.1", "lbfgs.tolerance is -0.1; give 0 or more"),
         ("solver.memory", "1" + "0" * 400, "give a finite whole number"),
@@ -158,6 +174,18 @@ def test_a_setting_that_cannot_be_is_one_sentence(path, text, message):
         lambda: LBFGS(memory=True),
         lambda: LBFGS(iterations=10.0),
         lambda: Adam(learning_rate=-1.0),
+        lambda: Adam(drops=(4000, 2000)),
+        lambda: Adam(drops=(0, 2000)),
+        lambda: Adam(drops=(2000.5,)),
+        lambda: Adam(drop_factor=0.0),
+        lambda: Adam(result="first"),
+        lambda: UnguardedLBFGS(first_step="newton"),
+        lambda: UnguardedLBFGS(relaxation=0.0),
+        lambda: UnguardedLBFGS(curvature_floor=-1.0),
+        lambda: LBFGSB(evaluations=0),
+        lambda: FromPrevious(later_iterations=0.0),
+        lambda: FromPrevious(later_iterations=1.5),
+        lambda: MatchColor(over="layer"),
         lambda: Recipe().features.replace(layers=["conv1_1"]),
         lambda: Recipe().features.replace(layers=(3,)),
         lambda: Recipe().replace(tv_weight=1),
@@ -184,6 +212,19 @@ def test_settings_are_applied_in_their_order():
     assert recipe.finish[1].iterations == 40
     assert recipe.finish[2] == Mask()
     assert recipe.solver == Adam(learning_rate=0.5)
+
+
+def test_drops_of_a_rate_are_set_as_numbers_and_survive_json():
+    recipe = Recipe().set({"solver": "adam", "solver.drops": "2000, 4000"})
+    assert recipe.solver.drops == (2000, 4000)
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+def test_a_solver_that_returns_its_last_image_evaluates_it_too():
+    assert [solver.evaluations for solver in (LBFGS(iterations=7), Adam(iterations=7))] == [7, 7]
+    assert UnguardedLBFGS(iterations=7).evaluations == 8
+    assert Adam(iterations=7, result="last").evaluations == 8
+    assert (LBFGSB(iterations=7).evaluations, LBFGSB(iterations=7).reported) == (15000, 7)
 
 
 @pytest.mark.parametrize(

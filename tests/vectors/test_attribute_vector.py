@@ -9,8 +9,10 @@ from builders import LAYERS, make_vector, small_recipe
 from dfi_jax import (
     L2,
     AttributeVector,
+    EightBits,
     FileError,
     InputError,
+    Padding,
     Recipe,
     Replacement,
     load_vgg,
@@ -29,9 +31,16 @@ def vector(random_vgg):
     return found.replace(provenance=dataclasses.replace(found.provenance, **changes))
 
 
-@pytest.mark.parametrize("normalization", [None, L2(scope="concat")])
-def test_a_vector_comes_back_from_its_file(tmp_path, vector, normalization):
-    made = dataclasses.replace(vector.provenance, normalization=normalization, near="scores")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"normalization": None},
+        {"normalization": L2(scope="concat"), "near": "scores"},
+        {"pool_rounding": "up", "preparation": (EightBits(), Padding(multiple=32))},
+    ],
+)
+def test_a_vector_comes_back_from_its_file(tmp_path, vector, changes):
+    made = dataclasses.replace(vector.provenance, **changes)
     path = tmp_path / "deep" / "smile.safetensors"
     vector.replace(provenance=made).save(path)
     read = AttributeVector.load(path)
@@ -137,6 +146,8 @@ def test_values_that_are_not_finite_are_rejected(tmp_path, vector):
         ({"weights_sha256": "0" * 64}, "the network"),
         ({"layers": ("conv1_2",)}, "layers"),
         ({"size": 224}, "image size"),
+        ({"pool_rounding": "up"}, "pooled sizes rounded up and this run has down"),
+        ({"preparation": (Padding(), EightBits())}, "preparation padding 64, eight_bits and"),
         ({"normalization": L2()}, "normalization l2 over layer"),
     ],
 )

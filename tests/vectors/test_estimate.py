@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from builders import small_recipe
 
-from dfi_jax import Cache, Rule, Wanted, Wiener, features, load_vgg
+from dfi_jax import Cache, InputError, Rule, Wanted, Wiener, features, load_vgg
 from dfi_jax.data import lfw, synthetic
 from dfi_jax.data.admission import thresholded
 from dfi_jax.data.selection import Anchor, Selection, select, spread
@@ -47,9 +47,8 @@ def test_the_vector_is_the_difference_of_the_means(random_vgg, dataset):
 def test_images_weigh_in_the_means_what_the_rule_says(random_vgg, dataset, kind):
     anchor = Anchor(index=3, scores=dataset.scores[3])
     selection = select(dataset, "smiling", anchor=anchor, k=12, rule=f"weights={kind}")
-    cache, found = Cache(), []
-    for _ in range(2):
-        found.append(attribute_vector(random_vgg, selection, recipe=RECIPE, cache=cache))
+    cache = Cache()
+    found = [attribute_vector(random_vgg, selection, recipe=RECIPE, cache=cache) for _ in range(2)]
     equal = dataclasses.replace(selection, rule=Rule())
     other = attribute_vector(random_vgg, equal, recipe=RECIPE, cache=cache)
     expected, squares = 0, 0
@@ -99,6 +98,49 @@ def test_the_features_of_each_image_are_normalised_before_the_mean(random_vgg, d
         found = np.asarray(vector.features[name]).ravel()
         np.testing.assert_allclose(found, target - source, atol=1e-4 * np.abs(target).max())
     assert vector.provenance.normalization.scope == scope
+
+
+@pytest.mark.parametrize(
+    ("setting", "shape"),
+    [
+        ({"features.pool_rounding": "up"}, (9, 9)),
+        ({"features.preparation": "full_range"}, (8, 8)),
+        ({"features.preparation": "full_range,eight_bits,padding"}, (32, 32)),
+    ],
+)
+def test_images_of_the_sets_are_prepared_and_pooled_as_the_recipe_says(
+    random_vgg, dataset, setting, shape
+):
+    recipe = RECIPE.set({"features.layers": "conv2_1", "features.size": "17"} | setting)
+    selection = spread(dataset, "Smiling", k=10)
+    vector = attribute_vector(random_vgg, selection, recipe=recipe)
+    means = []
+    for rows in (selection.target, selection.source):
+        faces = np.stack([dataset.face(row, 17) for row in rows]).astype(np.float64)
+        if "preparation" in next(iter(setting)):
+            low, high = (f(faces, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
+            faces = (faces - low) / (high - low)
+        if shape == (32, 32):
+            padded = np.tile(np.array([0.485, 0.456, 0.406]), (len(rows), 64, 64, 1))
+            padded[:, 23:40, 23:40] = np.round(255 * faces) / 255
+            faces = padded
+        rounding = "up" if shape == (9, 9) else "down"
+        phi = features(
+            random_vgg,
+            jnp.asarray(faces, jnp.float32),
+            layers=("conv2_1",),
+            pool_rounding=rounding,
+        )
+        means.append(np.asarray(phi["conv2_1"], np.float64).mean(axis=0))
+    assert vector.features["conv2_1"].shape[:2] == shape
+    expected = means[0] - means[1]
+    np.testing.assert_allclose(
+        vector.features["conv2_1"], expected, atol=1e-4 * np.abs(means[0]).max()
+    )
+    vector.check(random_vgg, recipe=recipe)
+    undone = {"features.preparation": "none"}
+    with pytest.raises(InputError, match="was made with"):
+        vector.check(random_vgg, recipe=recipe.set({"features.pool_rounding": "down"} | undone))
 
 
 def test_the_noise_is_what_vectors_of_halves_differ_by(random_vgg):
@@ -157,6 +199,10 @@ def test_means_are_computed_once_for_everything_they_depend_on(random_vgg, datas
     np.testing.assert_array_equal(first.features["conv1_1"], again.features["conv1_1"])
     for change in (
         {"features.size": "48"},
+        {"features.pool_rounding": "up"},
+        {"features.preparation": "eight_bits"},
+        {"features.preparation": "padding"},
+        {"features.preparation": "padding", "features.preparation.padding.multiple": "48"},
         {"features.layers": "conv1_2"},
         {"features.normalization": "l2"},
         {"features.normalization": "l2", "features.normalization.scope": "concat"},

@@ -8,6 +8,7 @@ from dfi_jax import Cache, Editor, FileError, InputError, Job, Wiener, features,
 from dfi_jax.data import synthetic
 from dfi_jax.data.admission import thresholded
 from dfi_jax.engine.share import Share
+from dfi_jax.recipe.preparation import prepare_images
 from dfi_jax.vectors import fit as fitting
 from dfi_jax.vectors.fit import fit
 from dfi_jax.vectors.fitted import FittedDataset
@@ -37,6 +38,31 @@ def test_the_sums_are_those_of_all_images(random_vgg, people, phi):
         np.testing.assert_allclose(fitted.squares[name], np.sum(layer**2, axis=0), rtol=1e-4)
     np.testing.assert_allclose(fitted.scores, design[:, 1:])
     assert [p.done for p in seen] == [10, 20, 30, 40, 50, 53]
+
+
+def test_the_sums_are_those_of_prepared_images(random_vgg, people, tmp_path):
+    recipe = RECIPE.set(
+        {
+            "features.size": "17",
+            "features.pool_rounding": "up",
+            "features.preparation": "full_range,padding",
+            "features.preparation.padding.multiple": "7",
+        }
+    )
+    fitted = fit(random_vgg, people, recipe=recipe, folder=tmp_path)
+    faces = np.stack([people.face(i, 17) for i in range(53)])
+    seen = prepare_images(faces, recipe.features.preparation, random_vgg.preprocess.mean_rgb)
+    found = features(random_vgg, seen, layers=("conv2_1",), pool_rounding="up")["conv2_1"]
+    assert found.shape == (53, 11, 11, 128)
+    expected = np.asarray(found, np.float64).sum(axis=0)
+    np.testing.assert_allclose(fitted.products["conv2_1"][0], expected, rtol=1e-4, atol=1e-2)
+    made = FittedDataset.load(tmp_path).vector("Smiling")
+    made.check(random_vgg, recipe=recipe)
+    with pytest.raises(InputError, match="made with pooled sizes rounded up and this run has down"):
+        made.check(random_vgg, recipe=recipe.set({"features.pool_rounding": "down"}))
+    unpadded = recipe.set({"features.preparation": "full_range"})
+    with pytest.raises(FileError, match="has sums with another preparation"):
+        fit(random_vgg, people, recipe=unpadded, folder=tmp_path)
 
 
 def test_a_vector_is_the_difference_of_means_if_nothing_is_held_and_scores_are_signs(

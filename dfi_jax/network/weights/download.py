@@ -159,7 +159,8 @@ class _ResumingDownloader:
             if answer.status_code == requests.codes.requested_range_not_satisfiable:
                 # The partial file is at least as long as the file on the server.
                 validator.unlink()
-                return self(url, output_file, _)
+                self(url, output_file, _)
+                return
             answer.raise_for_status()
             resumed = answer.status_code == requests.codes.partial_content
             done = partial.stat().st_size if resumed else 0

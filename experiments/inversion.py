@@ -1,0 +1,145 @@
+"""What does each layer of VGG keep of a face? The image that has its features, found from noise.
+
+    python experiments/inversion.py [--iterations N] [--out DIR] [--quick] [--json]
+
+At strength 0, a reconstruction looks for the image that has the face's own features. If it starts
+from noise and compares a single layer, all that it finds comes from that layer: this is feature
+inversion (Mahendran and Vedaldi 2015), and the content half of neural style transfer (Gatys et al.
+2015). The objective is ½‖φ(z) − φ(x)‖²/‖φ(x)‖² + λ·R(z), where φ is the layer and R the total
+variation in the network's units.
+
+Prints, for each layer and each λ, the relative residual ‖φ(z) − φ(x)‖/‖φ(x)‖ of the layer, and the
+PSNR of z in decibels. The sheet in the folder shows the images, with one row per λ.
+
+The face is that of scikit-image's astronaut (the extra `demo`). `--quick` inverts two layers at
+32 × 32 pixels.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import skimage.data
+from demo import POINTS
+from jaxtyping import Array, Float
+
+from dfi_jax import Photo, Placement, Recipe, features, load_vgg, make_problem, reconstruct
+from dfi_jax.network.vgg import VGG
+from dfi_jax.report.sheet import contact_sheet
+
+SHEET_SIZE = (927, 516)
+"""Largest width and height of the sheet, in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is inverted, and how.
+
+    Attributes:
+      layers: Names of layers, each of which is inverted by itself.
+      weights: Values of λ, each with one value per layer.
+      iterations: Number of evaluations.
+      size: Height and width of the face.
+      out: Folder for the sheet.
+    """
+
+    layers: tuple[str, ...] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+    weights: tuple[tuple[float, ...], ...] = ((0.0,) * 5, (1e-8, 1e-7, 3e-7, 1e-6, 3e-6))
+    iterations: int = 300
+    size: int = 200
+    out: str = "out/inversion"
+
+
+CONFIG = Config()
+QUICK = Config(layers=("conv1_1", "conv2_1"), weights=((1e-6, 1e-6),), iterations=5, size=32)
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Inverts every layer with every λ, writes the sheet, and returns the rows of the table."""
+    vgg = load_vgg("vgg16")
+    photo = Photo.of(skimage.data.astronaut()).pixels
+    face = jnp.asarray(Placement.from_landmarks(POINTS).crop(photo, size=config.size))[None]
+    rows, images, labels = [], [], []
+    for weights in config.weights:
+        images.append(np.asarray(face[0]))
+        labels.append("x")
+        for layer, weight in zip(config.layers, weights, strict=True):
+            print(f"{layer}, λ = {weight:g}", file=sys.stderr, flush=True)
+            z = invert(vgg, face, layer, weight, config)
+            images.append(np.asarray(z[0]))
+            labels.append(layer if weight == 0 else f"{layer}, λ = {weight:g}")
+            rows.append({"layer": layer, "weight": weight, **compare(vgg, face, z, layer)})
+    sheet = contact_sheet(images, labels, columns=1 + len(config.layers))
+    sheet.thumbnail(SHEET_SIZE)
+    path = Path(config.out, "inversion.jpg")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path, quality=90)
+    return {"config": dataclasses.asdict(config), "rows": rows}
+
+
+def invert(
+    vgg: VGG, face: Float[Array, "1 s s 3"], layer: str, weight: float, config: Config
+) -> Float[Array, "1 s s 3"]:
+    """Returns the image that has a face's features in one layer, found from noise."""
+    recipe = Recipe().set(
+        {
+            "features.layers": layer,
+            "features.size": str(config.size),
+            "objective.total_variation": "total_variation",
+            "objective.total_variation.weight": str(weight),
+            "start": "noise",
+            "solver.iterations": str(config.iterations),
+        }
+    )
+    nothing = {layer: jnp.zeros_like(features(vgg, face, layers=(layer,))[layer][0])}
+    problem = make_problem(vgg, face, nothing, [0.0], recipe=recipe)
+    return jnp.asarray(reconstruct(vgg, problem, recipe=recipe).images)
+
+
+def compare(
+    vgg: VGG, face: Float[Array, "1 s s 3"], z: Float[Array, "1 s s 3"], layer: str
+) -> dict[str, float]:
+    """Returns how far the features of an image and its pixels are from those of the face."""
+    phi, found = (features(vgg, images, layers=(layer,))[layer] for images in (face, z))
+    return {
+        "residual": float(jnp.linalg.norm(found - phi) / jnp.linalg.norm(phi)),
+        "psnr": float(-10 * jnp.log10(jnp.mean(jnp.square(z - face)))),
+    }
+
+
+def print_table(record: dict[str, Any]) -> None:
+    """Prints one row per layer and λ."""
+    print("| layer | λ | residual | PSNR |")
+    print("| --- " * 4 + "|")
+    for row in record["rows"]:
+        print(f"| {row['layer']} | {row['weight']:g} | {row['residual']:.4f} | {row['psnr']:.1f} |")
+
+
+def main() -> None:
+    """Prints the table, or the record as JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--iterations", type=int, help="number of evaluations for each image")
+    parser.add_argument("--out", default=CONFIG.out, help="folder for the sheet")
+    parser.add_argument("--quick", action="store_true", help="invert two layers of a small face")
+    parser.add_argument("--json", action="store_true", help="print the record as JSON")
+    arguments = parser.parse_args()
+    config = dataclasses.replace(QUICK if arguments.quick else CONFIG, out=arguments.out)
+    if arguments.iterations:
+        config = dataclasses.replace(config, iterations=arguments.iterations)
+    record = run(config)
+    if arguments.json:
+        print(json.dumps(record, indent=2))
+    else:
+        print_table(record)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""By what must a loss be multiplied so that chainer-dfi's solver minimises it?
+
+`normalization.py` asks this. The solver is an L-BFGS: its unknown is an image in grey levels (0 to
+255), it starts from noise around the mean colour, and its first step is
+x − gradient. It takes every step, remembers five pairs (s, y) of a step and its change of the
+gradient, only if yᵀs > 10⁻¹⁰, and divides by no less than 10⁻⁵ instead of a smaller yᵀs. All of
+these depend on the factor of the loss, whereas the image that minimises it doesn't.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from matched_edits import Photos, phase
+
+from dfi_jax import VGG, FromNoise, MeanSquares, Problem, SumSquares, UnitTimesPhi, features
+from dfi_jax.recipe.features import FeatureStage
+from dfi_jax.recipe.objective import Loss
+
+ALPHA = 0.4
+"""Strength of the vector ‖φ(x)‖·w/‖w‖, by layer, as in chainer-dfi's demonstrations."""
+
+MEMORY, LEAST_PRODUCT, LEAST_DIVISOR = 5, 1e-10, 1e-5
+"""Number of pairs, least yᵀs of a pair, and least divisor, as in chainer-dfi."""
+
+LOSSES: dict[str, Loss] = {"mean": MeanSquares(), "sum": SumSquares()}
+"""Losses whose factors are compared. chainer-dfi's is the first."""
+
+ENOUGH = 0.9
+"""Part of the best decrease that counts as minimised."""
+
+_dot = partial(jnp.matmul, precision="highest")
+
+
+class State(NamedTuple):
+    """The memory of chainer-dfi's L-BFGS. Pairs are ordered by age, the newest last.
+
+    Attributes:
+      point: Point of the last update.
+      gradient: Gradient at that point.
+      steps: Steps s.
+      changes: Changes y of the gradient.
+      held: Whether each place holds a pair.
+      scale: Factor of the identity in the inverse Hessian's first guess.
+      started: Whether there was an update.
+    """
+
+    point: Float[Array, " d"]
+    gradient: Float[Array, " d"]
+    steps: Float[Array, "m d"]
+    changes: Float[Array, "m d"]
+    held: Array
+    scale: Array
+    started: Array
+
+
+def begin(point: Float[Array, " d"]) -> State:
+    """Returns the state before the first update."""
+    pairs = jnp.zeros((MEMORY, point.size))
+    false = jnp.asarray(False)
+    return State(point, point, pairs, pairs, jnp.zeros(MEMORY, bool), jnp.ones(()), false)
+
+
+def update(
+    state: State, point: Float[Array, " d"], gradient: Float[Array, " d"]
+) -> tuple[Float[Array, " d"], State]:
+    """Returns the next point, and the state."""
+    step, change = point - state.point, gradient - state.gradient
+    product = _dot(change, step)
+    usable = state.started & (product > LEAST_PRODUCT)
+
+    def append(rows: Array, row: Array) -> Array:
+        return jnp.where(usable, jnp.concatenate([rows[1:], row[None]]), rows)
+
+    steps, changes = append(state.steps, step), append(state.changes, change)
+    held = append(state.held, jnp.asarray(True))
+    scale = jnp.where(usable, product / _dot(change, change), state.scale)
+    direction, weights = gradient, []
+    divisors = jnp.maximum(jnp.sum(steps * changes, axis=1), LEAST_DIVISOR)
+    for i in reversed(range(MEMORY)):
+        weight = jnp.where(held[i], _dot(steps[i], direction) / divisors[i], 0)
+        direction = direction - weight * changes[i]
+        weights.append(weight)
+    direction = scale * direction
+    for i in range(MEMORY):
+        back = jnp.where(held[i], _dot(changes[i], direction) / divisors[i], 0)
+        direction = direction + (weights[MEMORY - 1 - i] - back) * steps[i]
+    new = State(point, gradient, steps, changes, held, scale, jnp.asarray(True))
+    return point - direction, new
+
+
+@partial(jax.jit, static_argnames=("stage", "loss", "count"))
+def descend(
+    vgg: VGG,
+    problem: Problem,
+    factors: Float[Array, " n"],
+    *,
+    stage: FeatureStage,
+    loss: Loss,
+    count: int,
+) -> tuple[Float[Array, "i n"], Float[Array, " n"]]:
+    """Returns the loss before each step, and the first step's root mean square in grey levels.
+
+    Args:
+      vgg: Network.
+      problem: Problems.
+      factors: Factor of the loss of each problem.
+      stage: Features, with their normalisation.
+      loss: Loss.
+      count: Number of steps.
+    """
+    shape = problem.start.shape
+
+    def measure(points: Array) -> tuple[Array, Array]:
+        phi = features(vgg, points.reshape(shape) / 255, layers=stage.layers)
+        values = loss.measure(stage.normalize(phi), problem.target, problem.square_norms)
+        return jnp.sum(factors * values), values
+
+    def advance(carry: tuple[Array, State], _: None) -> tuple[tuple[Array, State], Any]:
+        points, state = carry
+        (_, values), gradient = jax.value_and_grad(measure, has_aux=True)(points)
+        return jax.vmap(update)(state, points, gradient), (values, gradient_size(gradient))
+
+    def gradient_size(gradient: Array) -> Array:
+        return jnp.sqrt(jnp.mean(jnp.square(gradient), axis=1))
+
+    points = 255 * problem.start.reshape(len(problem.start), -1)
+    _, (history, sizes) = jax.lax.scan(
+        advance, (points, jax.vmap(begin)(points)), None, length=count + 1
+    )
+    return history, sizes[0]
+
+
+def compare(
+    vgg: VGG,
+    seen: Mapping[str, Photos],
+    *,
+    stages: Mapping[str, FeatureStage],
+    exponents: Sequence[int],
+    photos: int,
+    steps: int,
+) -> list[dict[str, Any]]:
+    """Returns, for every loss and normalisation of features, how far each factor comes.
+
+    Args:
+      vgg: Network.
+      seen: Photos by the name of a normalisation.
+      stages: Stage of each name.
+      exponents: Exponents of the powers of ten.
+      photos: Number of photos.
+      steps: Number of steps.
+    """
+    rows = []
+    noise = FromNoise()
+    for kind, stage in stages.items():
+        few = seen[kind].first(photos)
+        problem = few.problem(ALPHA * few.factors(UnitTimesPhi()))
+        start = noise.images(few.faces, vgg.preprocess.mean_rgb)
+        problem = problem._replace(start=start)
+        every = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(exponents)), problem)
+        factors = np.repeat(10.0 ** np.array(exponents), len(start)).astype(np.float32)
+        for name, loss in LOSSES.items():
+            with phase(f"factors of the {name} of {kind}"):
+                history, first = descend(
+                    vgg, every, jnp.asarray(factors), stage=stage, loss=loss, count=steps
+                )
+            left = np.asarray(history, np.float64)[[0, -1]].reshape(2, len(exponents), -1)
+            # A loss that isn't finite any more hasn't decreased.
+            decrease = np.maximum(np.nan_to_num(1 - left[1] / left[0], nan=0, neginf=0), 0)
+            best = decrease.max(axis=0)
+            share = (decrease / np.where(best > 0, best, 1)).mean(axis=1)
+            sizes = np.asarray(first).reshape(len(exponents), -1).mean(axis=1)
+            rows.append(
+                {
+                    "features": kind,
+                    "loss": name,
+                    "start": float(left[0, 0].mean()),
+                    "decrease": float(best.mean()),
+                    "exponents": list(exponents),
+                    "shares": share.tolist(),
+                    "first_steps": sizes.tolist(),
+                    "unit_step": float(sizes[0] / factors[0]),
+                    "enough": [e for e, s in zip(exponents, share, strict=True) if s >= ENOUGH],
+                }
+            )
+    return rows
+
+
+def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints one row per loss and normalisation, and the part of the decrease with each factor."""
+    exponents = rows[0]["exponents"]
+    powers = " | ".join(f"10^{e}" for e in exponents)
+    print(f"| features | loss | at the start | first step, grey levels | enough | {powers} |")
+    print("| --- " * (5 + len(exponents)) + "|")
+    for row in rows:
+        enough = f"10^{min(row['enough'])} … 10^{max(row['enough'])}" if row["enough"] else "none"
+        shares = " | ".join(f"{share:.2f}" for share in row["shares"])
+        measured = f"{row['start']:.2g} | {row['unit_step']:.2g} | {enough}"
+        print(f"| {row['features']} | {row['loss']} | {measured} | {shares} |")

@@ -1,0 +1,255 @@
+"""What do the published systems give on the same faces, beside the default recipe?
+
+    python experiments/reproduce_sources.py lfw:DIR [--photos N] [--out DIR] [--json]
+    python experiments/reproduce_sources.py --quick
+
+Each system's recipe (`dfi_jax.RECIPES`) edits the same photos at the strength that the system uses,
+with the same 100 neighbours on each side. Photos and judge are those of `judged_edits.py`.
+
+Two things stand in for what the systems have. The network is VGG-16 with ImageNet's weights instead
+of VGG-19. Where a system measures pixels in grey levels, as Caffe's networks do, the weights are
+converted to that (`in_grey_levels`), so that total variation and first steps have the systems' own
+units. The network of the paper is normalised on faces of the dataset.
+
+The table has the gain (1 is the distance between typical faces without and with the attribute), its
+spread between photos, the share of faces that pass the midpoint, the movement of the other
+attributes, the identity distance, the change in grey levels (in the mean, at the border, and beyond
+0.3 cycles per pixel in luma and chroma), evaluations of the network, and seconds per edit, without
+compilation but with the means of the neighbours. A sheet for each attribute has one row per photo:
+the face, then a column per system.
+"""
+
+import dataclasses
+import hashlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import judged_edits
+import numpy as np
+from PIL import Image
+
+from dfi_jax import (
+    RECIPES,
+    VGG,
+    Dataset,
+    Editor,
+    Job,
+    Placement,
+    Preprocess,
+    load_dataset,
+    load_vgg,
+    near,
+)
+from dfi_jax.metrics.judge import fit_judge
+from dfi_jax.photo.image import resize, to_bytes
+
+NEAR = near.parse("scores:all")
+"""Nearness of the neighbours, which counts all scores, as in the published systems."""
+
+MEASURES = (
+    "gain",
+    "spread",
+    "reached",
+    "others",
+    "identity",
+    "mean",
+    "border",
+    "luma",
+    "chroma",
+    "evaluations",
+    "seconds",
+)
+"""The columns of the table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """A system: the name of its recipe, and what no recipe says.
+
+    Attributes:
+      recipe: Name of the recipe.
+      alpha: Strength.
+      grey_levels: Whether its network takes grey levels of 255.
+    """
+
+    recipe: str
+    alpha: float
+    grey_levels: bool = True
+
+
+SYSTEMS = (
+    System(recipe="default", alpha=1.0, grey_levels=False),
+    System(recipe="chainer-dfi", alpha=0.4),
+    System(recipe="paper", alpha=0.4),
+    System(recipe="paper-torch", alpha=0.4, grey_levels=False),
+    System(recipe="dfi-tensorflow", alpha=0.4),
+)
+"""The systems, with the strengths of their own examples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is compared.
+
+    Attributes:
+      dataset: Dataset with scores.
+      attributes: Attributes that are added.
+      photos: Number of photos per attribute.
+      changes: Changes to all recipes.
+      weights: Name of the network.
+      out: Folder for the sheets.
+    """
+
+    dataset: str
+    attributes: tuple[str, ...] = ("Smiling", "Mouth Slightly Open", "Eyeglasses")
+    photos: int = 4
+    changes: Mapping[str, str] = field(default_factory=dict)
+    weights: str = "vgg16"
+    out: str = "out/reproduce_sources"
+
+
+QUICK = Config(
+    dataset="synthetic:160",
+    attributes=("Smiling",),
+    photos=1,
+    changes={
+        "features.layers": "conv1_2,conv2_1",
+        "features.size": "32",
+        "solver.iterations": "5",
+        "finish": "none",
+    },
+    weights="random-vgg16",
+)
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Edits every photo with every system, and returns the rows of the table."""
+    dataset = load_dataset(config.dataset)
+    groups, out = judged_edits.divide(dataset), Path(config.out)
+    judge = fit_judge(dataset, groups.judge)
+    chosen = {
+        attribute: judged_edits.choose_photos(dataset, groups.photos, attribute, config.photos)
+        for attribute in config.attributes
+    }
+    sheets: dict[str, list[list[np.ndarray]]] = {attribute: [] for attribute in chosen}
+    rows: list[dict[str, Any]] = []
+    for system in SYSTEMS:
+        editor = make_editor(system, dataset, config)
+        measured: list[dict[str, float]] = []
+        seconds: list[float] = []
+        for attribute, photos in chosen.items():
+            print(f"{system.recipe}: {attribute}", file=sys.stderr, flush=True)
+            started = time.perf_counter()
+            edits = edit_photos(editor, dataset, photos, attribute, system.alpha)
+            seconds.append((time.perf_counter() - started) / len(photos))
+            for edit in edits:
+                found = judged_edits.measure(judge, edit.judged, attribute)
+                measured.append(found | {"evaluations": float(edit.evaluations)})
+            sheets[attribute].append([edit.judged.edited for edit in edits])
+        # The first attribute's edits include compilation.
+        taken = float(np.median(seconds[1:] or seconds))
+        rows.append({"system": system.recipe, **judged_edits.average(measured), "seconds": taken})
+    for attribute, columns in sheets.items():
+        faces = [place.crop(dataset.read(row)) for row, place in chosen[attribute].items()]
+        draw([faces, *columns], out / f"{attribute}.png")
+    return {"config": dataclasses.asdict(config), "auc": float(np.mean(judge.auc)), "rows": rows}
+
+
+def make_editor(system: System, dataset: Dataset, config: Config) -> Editor:
+    """Returns an editor with a system's recipe, and with its kind of network."""
+    recipe = RECIPES[system.recipe].set(config.changes)
+    normalized = recipe.features.network == "normalized"
+    vgg = load_vgg(config.weights, normalized_on=dataset if normalized else None)
+    return Editor(recipe=recipe, weights=in_grey_levels(vgg) if system.grey_levels else vgg)
+
+
+def in_grey_levels(vgg: VGG) -> VGG:
+    """Returns the same function of an image as a network that takes BGR in grey levels.
+
+    conv1_1 takes (255·bgr − mean) instead of (rgb − mean/255)/std, so its kernel is divided by
+    255·std. The mean stays the same colour, so that the zeros beyond the border do as well.
+    """
+    mean, std = (np.asarray(each) for each in (vgg.preprocess.mean, vgg.preprocess.std))
+    first = vgg.params["conv1_1"]
+    kernel = (first["kernel"] / (255 * std[:, None]))[:, :, ::-1]
+    return dataclasses.replace(
+        vgg,
+        params=vgg.params | {"conv1_1": first | {"kernel": kernel}},
+        preprocess=Preprocess(
+            mean=tuple((255 * mean[::-1]).tolist()), std=(1.0, 1.0, 1.0), scale=255.0, bgr=True
+        ),
+        name=f"{vgg.name} in grey levels",
+        sha256=hashlib.sha256(f"{vgg.sha256} in grey levels".encode()).hexdigest(),
+    )
+
+
+class Made(NamedTuple):
+    """An edited face.
+
+    Attributes:
+      judged: The face before and after.
+      evaluations: Number of evaluations of the network.
+    """
+
+    judged: judged_edits.Edited
+    evaluations: int
+
+
+def edit_photos(
+    editor: Editor,
+    dataset: Dataset,
+    photos: Mapping[int, Placement],
+    attribute: str,
+    alpha: float,
+) -> list[Made]:
+    """Returns the edited faces of a dataset's images, in the order of the images."""
+    jobs = [
+        Job(
+            photo=dataset.read(row),
+            attribute=attribute,
+            alphas=(alpha,),
+            dataset=dataset,
+            near=NEAR,
+            face=placement,
+            name=str(row),
+        )
+        for row, placement in photos.items()
+    ]
+    made: dict[int, Made] = {}
+    for job, edit in editor.edit_many(jobs):
+        row = int(job.name)
+        size = editor.resolved_recipe.features.size
+        face = photos[row].crop(dataset.read(row), size=size)
+        edited = np.clip(edit.faces[0], 0, 1).astype(np.float32)
+        made[row] = Made(judged_edits.Edited(row, alpha, face, edited), int(edit.iterations[0]))
+    return [made[row] for row in photos]
+
+
+def draw(columns: Sequence[Sequence[np.ndarray]], path: Path) -> None:
+    """Writes a picture with one row per photo: the face, then each system."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    side = len(columns[0][0])
+    cells = [[resize(face, (side, side)) for face in column] for column in columns]
+    picture = np.concatenate([np.concatenate(column) for column in cells], axis=1)
+    Image.fromarray(to_bytes(picture)).save(path)
+
+
+def print_tables(record: dict[str, Any]) -> None:
+    """Prints one row per system."""
+    print(f"| system | {' | '.join(MEASURES)} |\n{'| --- ' * (1 + len(MEASURES))}|")
+    for row in record["rows"]:
+        values = " | ".join(f"{row[name]:.3g}" for name in MEASURES)
+        print(f"| {row['system']} | {values} |")
+
+
+def main() -> None:
+    """Prints the table, or the record as JSON."""
+    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+
+
+if __name__ == "__main__":
+    main()
