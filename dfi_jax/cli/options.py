@@ -131,7 +131,7 @@ K = Annotated[
     typer.Option(
         metavar="K",
         help="Maximum number of images in each set, with and without the attribute. By default, "
-        "the rule's: 100.",
+        "k of the rule: 100 for `default`, 10 for `dfi-tensorflow`.",
     ),
 ]
 

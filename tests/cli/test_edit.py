@@ -44,6 +44,7 @@ def test_help_explains_every_option_and_its_default():
             "--strength",
             "--face",
             "--dataset",
+            "--rule",
             "--near",
             "--recipe",
             "--set",
@@ -55,7 +56,7 @@ def test_help_explains_every_option_and_its_default():
             "--debug",
         ):
             assert option in text
-        for default in ("[default: auto]", "[default: 100]", "[default: vgg16]"):
+        for default in ("[default: auto]", "k of the rule: 100", "[default: vgg16]"):
             assert default in text
 
 

@@ -1,4 +1,4 @@
-"""`dfi vectors fit`, `regress` and `compare`; the other commands are in test_edit.py."""
+"""`dfi vectors fit`, `regress` and `compare`; the other commands are mostly in test_edit.py."""
 
 import json
 
@@ -94,6 +94,22 @@ def test_faces_are_warped_on_request_and_edits_without_a_warp_say_so(tmp_path, m
         succeeds("edit", photo, file, "--face", "whole", "-o", out, *QUICK, *options)
         warnings = json.loads((out / "result.json").read_text())["warnings"]
         assert any("edit it with a warp" in warning for warning in warnings) == warned
+
+
+def test_a_vector_knows_the_rule_that_its_images_were_selected_by(tmp_path):
+    file = tmp_path / "smile.safetensors"
+    given = ["Smiling", "--dataset", "crop:20,20,80,80:synthetic:60", "-o", file, *SMALL]
+    succeeds("vectors", "make", *given, "--rule", "k=9,threshold=0.2,weights=confidence")
+    shown = succeeds("vectors", "show", file).splitlines()
+    assert "rule            threshold=0.2,weights=confidence" in shown
+    assert "at most         9 of each" in shown
+    assert "crop            20,20,80,80" in shown
+    assert "there is no photo" in fails(
+        "vectors", "make", *given, "--overwrite", "--rule", "k=9,weights=nearness"
+    )
+    assert "'mine' doesn't exist" in fails(
+        "vectors", "make", *given, "--overwrite", "--rule", "mine"
+    )
 
 
 def test_what_cannot_be_done_is_said_in_a_sentence(fitted, tmp_path):
