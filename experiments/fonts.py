@@ -141,7 +141,7 @@ class Config:
       out: Folder for pictures.
     """
 
-    letters: str = "Rhae5"
+    letters: str = "Rha5"
     ways: tuple[str, ...] = tuple(WAYS)
     size: int = 64
     changes: Mapping[str, str] = field(default_factory=dict)
