@@ -43,21 +43,21 @@ class Config:
 
     Attributes:
       layers: Names of layers, each of which is inverted by itself.
-      weights: Values of λ, each with one value per layer.
+      weights: Values of λ.
       iterations: Number of evaluations.
       size: Height and width of the face.
       out: Folder for the sheet.
     """
 
     layers: tuple[str, ...] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
-    weights: tuple[tuple[float, ...], ...] = ((0.0,) * 5, (1e-8, 1e-7, 3e-7, 1e-6, 3e-6))
-    iterations: int = 300
+    weights: tuple[float, ...] = (0.0, 1e-6)
+    iterations: int = 200
     size: int = 200
     out: str = "out/inversion"
 
 
 CONFIG = Config()
-QUICK = Config(layers=("conv1_1", "conv2_1"), weights=((1e-6, 1e-6),), iterations=5, size=32)
+QUICK = Config(layers=("conv1_1", "conv2_1"), weights=(1e-6,), iterations=5, size=32)
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -66,14 +66,14 @@ def run(config: Config) -> dict[str, Any]:
     photo = Photo.of(skimage.data.astronaut()).pixels
     face = jnp.asarray(Placement.from_landmarks(POINTS).crop(photo, size=config.size))[None]
     rows, images, labels = [], [], []
-    for weights in config.weights:
+    for weight in config.weights:
         images.append(np.asarray(face[0]))
-        labels.append("x")
-        for layer, weight in zip(config.layers, weights, strict=True):
-            print(f"{layer}, λ = {weight:g}", file=sys.stderr, flush=True)
+        labels.append(f"x; λ = {weight:g}")
+        for layer in config.layers:
+            print(f"λ = {weight:g}: {layer}", file=sys.stderr, flush=True)
             z = invert(vgg, face, layer, weight, config)
             images.append(np.asarray(z[0]))
-            labels.append(layer if weight == 0 else f"{layer}, λ = {weight:g}")
+            labels.append(layer)
             rows.append({"layer": layer, "weight": weight, **compare(vgg, face, z, layer)})
     sheet = contact_sheet(images, labels, columns=1 + len(config.layers))
     sheet.thumbnail(SHEET_SIZE)

@@ -113,10 +113,10 @@ def shared_cache(tmp_path_factory, vgg19_file):
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
-    """Two photos, and two folders of drawn faces without and with an attribute."""
+    """Three photos, and two folders of drawn faces without and with an attribute."""
     folder = tmp_path_factory.mktemp("pictures")
     people = dfi_jax.load_dataset("synthetic:20")
-    for i, name in enumerate(("me", "you")):
+    for i, name in enumerate(("me", "you", "shoe")):
         write_face(people.face(i, 300), folder / f"{name}.jpg")
     for i in range(len(people)):
         write_face(people.face(i, 64), folder / ("WITH" if i % 2 else "WITHOUT") / f"{i}.png")
