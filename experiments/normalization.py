@@ -27,11 +27,12 @@ medians over its combinations, except those whose mean gain isn't near the goal.
 Then chainer-dfi's solver minimises losses that are multiplied by powers of ten (`loss_factors`).
 
 Edits are written as JPEG; `python experiments/identity.py OUT` says whether they are still the same
-people. On an H100, TF32's precision and several programs that are compiled at a time make this take
-about three minutes.
+people. The network works with TF32's precision, and several programs are compiled at a time,
+because thousands of edits need a GPU.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -189,14 +190,21 @@ def run(config: Config) -> dict[str, Any]:
     jobs = [(kind, loss) for kind in config.features for loss in losses(kind, config)]
     with phase("all edits"), ThreadPoolExecutor(config.workers) as pool:
         rows = [row for some in pool.map(lambda job: trial.rows(*job), jobs) for row in some]
-    factors = loss_factors.compare(
-        networks["raw"],
-        {kind: seen["raw", kind] for kind in config.features},
-        stages=dict(zip(config.features, stages, strict=True)),
-        exponents=config.factors,
-        photos=config.long_photos,
-        steps=config.steps,
-    )
+    with phase("all factors"), ThreadPoolExecutor(config.workers) as pool:
+        factors = list(
+            pool.map(
+                lambda job: loss_factors.compare(
+                    networks["raw"],
+                    seen["raw", job[0]].first(config.long_photos),
+                    name=job[0],
+                    stage=base.features.replace(normalization=FEATURES[job[0]]),
+                    loss=job[1],
+                    exponents=config.factors,
+                    steps=config.steps,
+                ),
+                itertools.product(config.features, loss_factors.LOSSES),
+            )
+        )
     return {
         "config": dataclasses.asdict(config),
         "photos": [dataset.names[row] for row in subjects.rows],
