@@ -188,7 +188,7 @@ def run(config: Config) -> dict[str, Any]:
     with phase("judge"):
         subjects = Subjects.of(dataset, config.attribute, photos=config.photos)
     networks = load_networks(
-        config.weights, subjects.library, images=config.normalized_on, size=max(config.sizes)
+        config.weights, subjects.library, images=config.normalized_on, size=config.sizes[0]
     )
     rows: list[dict[str, Any]] = []
     for name in config.bases:

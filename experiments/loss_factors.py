@@ -137,57 +137,53 @@ def descend(
 
 def compare(
     vgg: VGG,
-    seen: Mapping[str, Photos],
+    photos: Photos,
     *,
-    stages: Mapping[str, FeatureStage],
+    name: str,
+    stage: FeatureStage,
+    loss: str,
     exponents: Sequence[int],
-    photos: int,
     steps: int,
-) -> list[dict[str, Any]]:
-    """Returns, for every loss and normalisation of features, how far each factor comes.
+) -> dict[str, Any]:
+    """Returns how far the solver comes with each factor of a loss.
 
     Args:
       vgg: Network.
-      seen: Photos by the name of a normalisation.
-      stages: Stage of each name.
+      photos: The photos.
+      name: Name of the normalisation of features.
+      stage: Features, with their normalisation.
+      loss: Name of the loss.
       exponents: Exponents of the powers of ten.
-      photos: Number of photos.
       steps: Number of steps.
+
+    Returns:
+      The loss at the start and, without a factor, the root mean square of the first step in grey
+      levels; for each exponent, the part of the best decrease; and the exponents that reach
+      `ENOUGH` of it. All are means over the photos.
     """
-    rows = []
-    noise = FromNoise()
-    for kind, stage in stages.items():
-        few = seen[kind].first(photos)
-        problem = few.problem(ALPHA * few.factors(UnitTimesPhi()))
-        start = noise.images(few.faces, vgg.preprocess.mean_rgb)
-        problem = problem._replace(start=start)
-        every = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(exponents)), problem)
-        factors = np.repeat(10.0 ** np.array(exponents), len(start)).astype(np.float32)
-        for name, loss in LOSSES.items():
-            with phase(f"factors of the {name} of {kind}"):
-                history, first = descend(
-                    vgg, every, jnp.asarray(factors), stage=stage, loss=loss, count=steps
-                )
-            left = np.asarray(history, np.float64)[[0, -1]].reshape(2, len(exponents), -1)
-            # A loss that isn't finite any more hasn't decreased.
-            decrease = np.maximum(np.nan_to_num(1 - left[1] / left[0], nan=0, neginf=0), 0)
-            best = decrease.max(axis=0)
-            share = (decrease / np.where(best > 0, best, 1)).mean(axis=1)
-            sizes = np.asarray(first).reshape(len(exponents), -1).mean(axis=1)
-            rows.append(
-                {
-                    "features": kind,
-                    "loss": name,
-                    "start": float(left[0, 0].mean()),
-                    "decrease": float(best.mean()),
-                    "exponents": list(exponents),
-                    "shares": share.tolist(),
-                    "first_steps": sizes.tolist(),
-                    "unit_step": float(sizes[0] / factors[0]),
-                    "enough": [e for e, s in zip(exponents, share, strict=True) if s >= ENOUGH],
-                }
-            )
-    return rows
+    start = FromNoise().images(photos.faces, vgg.preprocess.mean_rgb)
+    problem = photos.problem(ALPHA * photos.factors(UnitTimesPhi()))._replace(start=start)
+    every = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * len(exponents)), problem)
+    factors = np.repeat(10.0 ** np.array(exponents), len(start)).astype(np.float32)
+    with phase(f"factors of the {loss} of {name}"):
+        history, sizes = descend(
+            vgg, every, jnp.asarray(factors), stage=stage, loss=LOSSES[loss], count=steps
+        )
+        left = np.asarray(history, np.float64)[[0, -1]].reshape(2, len(exponents), -1)
+    # A loss that isn't finite any more hasn't decreased.
+    decrease = np.maximum(np.nan_to_num(1 - left[1] / left[0], nan=0, neginf=0), 0)
+    best = decrease.max(axis=0)
+    shares = (decrease / np.where(best > 0, best, 1)).mean(axis=1).tolist()
+    return {
+        "features": name,
+        "loss": loss,
+        "start": float(left[0, 0].mean()),
+        "first_step": float(np.mean(np.asarray(sizes) / factors)),
+        "decrease": float(best.mean()),
+        "exponents": list(exponents),
+        "shares": shares,
+        "enough": [e for e, share in zip(exponents, shares, strict=True) if share >= ENOUGH],
+    }
 
 
 def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -199,5 +195,5 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         enough = f"10^{min(row['enough'])} … 10^{max(row['enough'])}" if row["enough"] else "none"
         shares = " | ".join(f"{share:.2f}" for share in row["shares"])
-        measured = f"{row['start']:.2g} | {row['unit_step']:.2g} | {enough}"
+        measured = f"{row['start']:.2g} | {row['first_step']:.2g} | {enough}"
         print(f"| {row['features']} | {row['loss']} | {measured} | {shares} |")

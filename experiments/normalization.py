@@ -12,9 +12,9 @@ Edits the same photos with every combination that means something of
 - loss: ½Σd², Σ over layers of mean(d²), or Σ over layers of ½Σd²/‖φ(x)‖²
 
 Combinations that minimise the same function up to a factor, at a strength that differs by the same
-factor for all photos, are tried once. Start and solver are those of the default
-recipe. w is the difference between the means of 100 neighbours with the attribute and 100 without,
-by scores, and isn't shrunk.
+factor for all photos, are tried once. Start and solver are those of the default recipe. w is the
+difference between the means of 100 neighbours with the attribute and 100 without, by scores, and
+isn't shrunk.
 
 Strengths are matched by a judge on another network: at each combination's strength α, the photos
 gain on average `goal` of the distance between typical faces. A photo is moved by several lengths;
@@ -26,12 +26,14 @@ medians over its combinations, except those whose mean gain isn't near the goal.
 
 Then chainer-dfi's solver minimises losses that are multiplied by powers of ten (`loss_factors`).
 
-Edits are written as JPEG; `python experiments/identity.py OUT` says whether they are still the same
-people. On an H100, TF32's precision and several programs that are compiled at a time make this take
-about three minutes.
+Edits are written as JPEG, under the numbers of features and vector in the lists above, from 0, and
+the record names them; `python experiments/identity.py OUT` says whether they are still the same
+people. The network works with TF32's precision, and several programs are compiled at a time,
+because thousands of edits need a GPU.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -60,6 +62,7 @@ from dfi_jax import (
     UnitTimesPhi,
     load_dataset,
 )
+from dfi_jax.recipe.features import Scope
 from dfi_jax.recipe.objective import Loss
 from dfi_jax.recipe.vector import VectorStage
 
@@ -189,14 +192,21 @@ def run(config: Config) -> dict[str, Any]:
     jobs = [(kind, loss) for kind in config.features for loss in losses(kind, config)]
     with phase("all edits"), ThreadPoolExecutor(config.workers) as pool:
         rows = [row for some in pool.map(lambda job: trial.rows(*job), jobs) for row in some]
-    factors = loss_factors.compare(
-        networks["raw"],
-        {kind: seen["raw", kind] for kind in config.features},
-        stages=dict(zip(config.features, stages, strict=True)),
-        exponents=config.factors,
-        photos=config.long_photos,
-        steps=config.steps,
-    )
+    with phase("all factors"), ThreadPoolExecutor(config.workers) as pool:
+        factors = list(
+            pool.map(
+                lambda job: loss_factors.compare(
+                    networks["raw"],
+                    seen["raw", job[0]].first(config.long_photos),
+                    name=job[0],
+                    stage=base.features.replace(normalization=FEATURES[job[0]]),
+                    loss=job[1],
+                    exponents=config.factors,
+                    steps=config.steps,
+                ),
+                itertools.product(config.features, loss_factors.LOSSES),
+            )
+        )
     return {
         "config": dataclasses.asdict(config),
         "photos": [dataset.names[row] for row in subjects.rows],
@@ -218,8 +228,10 @@ def vectors(features: str, config: Config) -> list[str]:
     if normalization is None:
         return list(config.vectors)
     # If ‖φ(x)‖ is the same for every photo, ‖φ(x)‖·w/‖w‖ is w/‖w‖ at another strength.
-    constant = ("layer", "concat") if normalization.scope == "layer" else ("concat",)
-    dropped = [UnitTimesPhi(scope=scope) for scope in constant]  # type: ignore[arg-type]
+    constant: tuple[Scope, ...] = ("layer", "concat")
+    if normalization.scope == "concat":
+        constant = ("concat",)
+    dropped = [UnitTimesPhi(scope=scope) for scope in constant]
     return [name for name in config.vectors if VECTORS[name] not in dropped]
 
 
@@ -291,9 +303,10 @@ class Trial:
         for (family, curves), share in zip(traced, done, strict=True):
             for name, factors in family.items():
                 row, edited = editing.match(factors, curves, goal=config.goal)
-                file = f"{network}, {kind}, {name}, {loss}.jpg".replace("/", "÷")
-                save_sheet(Path(config.out, config.attribute, file), edited[:SHOWN])
-                yield {"vector": name, "done": share, **row}
+                positions = f"{list(FEATURES).index(kind)}-{list(VECTORS).index(name)}"
+                picture = f"{network}-{positions}-{loss}.jpg"
+                save_sheet(Path(config.out, config.attribute, picture), edited[:SHOWN])
+                yield {"vector": name, "picture": picture, "done": share, **row}
 
     def _minimise(self, editing: Editing, traced: Sequence[tuple[Family, Curves]]) -> list[float]:
         """Returns the part of the decrease that each family reaches in the recipe's evaluations."""
