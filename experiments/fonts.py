@@ -219,9 +219,9 @@ def run(config: Config) -> dict[str, Any]:
             rows += found
             columns.append(edited[found.index(smallest(found))])
         pictures.append(np.concatenate([np.concatenate(column) for column in columns], axis=1))
-    path = Path(config.out, "letters.png")
+    path = Path(config.out, "letters.jpg")
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(to_bytes(np.concatenate(pictures))).save(path)
+    Image.fromarray(to_bytes(np.concatenate(pictures))).save(path, quality=90)
     return {"config": dataclasses.asdict(config), "rows": rows}
 
 
