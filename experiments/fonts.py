@@ -12,11 +12,12 @@ nearest letters by pixels, in the face that the edited letter has and in the fac
 get; *pairs* are the same letters in both faces. The way `truth` takes the vector from the letter
 itself and from the truth, so that it shows what reconstruction alone can reach.
 
-The first table has the error of one way at every strength, as a mean over letters: LPIPS and PSNR
-(in decibels) to the true letter, and the share of the true change that was made, ⟨z − x, t − x⟩/
-‖t − x‖², for the letter x, the true letter t and the edited letter z. The second table has every
-way at the strength whose LPIPS is the smallest. The way `none` is the letter itself. The folder
-gets a picture for each change, with one row per letter.
+The first table has LPIPS to the true letter, as a mean over letters, at every strength. The way
+`none` is the letter itself. The second table has two other measures at the strength whose LPIPS is
+the smallest: PSNR to the true letter in decibels, and the share of the true change that was made,
+⟨z − x, t − x⟩/‖t − x‖², for the letter x, the true letter t and the edited letter z. The folder
+gets a picture: for each change and each letter, the original, the truth, and every way at that
+strength.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from counterfactuals import average, psnr
 from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
-from dfi_jax import Dataset, Editor, Job, Recipe, Selection, Wanted, load_vgg, near
+from dfi_jax import VGG, Dataset, Editor, Job, Recipe, Selection, Wanted, load_vgg, near
 from dfi_jax.metrics.change import lpips
 from dfi_jax.photo.image import to_bytes
 
@@ -134,7 +135,7 @@ class Config:
 
     Attributes:
       letters: Letters that are edited, and that the dataset doesn't contain.
-      ways: Names of ways; the first table shows the first of them.
+      ways: Names of ways.
       size: Height and width of the images.
       changes: Changes to all recipes.
       weights: Name of the network.
@@ -198,39 +199,43 @@ def run(config: Config) -> dict[str, Any]:
     others = "".join(letter for letter in ALPHABET if letter not in config.letters)
     dataset = make_dataset(others, config.size)
     rows: list[dict[str, Any]] = []
+    pictures: list[Letter] = []
     for name, change in CHANGES.items():
         letters, truths = (
             [draw(letter, face, config.size) for letter in config.letters]
             for face in (change.before, change.after)
         )
-        unedited = average([compare(x, t, x) for x, t in zip(letters, truths, strict=True)])
+        unedited = measure(letters, truths, letters)
         rows.append({"change": name, "way": "none", "alpha": 0.0, **unedited})
         columns = [letters, truths]
         for way_name in config.ways:
             print(f"{name}: {way_name}", file=sys.stderr, flush=True)
             way = WAYS[way_name]
-            recipe = Recipe().set(
-                {"features.size": str(config.size), **way.changes, **config.changes}
-            )
-            jobs = [
-                make_job(letter, change, way, dataset, config.size) for letter in config.letters
+            edited = edit_letters(vgg, change, way, dataset, config)
+            found = [
+                {"change": name, "way": way_name, "alpha": alpha, **measure(letters, truths, each)}
+                for alpha, each in zip(way.alphas, edited, strict=True)
             ]
-            edits = {
-                job.name: np.clip(edit.faces, 0, 1)
-                for job, edit in Editor(recipe=recipe, weights=vgg).edit_many(jobs)
-            }
-            found: list[dict[str, Any]] = []
-            for i, alpha in enumerate(way.alphas):
-                edited = [edits[letter][i] for letter in config.letters]
-                means = average(
-                    [compare(*each) for each in zip(letters, truths, edited, strict=True)]
-                )
-                found.append({"change": name, "way": way_name, "alpha": alpha, **means})
             rows += found
-            best = found.index(smallest(found))
-            columns.append([edits[letter][best] for letter in config.letters])
-        draw_sheet(columns, Path(config.out, f"{name}.png"))
+            columns.append(edited[found.index(smallest(found))])
+        pictures.append(np.concatenate([np.concatenate(column) for column in columns], axis=1))
+    path = Path(config.out, "letters.jpg")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(to_bytes(np.concatenate(pictures))).save(path, quality=90)
     return {"config": dataclasses.asdict(config), "rows": rows}
+
+
+def edit_letters(
+    vgg: VGG, change: Change, way: Way, dataset: Dataset, config: Config
+) -> list[list[Letter]]:
+    """Returns the edited letters at each strength of a way."""
+    recipe = Recipe().set({"features.size": str(config.size), **way.changes, **config.changes})
+    jobs = [make_job(letter, change, way, dataset, config.size) for letter in config.letters]
+    edits = {
+        job.name: np.clip(edit.faces, 0, 1)
+        for job, edit in Editor(recipe=recipe, weights=vgg).edit_many(jobs)
+    }
+    return [[edits[letter][i] for letter in config.letters] for i in range(len(way.alphas))]
 
 
 def make_job(letter: str, change: Change, way: Way, dataset: Dataset, size: int) -> Job:
@@ -252,14 +257,18 @@ def make_job(letter: str, change: Change, way: Way, dataset: Dataset, size: int)
     )
 
 
-def compare(letter: Letter, truth: Letter, edited: Letter) -> dict[str, float]:
-    """Returns how far an edited letter is from the true one, and how far it has come."""
-    wanted = truth - letter
-    return {
-        "lpips": lpips(truth, edited),
-        "psnr": psnr(float(np.square(edited - truth).mean())),
-        "share": float(np.vdot(edited - letter, wanted) / np.vdot(wanted, wanted)),
-    }
+def measure(letters: list[Letter], truths: list[Letter], edited: list[Letter]) -> dict[str, float]:
+    """Returns how far edited letters are from the true ones, and how far they have come."""
+    return average(
+        [
+            {
+                "lpips": lpips(t, z),
+                "psnr": psnr(float(np.square(z - t).mean())),
+                "share": float(np.vdot(z - x, t - x) / np.vdot(t - x, t - x)),
+            }
+            for x, t, z in zip(letters, truths, edited, strict=True)
+        ]
+    )
 
 
 def smallest(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -267,29 +276,26 @@ def smallest(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return min(rows, key=lambda row: row["lpips"])
 
 
-def draw_sheet(columns: list[list[Letter]], path: Path) -> None:
-    """Writes a picture with one row per letter: original, truth, and every way."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = np.concatenate([np.concatenate(column) for column in columns], axis=1)
-    Image.fromarray(to_bytes(picture)).save(path)
-
-
 def print_tables(record: dict[str, Any]) -> None:
-    """Prints one way at every strength, then every way at its best strength."""
-    head = "| change | way | strength | LPIPS | PSNR | share |\n" + "| --- " * 6 + "|"
-    curves: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    """Prints LPIPS at every strength, then the other measures at the best strength."""
+    curves: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for row in record["rows"]:
-        curves.setdefault((row["change"], row["way"]), []).append(row)
-    first = record["config"]["ways"][0]
-    shown = [row for row in record["rows"] if row["way"] in ("none", first)]
-    for rows in (shown, [smallest(curve) for curve in curves.values()]):
-        print(head)
-        for row in rows:
-            print(
-                f"| {row['change']} | {row['way']} | {row['alpha']:g} | {row['lpips']:.4f} | "
-                f"{row['psnr']:.1f} | {row['share']:.2f} |"
-            )
-        print()
+        curves.setdefault(row["way"], {name: [] for name in CHANGES})[row["change"]].append(row)
+    strengths = sorted({row["alpha"] for row in record["rows"]} - {0.0})
+    heads = [f"{name} {alpha:g}" for name in CHANGES for alpha in strengths]
+    print(f"| way | {' | '.join(heads)} |\n{'| --- ' * (1 + len(heads))}|")
+    for way, changes in curves.items():
+        cells = []
+        for curve in changes.values():
+            found = {row["alpha"]: f"{row['lpips']:.3f}" for row in curve}
+            cells += [found.get(alpha, found.get(0.0, "")) for alpha in strengths]
+        print(f"| {way} | {' | '.join(cells)} |")
+    heads = [f"{name}: {measure}" for name in CHANGES for measure in ("PSNR", "share")]
+    print(f"\n| way | {' | '.join(heads)} |\n{'| --- ' * (1 + len(heads))}|")
+    for way, changes in curves.items():
+        bests = map(smallest, changes.values())
+        cells = [f"{best['psnr']:.1f} | {best['share']:.2f}" for best in bests]
+        print(f"| {way} | {' | '.join(cells)} |")
 
 
 def main() -> None:
