@@ -1,6 +1,7 @@
 """What does each layer of VGG keep of a face? The image that has its features, found from noise.
 
-    python experiments/inversion.py [--iterations N] [--out DIR] [--quick] [--json]
+    python experiments/inversion.py [--iterations N] [--lambdas L,…] [--out DIR] [--json]
+    python experiments/inversion.py --quick
 
 At strength 0, a reconstruction looks for the image that has the face's own features. If it starts
 from noise and compares a single layer, all that it finds comes from that layer: this is feature
@@ -43,21 +44,21 @@ class Config:
 
     Attributes:
       layers: Names of layers, each of which is inverted by itself.
-      weights: Values of λ.
+      lambdas: Values of λ.
       iterations: Number of evaluations.
       size: Height and width of the face.
       out: Folder for the sheet.
     """
 
     layers: tuple[str, ...] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
-    weights: tuple[float, ...] = (0.0, 1e-6)
+    lambdas: tuple[float, ...] = (0.0, 1e-6)
     iterations: int = 200
     size: int = 200
     out: str = "out/inversion"
 
 
 CONFIG = Config()
-QUICK = Config(layers=("conv1_1", "conv2_1"), weights=(1e-6,), iterations=5, size=32)
+QUICK = Config(layers=("conv1_1", "conv2_1"), lambdas=(1e-6,), iterations=5, size=32)
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def run(config: Config) -> dict[str, Any]:
     photo = Photo.of(skimage.data.astronaut()).pixels
     face = jnp.asarray(Placement.from_landmarks(POINTS).crop(photo, size=config.size))[None]
     rows, images, labels = [], [], []
-    for weight in config.weights:
+    for weight in config.lambdas:
         images.append(np.asarray(face[0]))
         labels.append(f"x; λ = {weight:g}")
         for layer in config.layers:
@@ -127,6 +128,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--iterations", type=int, help="number of evaluations for each image")
+    parser.add_argument("--lambdas", help="values of λ, separated by commas")
     parser.add_argument("--out", default=CONFIG.out, help="folder for the sheet")
     parser.add_argument("--quick", action="store_true", help="invert two layers of a small face")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
@@ -134,6 +136,9 @@ def main() -> None:
     config = dataclasses.replace(QUICK if arguments.quick else CONFIG, out=arguments.out)
     if arguments.iterations:
         config = dataclasses.replace(config, iterations=arguments.iterations)
+    if arguments.lambdas:
+        lambdas = tuple(map(float, arguments.lambdas.split(",")))
+        config = dataclasses.replace(config, lambdas=lambdas)
     record = run(config)
     if arguments.json:
         print(json.dumps(record, indent=2))
