@@ -15,8 +15,7 @@ A row per round is printed while it trains. The time of the first round, which c
 those of the held-out people, whose faces are drawn from the means of their codes with the averaged
 weights:
 
-- `similarity`, `kl` (nats), `critic`, `weight` (γr) and `slope` (‖∇d‖): the parts of the losses
-  (`vae_gan.py`)
+- `similarity`, `kl` (nats), `critic` and `slope` (‖∇d‖): the parts of the losses (`vae_gan.py`)
 - `error`: root mean square error of drawn faces, in grey levels; `held-out error` of unseen people
 - `detail`: energy of the Laplacian of unseen people's drawn faces, over that of their photos
 - `real`, `recon`, `prior`: mean logits of the dataset's faces, and of those drawn from their codes
@@ -57,7 +56,6 @@ COLUMNS = (
     "similarity",
     "kl",
     "critic",
-    "weight",
     "slope",
     "error",
     "held-out error",

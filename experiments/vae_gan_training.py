@@ -21,9 +21,6 @@ from vae_gan import (
     networks,
 )
 
-STEEPEST = 100.0
-"""Largest r."""
-
 Parts = dict[str, Float[Array, ""]]
 """What is measured in a step, by name."""
 
@@ -126,10 +123,11 @@ def reconstruct(
 
 def similarity(
     settings: Settings, discriminator: Params, x: Images, drawn: Images
-) -> Float[Array, ""]:
-    """Returns how drawn faces differ from the dataset's, to the discriminator and in pixels."""
-    f, found = (discriminate(settings, discriminator, some)[0] for some in (x, drawn))
-    return distance(found, f) + settings.pixels * jnp.mean((drawn - x) ** 2)
+) -> tuple[Float[Array, ""], Float[Array, " n"]]:
+    """Returns how much drawn faces differ from the dataset's, and the logits of the drawn faces."""
+    f, _ = discriminate(settings, discriminator, x)
+    found, logits = discriminate(settings, discriminator, drawn)
+    return distance(found, f) + settings.pixels * jnp.mean((drawn - x) ** 2), logits
 
 
 def encoder_loss(
@@ -137,7 +135,7 @@ def encoder_loss(
 ) -> tuple[Float[Array, ""], Parts]:
     """Returns the encoder's loss, and its parts."""
     drawn, q = reconstruct(settings, encoder, params.decoder, batch)
-    differs = similarity(settings, params.discriminator, batch.x, drawn)
+    differs, _ = similarity(settings, params.discriminator, batch.x, drawn)
     kl = divergence(q)
     error = 127.5 * jnp.sqrt(jnp.mean((drawn - batch.x) ** 2))
     return differs + settings.kl * kl, {"similarity": differs, "kl": kl, "error": error}
@@ -146,29 +144,12 @@ def encoder_loss(
 def decoder_loss(
     decoder: Params, settings: Settings, params: Networks, batch: Batch
 ) -> tuple[Float[Array, ""], Parts]:
-    """Returns the decoder's loss, what the critic says, and the critic's weight."""
+    """Returns the decoder's loss, and what the critic adds to it."""
     drawn, _ = reconstruct(settings, params.encoder, decoder, batch)
-    imagined = decode(settings, decoder, batch.z)
-
-    def differs(drawn: Images) -> Float[Array, ""]:
-        return similarity(settings, params.discriminator, batch.x, drawn)
-
-    def critic(drawn: Images) -> Float[Array, ""]:
-        _, logits = discriminate(settings, params.discriminator, drawn)
-        _, prior = discriminate(settings, params.discriminator, imagined)
-        return (nn.softplus(-logits).mean() + nn.softplus(-prior).mean()) / 2
-
-    fixed = jax.lax.stop_gradient(drawn)
-    ratio = length(jax.grad(differs)(fixed)) / (length(jax.grad(critic)(fixed)) + 1e-8)
-    # The discriminator is nearly flat in the first steps.
-    weight = settings.adversarial * jax.lax.stop_gradient(jnp.minimum(ratio, STEEPEST))
-    said = critic(drawn)
-    return differs(drawn) + weight * said, {"critic": said, "weight": weight}
-
-
-def length(gradient: Images) -> Float[Array, ""]:
-    """Returns the Euclidean length of a gradient."""
-    return jnp.sqrt(jnp.sum(gradient**2))
+    differs, logits = similarity(settings, params.discriminator, batch.x, drawn)
+    _, prior = discriminate(settings, params.discriminator, decode(settings, decoder, batch.z))
+    critic = (nn.softplus(-logits).mean() + nn.softplus(-prior).mean()) / 2
+    return differs + settings.adversarial * critic, {"critic": critic}
 
 
 def discriminator_loss(
