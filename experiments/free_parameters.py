@@ -11,8 +11,8 @@ recipes:
   without a preconditioner, in fewer evaluations than the paper's 500
 
 The parameters are the number of neighbours k, the strength α, the weight λ of total variation, the
-layers, the size of the crop, and the number of evaluations. λ is in standard deviations of
-ImageNet's colours: the paper's 0.001 on grey levels and a third of Σd² is 10 here.
+layers, the size of the crop, and the number of evaluations. λ is for images in standard
+deviations of ImageNet's colours: the paper's 0.001, for grey levels and a third of ½Σd², is 10.
 
 Rows are compared at the strength whose mean gain is `goal`, except those of α, which is given
 relative to that strength of the unchanged recipe. The columns are those of `normalization.py`.

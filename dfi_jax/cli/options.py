@@ -136,7 +136,7 @@ K = Annotated[
 ]
 
 RecipeName = Annotated[
-    str, typer.Option("--recipe", metavar="NAME", help=f"Recipe: {' or '.join(RECIPES)}.")
+    str, typer.Option("--recipe", metavar="NAME", help=f"Recipe: {', '.join(RECIPES)}.")
 ]
 NO_SETTINGS: list[str] = []
 

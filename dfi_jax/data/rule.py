@@ -45,7 +45,8 @@ class Rule:
     """How the images with and without an attribute are selected, and what they weigh.
 
     An image *has* an attribute if its score s is positive and s ≥ t. It has the *opposite* if
-    s < −t. Only the share p of either, with the scores farthest from 0, is admitted.
+    s < −t. Of the images on either side, only the share p with the scores farthest from 0 is
+    admitted.
 
     `str(rule)` is text that `parse` reads back.
 
@@ -55,14 +56,14 @@ class Rule:
       k: Maximum number of images in each set.
       threshold: t.
       share: p.
-      lacking: Images that lack a wanted attribute: those that have its `opposite`, or all `others`
-        than those that have it, as in the DFI paper's code.
-      like_photo: Attributes in which both sets equal the photo, by the sign of its score. One that
-        is wanted itself doesn't count.
-      like_most: Attributes in which both sets equal most of the images that have the first wanted
-        attribute, likewise.
-      leave_out: Images that are never selected if the photo is in the dataset: those of its
-        `person`, if that is known; the `image` itself; or `nobody`.
+      lacking: Images that lack a wanted attribute: images with its `opposite`, or all `others` that
+        don't have it, as in the DFI paper's code.
+      like_photo: Attributes in which the images of both sets equal the photo, by the sign of its
+        score. A wanted attribute is ignored here.
+      like_most: Attributes in which the images of both sets equal most of the images that have
+        the first wanted attribute. A wanted attribute is ignored here.
+      leave_out: Images that are never selected if the photo is in the dataset: all images of its
+        `person`, if the dataset knows its people; the `image` itself; or `nobody`.
       per_person: Maximum number of images of one person in each set, or None.
       smallest: Smallest number of images in each set; fewer are enough if k is smaller.
       weights: Weights of the images in the means: `equal`; by `nearness`, where the i-th nearest of

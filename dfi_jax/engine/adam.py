@@ -9,7 +9,7 @@ from jaxtyping import Array, Int
 from dfi_jax.recipe import Adam
 
 BETA1, BETA2 = 0.9, 0.999
-"""Decay rates of the two moments, which all systems leave at the values of the paper."""
+"""Decay rates of the two moments, with the values of the paper, which dfi-tensorflow keeps."""
 
 
 class EpsilonHatState(NamedTuple):
@@ -32,6 +32,9 @@ def adam(recipe: Adam) -> optax.GradientTransformation:
     Step t is −rate·m̂/(√v̂ + ε), with m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ). With `epsilon_hat`, it
     is −rate·(1 − β₁ᵗ)⁻¹·√(1 − β₂ᵗ)·m/(√v + ε), as in TensorFlow. The rate is multiplied by
     `drop_factor` after each of the `drops`.
+
+    Args:
+      recipe: The fields.
 
     References:
       Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015,

@@ -1,7 +1,7 @@
 """SciPy's L-BFGS-B on the host, for one problem after the other.
 
-The unknown is u = (z − mean)/unit, which is the network's input in the order of RGB, with float64
-numbers. JAX computes the value and the gradient in float32.
+The unknown is u = (z − mean)/unit in float64: the network's input, with its channels as RGB. JAX
+computes the value and the gradient in float32.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -25,11 +25,11 @@ from dfi_jax.recipe import LBFGSB, Box, Recipe
 
 @dataclass(kw_only=True)
 class Trace:
-    """A problem on its way: its accepted image, and what happened so far.
+    """A problem that is being solved: its accepted image, and what happened so far.
 
-    The line search evaluates points that SciPy may not accept. Only the accepted ones count as
-    results, and what is minimised never rises from one to the next. If a line search fails, SciPy
-    returns to the accepted point.
+    The line search evaluates points that SciPy may not accept. Only accepted points count as
+    results, and the minimised function never rises from one to the next. If a line search fails,
+    SciPy returns to the accepted point.
 
     Attributes:
       latest: The last evaluation.
@@ -46,14 +46,14 @@ class Trace:
     earlier: float = np.inf
 
     def add(self, found: Evaluation) -> None:
-        """Notes an evaluation. The first, of the start, is accepted."""
+        """Records an evaluation. The first, of the start, is accepted."""
         self.latest = found
         if self.accepted is None:
             self.accepted = found
         self.history.append(self._objective)
 
     def accept(self, *, tolerance: float) -> bool:
-        """Accepts the last evaluation, which ends an iteration, and returns whether to go on."""
+        """Accepts the last evaluation, which ends an iteration, and returns whether to continue."""
         self.accepted, self.iterations = self.latest, self.iterations + 1
         self.history[-1] = self._objective
         if self.iterations % WINDOW:

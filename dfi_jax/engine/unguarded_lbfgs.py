@@ -1,4 +1,4 @@
-"""L-BFGS in which every step is taken, as chainer-dfi and `torch.optim.LBFGS` have it.
+"""L-BFGS in which every step is taken, as in chainer-dfi and `torch.optim.LBFGS`.
 
 It is an Optax transformation of one problem's unknown, like `lbfgs`, which is faster and safer.
 This one is for reproducing published results: the pairs are applied one after the other, in the
@@ -19,7 +19,7 @@ from dfi_jax.recipe import UnguardedLBFGS
 _inner = partial(jnp.vdot, precision="highest")
 
 SMALLEST_CURVATURE = 1e-10
-"""A pair is remembered if its yᵀs is larger, in chainer-dfi as in PyTorch."""
+"""A pair is remembered if its yᵀs is larger, both in chainer-dfi and in PyTorch."""
 
 
 class UnguardedState(NamedTuple):
@@ -28,7 +28,7 @@ class UnguardedState(NamedTuple):
     Attributes:
       steps: Steps s, the newest last.
       changes: Changes y of the gradient over those steps.
-      curvatures: yᵀs of each pair, 0 where there is none.
+      curvatures: yᵀs of each pair, 0 for a place without a pair.
       gamma: yᵀs/yᵀy of the newest pair, 1 before the first.
       step: The last step.
       gradient: The gradient before that step.
@@ -58,8 +58,9 @@ def unguarded_lbfgs(recipe: UnguardedLBFGS) -> optax.GradientTransformationExtra
     −relaxation·g, or −relaxation·g·min(1, 1/‖g‖₁). A pair is remembered if its yᵀs is larger than
     `SMALLEST_CURVATURE`.
 
-    With tolerances t and u, the problem ends at a point if max|g| ≤ t, if the step to it has
-    max|s| ≤ u or has changed the objective by less than u, or if the step from it has −gᵀs < u.
+    With `gradient_tolerance` t and `change_tolerance` u, the problem ends at a point if max|g| ≤ t,
+    if the step to it has max|s| ≤ u or has changed the objective by less than u, or if gᵀr < u.
+    With u = 0, only the first of these ends it.
 
     Args:
       recipe: The fields.

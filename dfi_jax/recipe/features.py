@@ -22,7 +22,7 @@ DEFAULT_LAYERS = ("conv3_1", "conv4_1", "conv5_1")
 """The layers whose features the DFI paper moves."""
 
 Scope = Literal["layer", "concat"]
-"""What a norm is computed over: `layer`, each layer by itself, or `concat`, all layers as one."""
+"""Elements that a norm is computed over: those of each `layer` by itself, or `concat`, of all."""
 
 PoolRounding = Literal["down", "up"]
 """How a pooling rounds half of an odd size: `down`, as in torchvision's networks, which drops the
@@ -68,7 +68,7 @@ class FeatureStage(Stage):
         Chainer's.
       size: Height and width of the crop, in pixels.
       preparation: Steps from the crop to the image that the network sees, in order, each at most
-        once. The images of a dataset pass the same steps.
+        once. The images of a dataset are prepared in the same way.
       normalization: Normalisation of an image's features wherever they are used, or None.
     """
 

@@ -17,8 +17,8 @@ class MatchColor(FinishStage):
     """Gives the edited face the mean and standard deviation of the original face.
 
     Attributes:
-      over: Pixels of which they are taken: those of each `channel`, or all pixels of all channels
-        as one `image`.
+      over: Pixels that the mean and the deviation are computed over: those of each `channel` by
+        itself, or all pixels of all channels as one `image`.
     """
 
     kind: ClassVar[str] = "match_color"
@@ -30,9 +30,8 @@ class MatchColor(FinishStage):
 class CancelResidual(FinishStage):
     """Subtracts the error of a reconstruction at α = 0, as chainer-dfi does.
 
-    Each time `every` iterations have passed, the image that the solver would return becomes a
-    candidate: the best so far, or the last. The candidate whose error is nearest to the edit is
-    used.
+    After every `every` iterations, the image that the solver would return becomes a candidate: the
+    best so far, or the last. The candidate whose error is nearest to the edit is used.
 
     Attributes:
       iterations: Number of iterations of the reconstruction at α = 0.
@@ -63,7 +62,7 @@ class Mask(FinishStage):
 
 @dataclass(frozen=True, kw_only=True)
 class Clip(FinishStage):
-    """Clips pixels to [0, 1], for the steps that follow. Those of a finished photo always are."""
+    """Clips pixels to [0, 1] before the steps that follow. The finished photo is always clipped."""
 
     kind: ClassVar[str] = "clip"
 
@@ -85,8 +84,8 @@ class TransferDifference(FinishStage):
     Attributes:
       feather: Fraction of the crop's side over which the difference fades out, where the photo
         continues beyond the crop.
-      truncate: Whether the difference is first clipped to −128 … 127 grey levels of 255 and rounded
-        down to whole ones, as in chainer-dfi.
+      truncate: Whether the difference is first clipped to −128 … 127 grey levels (0 to 255) and
+        rounded down to whole ones, as in chainer-dfi.
     """
 
     kind: ClassVar[str] = "transfer_difference"

@@ -75,8 +75,8 @@ RECIPES = {
         solver=UnguardedLBFGS(),
         finish=(Clip(), MatchColor(over="image")),
     ),
-    # https://github.com/braun-steven/dfi-tensorflow. Adam's rate is 0.1 and its ε 1e-8, in grey
-    # levels of 255.
+    # https://github.com/braun-steven/dfi-tensorflow. Adam's rate is 0.1 and its ε 1e-8, for pixels
+    # in grey levels (0 to 255).
     "dfi-tensorflow": Recipe(
         features=FeatureStage(
             network="raw",

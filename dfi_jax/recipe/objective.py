@@ -125,7 +125,7 @@ class Variation(Stage):
 class TotalVariation(Variation):
     """λ·R(z), with R(z) = Σ max((Δh)² + (Δw)², f)^(β/2) over positions and channels.
 
-    Δh and Δw are forward differences of the image as the network takes it, and 0 beyond the border.
+    Δh and Δw are forward differences of the image as the network takes it, and 0 at the border.
     With f = 0 and β = 2, R is the sum of all squared differences, as in chainer-dfi. For β ≠ 2, f
     is at least `TV_FLOOR`.
 
@@ -133,8 +133,8 @@ class TotalVariation(Variation):
       weight: λ.
       beta: β.
       positions: Positions that are added up: `all`, or `inner`, all but the last row and column.
-      floor: f, the smallest squared gradient, in the units of the image squared. Gradients below it
-        aren't smoothed. The DFI authors' code has 0.001 and `inner`.
+      floor: f, in the squared units of the image. Gradients whose square is smaller aren't
+        smoothed. The DFI authors' code has 0.001 and `inner`.
 
     References:
       Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting Them",
@@ -179,10 +179,10 @@ class TotalVariation(Variation):
 class ChannelSum(Variation):
     """λ·R(z), with R(z) = (Σ(Δh)² + Σ(Δw)²)^(β/2)/(255·3hw), as in dfi-tensorflow.
 
-    Δh and Δw are forward differences of the sum of the three channels, in grey levels of 255 of the
-    RGB image, whatever the network's units are. The image is 0 below and at the right of its
-    border. Colours that differ at equal sums cost nothing. For β ≠ 2, the sum counts as `TV_FLOOR`
-    at least.
+    Δh and Δw are forward differences of the sum of the three channels of the RGB image, in grey
+    levels (0 to 255), whatever the network's units are. The image is continued by 0 below and on
+    the right. A change of colour that keeps the sum costs nothing. For β ≠ 2, the sum of squares is
+    at least `TV_FLOOR`.
 
     Attributes:
       weight: λ.
@@ -215,7 +215,7 @@ class ChannelSum(Variation):
 
 @dataclass(frozen=True, kw_only=True)
 class LinearPenalty(Stage):
-    """Pixels outside [0, 1] cost λ times the mean of their excess, as in dfi-tensorflow.
+    """A penalty of λ times the mean excess of pixels outside [0, 1], as in dfi-tensorflow.
 
     The penalty is λ·mean(max(0, −z) + max(0, z − 255)) over positions and channels, for z in grey
     levels. It is a term of the objective. The network sees pixels as they are, and they are clipped
@@ -286,11 +286,11 @@ class ValidPixels(Stage):
 class Box(Stage):
     """Pixels never leave a range about the mean colour. Only the solver `lbfgsb` can keep it.
 
-    The mean colour is that of the images that the network was trained on. Such a range is wider
-    than what 8 bits can show, so that pixels are still clipped in the finished photo.
+    The mean colour is that of the images that the network was trained on. The default
+    range is wider than what 8 bits can show, so pixels are still clipped in the finished photo.
 
     Attributes:
-      low: Smallest difference of a pixel from the mean colour, in grey levels of 255.
+      low: Smallest difference of a pixel from the mean colour, in grey levels (0 to 255).
       high: Largest difference.
     """
 
@@ -321,11 +321,11 @@ class Box(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveStage(Stage):
-    """loss(φ(z), φ(x) + αw) + λ·R(z).
+    """loss(φ(z), φ(x) + αw) + λ·R(z), plus the penalty of a `LinearPenalty`.
 
     `TotalVariation` is computed on the image as the network takes it, after `Preprocess`: in grey
-    levels of 255 for Caffe's weights, and in standard deviations for torchvision's. `ChannelSum` is
-    computed on the RGB image in grey levels.
+    levels (0 to 255) for Caffe's weights, and in standard deviations for torchvision's.
+    `ChannelSum` is computed on the RGB image in grey levels.
 
     Attributes:
       loss: Distance of the features from their target.

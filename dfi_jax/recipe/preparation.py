@@ -51,8 +51,8 @@ class EightBits(PreparationStep):
     """Pixels are rounded to 8 bits, as in implementations that resize 8-bit images.
 
     Pillow resizes 8-bit images in two passes and rounds after each. In crops of LFW that are
-    resized from 170 to 200 pixels, that makes a difference of one grey level in 14 % of values
-    (40 images).
+    resized from 170 to 200 pixels, 14 % of values therefore differ by one grey level (40
+    images).
     """
 
     kind: ClassVar[str] = "eight_bits"
@@ -119,15 +119,15 @@ class FullRange(PreparationStep):
 
 @dataclass(frozen=True, kw_only=True)
 class Padding(PreparationStep):
-    """Images are padded to a multiple of a size, with the mean colour that the network subtracts.
+    """Images are padded with the mean colour that the network subtracts, to a multiple of a size.
 
-    The image stays in the middle, and an odd margin is wider below and at the right. Pixels of the
+    The image stays in the middle, and an odd margin is wider below and on the right. Pixels of the
     margin are 0 after `Preprocess`, they are edited like all others, and they are cut off in the
-    end. The backend in PyTorch of the DFI authors' code pads to multiples of 64, so that 200 pixels
-    get a margin of 28 on each side.
+    end. The Torch backend of the DFI authors' code pads to multiples of 64, so 200 pixels get a
+    margin of 28 on each side.
 
     Attributes:
-      multiple: Number of pixels of which height and width become a multiple.
+      multiple: Number of pixels that divides the padded height and width.
     """
 
     kind: ClassVar[str] = "padding"

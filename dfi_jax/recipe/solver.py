@@ -15,7 +15,7 @@ class VGGSpectrum(Stage):
     `dfi_jax.engine.preconditioner` has the formulas in which these numbers occur.
 
     Attributes:
-      base_penalty: What is added to the measured power spectrum at every frequency. Features
+      base_penalty: Constant added to the measured power spectrum at every frequency. Features
         hardly see the broadest patterns, so the tone of the skin and of the background would
         drift.
       fine_penalty: Weight of the squared frequency, which is added too. Features hardly see the
@@ -112,8 +112,8 @@ class UnguardedLBFGS(SolverStage):
     """L-BFGS as published systems use it: every step is taken, and the last image is returned.
 
     `dfi_jax.engine.unguarded_lbfgs` has the formulas. The unknown is the image in the network's own
-    units: grey levels of 255 for Caffe's weights, and standard deviations for torchvision's. The
-    default fields are those of `torch.optim.LBFGS`.
+    units: grey levels (0 to 255) for Caffe's weights, and standard deviations for torchvision's.
+    The default fields are those of the DFI authors' Torch backend.
 
     Attributes:
       iterations: Maximum number of steps. There is one more evaluation, of the last image.
@@ -122,7 +122,7 @@ class UnguardedLBFGS(SolverStage):
       memory: Number of pairs, of a step and its change of the gradient, that are remembered.
       relaxation: Factor that every step is multiplied by.
       first_step: The step from the start: −g·min(1, 1/‖g‖₁) with `unit`, or −g with `gradient`.
-      curvature_floor: Smallest yᵀs, of a pair, that is divided by.
+      curvature_floor: Smallest divisor. A pair whose yᵀs is smaller is divided by this instead.
       gradient_tolerance: A problem ends if no element of the gradient is larger.
       change_tolerance: A problem ends if no element of a step is larger, or if the objective
         changes by less. 0 ends no problem.
@@ -205,7 +205,7 @@ class LBFGSB(SolverStage):
 class Adam(SolverStage):
     """Adam (Kingma and Ba 2015) on pixels in [0, 1].
 
-    A rate r and an ε for pixels in grey levels of 255 are the rate r/255 and the ε 255·ε here.
+    A rate r and an ε for pixels in grey levels (0 to 255) correspond to r/255 and 255·ε here.
 
     Attributes:
       iterations: Maximum number of evaluations. With `result=last`, there is one more.

@@ -52,7 +52,7 @@ class FromNoise(StartStage):
     """z starts from uniform noise around the mean colour, the same for every image.
 
     Attributes:
-      amplitude: Largest distance from the mean colour, in grey levels of 255.
+      amplitude: Largest distance from the mean colour, in grey levels (0 to 255).
       seed: Seed of the noise.
     """
 
@@ -81,7 +81,7 @@ class FromNoise(StartStage):
 class FromUniform(StartStage):
     """z starts from uniform noise over the whole range of pixels, the same for every image.
 
-    dfi-tensorflow does so with `--random-start`.
+    dfi-tensorflow's `--random-start` does so.
 
     Attributes:
       seed: Seed of the noise.
