@@ -81,7 +81,7 @@ RECIPES = {
         features=FeatureStage(
             network="raw",
             size=224,
-            preparation=(FullRange(),),
+            preparation=(FullRange(), EightBits()),
             normalization=L2(scope="concat"),
         ),
         shrinkage=Unshrunk(),
