@@ -49,7 +49,7 @@ class System:
         )
         # Pixels of one colour, as in a margin, have ties in the pooling, and whose gradient passes
         # is anybody's choice.
-        noise = rng.normal(0, 0.01, self.problem.start.shape).astype(np.float32)
+        noise = rng.normal(0, 0.05, self.problem.start.shape).astype(np.float32)
         self.problem = self.problem._replace(start=self.problem.start + noise)
         self.mean = np.array(self.vgg.preprocess.mean_rgb)
         std = np.array(self.vgg.preprocess.std)
