@@ -291,8 +291,8 @@ class AttributeVector:
             if before != now:
                 raise InputError(
                     f"the attribute vector was made with {what} {words(before)} and this run has "
-                    f"{words(now)}; compute the vector again from a dataset, or change the "
-                    f"weights or the recipe."
+                    f"{words(now)}; compute the vector from a dataset (--dataset), or edit with "
+                    f"the weights and the recipe that it was made with."
                 )
         shapes_now = feature_shapes(
             vgg.architecture,
@@ -310,7 +310,7 @@ class AttributeVector:
                 if layers[name].shape != shape:
                     raise InputError(
                         f"the attribute vector's {name}{part} has shape {layers[name].shape} and "
-                        f"this run's is {shape}; compute the vector again from a dataset."
+                        f"this run's is {shape}; compute the vector from a dataset (--dataset)."
                     )
 
 
