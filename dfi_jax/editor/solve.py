@@ -74,8 +74,10 @@ def solve_in_turn(
         if on_progress is not None:
             on_progress(dataclasses.replace(progress, done=done))
 
-    for work in works:
+    for count, work in enumerate(works):
         work.begin()
+        if not count and on_progress is not None:
+            on_progress(COMPILING)
         now, start = recipe, None
         for i, alpha in enumerate(work.alphas):
             problem = _make_problem(vgg, work, alpha, recipe=now, start=start)
