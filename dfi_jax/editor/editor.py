@@ -16,7 +16,7 @@ from dfi_jax.data.near import Nearness
 from dfi_jax.data.rule import Rule
 from dfi_jax.data.selection import Selection
 from dfi_jax.data.wanted import Wanted
-from dfi_jax.editor.job import AttributeLike, Job
+from dfi_jax.editor.job import AttributeLike, Job, resolve_rule
 from dfi_jax.editor.query import Query, find_selection, find_vector, locate_photo
 from dfi_jax.editor.record import make_record
 from dfi_jax.editor.result import Edit
@@ -227,14 +227,12 @@ class Editor:
         >>> Editor(weights="random-vgg16", cache=None).vector("older").provenance.n_target
         1880
         """
-        located = None
-        if photo is not None:
-            located = locate_photo(photo, dataset=dataset, face=face, points=points)
-        query = Query(
-            dataset=dataset,
-            located=located,
-            rule=Rule.of(rule, near=near, k=k),
-            cache=self.cache,
+        query = self._query(
+            dataset,
+            photo,
+            rule=resolve_rule(dataset, rule=rule, near=near, k=k),
+            face=face,
+            points=points,
             on_progress=on_progress,
         )
         found, _ = find_vector(self.vgg, attribute, query, recipe=self.resolved_recipe)
@@ -325,14 +323,12 @@ class Editor:
         >>> bool((people.scores[selection.target, 0] >= 0.5).all())
         True
         """
-        located = None
-        if photo is not None:
-            located = locate_photo(photo, dataset=dataset, face=face, points=points)
-        query = Query(
-            dataset=dataset,
-            located=located,
-            rule=Rule.of(rule, near=near, k=k),
-            cache=self.cache,
+        query = self._query(
+            dataset,
+            photo,
+            rule=resolve_rule(dataset, rule=rule, near=near, k=k),
+            face=face,
+            points=points,
             on_progress=on_progress,
         )
         return find_selection(self.vgg, attribute, query, size=self.resolved_recipe.features.size)
@@ -381,6 +377,27 @@ class Editor:
     def _prepared_vgg(self) -> VGG:
         """The network as the queue uses it, prepared once for all edits."""
         return prepare_for(self.vgg, recipe=self.resolved_recipe)
+
+    def _query(
+        self,
+        dataset: Dataset | FittedDataset | None,
+        photo: PhotoLike | None,
+        *,
+        rule: Rule,
+        face: FaceLike,
+        points: Literal[5, 68],
+        on_progress: OnProgress | None,
+    ) -> Query:
+        located = None
+        if photo is not None:
+            located = locate_photo(photo, dataset=dataset, face=face, points=points)
+        return Query(
+            dataset=dataset,
+            located=located,
+            rule=rule,
+            cache=self.cache,
+            on_progress=on_progress,
+        )
 
     def _prepare_all(
         self,
