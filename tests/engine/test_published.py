@@ -7,6 +7,7 @@ formulas: docs/recipes.md names them.
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from engine.numpy_lbfgs import reference
 
 from dfi_jax import RECIPES, features, make_problem, objective, reconstruct
 from dfi_jax.network.weights.catalog import CAFFE, TORCHVISION
@@ -15,7 +16,6 @@ from dfi_jax.recipe.preparation import prepare_images
 torch = pytest.importorskip("torch")
 optimize = pytest.importorskip("scipy.optimize")
 
-from engine.test_unguarded_lbfgs import reference  # noqa: E402
 from network.torch_vgg import activations  # noqa: E402
 
 LAYERS = ("conv1_2", "conv2_1")
