@@ -59,9 +59,10 @@ from .recipe import (
     Wiener,
 )
 from .storage.cache import Cache
-from .vectors.attribute_vector import AttributeVector, Provenance
+from .vectors.attribute_vector import AttributeVector
 from .vectors.combination import combine, project_out
 from .vectors.fitted import FittedDataset
+from .vectors.provenance import Provenance
 from .vectors.starters import starter, starter_names
 
 __version__: str

@@ -1,15 +1,15 @@
 """By what must a loss be multiplied so that chainer-dfi's solver minimises it?
 
-`normalization.py` asks this. The solver is an L-BFGS: its unknown is an image in grey levels (0 to
-255), it starts from noise around the mean colour, and its first step is
-x − gradient. It takes every step, remembers five pairs (s, y) of a step and its change of the
-gradient, only if yᵀs > 10⁻¹⁰, and divides by no less than 10⁻⁵ instead of a smaller yᵀs. All of
-these depend on the factor of the loss, whereas the image that minimises it doesn't.
+`normalization.py` asks this. The solver (`UnguardedLBFGS`) has an image in grey levels (0 to 255)
+as its unknown, starts from noise around the mean colour, and first steps by −gradient. It takes
+every step, remembers five pairs (s, y) of a step and its change of the gradient, only if
+yᵀs > 10⁻¹⁰, and divides by no less than 10⁻⁵ instead of a smaller yᵀs. All of these depend on the
+factor of the loss, whereas the image that minimises it doesn't.
 """
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,15 +17,22 @@ import numpy as np
 from jaxtyping import Array, Float
 from matched_edits import Photos, phase
 
-from dfi_jax import VGG, FromNoise, MeanSquares, Problem, SumSquares, UnitTimesPhi, features
+from dfi_jax import (
+    RECIPES,
+    VGG,
+    FromNoise,
+    MeanSquares,
+    Problem,
+    SumSquares,
+    UnitTimesPhi,
+    features,
+)
+from dfi_jax.engine.solver import make_solver
 from dfi_jax.recipe.features import FeatureStage
 from dfi_jax.recipe.objective import Loss
 
 ALPHA = 0.4
 """Strength of the vector ‖φ(x)‖·w/‖w‖, by layer, as in chainer-dfi's demonstrations."""
-
-MEMORY, LEAST_PRODUCT, LEAST_DIVISOR = 5, 1e-10, 1e-5
-"""Number of pairs, least yᵀs of a pair, and least divisor, as in chainer-dfi."""
 
 LOSSES: dict[str, Loss] = {"mean": MeanSquares(), "sum": SumSquares()}
 """Losses whose factors are compared. chainer-dfi's is the first."""
@@ -33,64 +40,8 @@ LOSSES: dict[str, Loss] = {"mean": MeanSquares(), "sum": SumSquares()}
 ENOUGH = 0.9
 """Part of the best decrease that counts as minimised."""
 
-_dot = partial(jnp.matmul, precision="highest")
-
-
-class State(NamedTuple):
-    """The memory of chainer-dfi's L-BFGS. Pairs are ordered by age, the newest last.
-
-    Attributes:
-      point: Point of the last update.
-      gradient: Gradient at that point.
-      steps: Steps s.
-      changes: Changes y of the gradient.
-      held: Whether each place holds a pair.
-      scale: Factor of the identity in the inverse Hessian's first guess.
-      started: Whether there was an update.
-    """
-
-    point: Float[Array, " d"]
-    gradient: Float[Array, " d"]
-    steps: Float[Array, "m d"]
-    changes: Float[Array, "m d"]
-    held: Array
-    scale: Array
-    started: Array
-
-
-def begin(point: Float[Array, " d"]) -> State:
-    """Returns the state before the first update."""
-    pairs = jnp.zeros((MEMORY, point.size))
-    false = jnp.asarray(False)
-    return State(point, point, pairs, pairs, jnp.zeros(MEMORY, bool), jnp.ones(()), false)
-
-
-def update(
-    state: State, point: Float[Array, " d"], gradient: Float[Array, " d"]
-) -> tuple[Float[Array, " d"], State]:
-    """Returns the next point, and the state."""
-    step, change = point - state.point, gradient - state.gradient
-    product = _dot(change, step)
-    usable = state.started & (product > LEAST_PRODUCT)
-
-    def append(rows: Array, row: Array) -> Array:
-        return jnp.where(usable, jnp.concatenate([rows[1:], row[None]]), rows)
-
-    steps, changes = append(state.steps, step), append(state.changes, change)
-    held = append(state.held, jnp.asarray(True))
-    scale = jnp.where(usable, product / _dot(change, change), state.scale)
-    direction, weights = gradient, []
-    divisors = jnp.maximum(jnp.sum(steps * changes, axis=1), LEAST_DIVISOR)
-    for i in reversed(range(MEMORY)):
-        weight = jnp.where(held[i], _dot(steps[i], direction) / divisors[i], 0)
-        direction = direction - weight * changes[i]
-        weights.append(weight)
-    direction = scale * direction
-    for i in range(MEMORY):
-        back = jnp.where(held[i], _dot(changes[i], direction) / divisors[i], 0)
-        direction = direction + (weights[MEMORY - 1 - i] - back) * steps[i]
-    new = State(point, gradient, steps, changes, held, scale, jnp.asarray(True))
-    return point - direction, new
+SOLVER = make_solver(RECIPES["chainer-dfi"].solver)
+"""chainer-dfi's L-BFGS."""
 
 
 @partial(jax.jit, static_argnames=("stage", "loss", "count"))
@@ -120,17 +71,21 @@ def descend(
         values = loss.measure(stage.normalize(phi), problem.target, problem.square_norms)
         return jnp.sum(factors * values), values
 
-    def advance(carry: tuple[Array, State], _: None) -> tuple[tuple[Array, State], Any]:
+    def update(gradient: Array, state: Any, point: Array, value: Array) -> tuple[Any, Any]:
+        return SOLVER.update(gradient, state, point, value=value)
+
+    def advance(carry: tuple[Array, Any], _: None) -> tuple[tuple[Array, Any], Any]:
         points, state = carry
         (_, values), gradient = jax.value_and_grad(measure, has_aux=True)(points)
-        return jax.vmap(update)(state, points, gradient), (values, gradient_size(gradient))
+        steps, state = jax.vmap(update)(gradient, state, points, factors * values)
+        return (points + steps, state), (values, gradient_size(gradient))
 
     def gradient_size(gradient: Array) -> Array:
         return jnp.sqrt(jnp.mean(jnp.square(gradient), axis=1))
 
     points = 255 * problem.start.reshape(len(problem.start), -1)
     _, (history, sizes) = jax.lax.scan(
-        advance, (points, jax.vmap(begin)(points)), None, length=count + 1
+        advance, (points, jax.vmap(SOLVER.init)(points)), None, length=count + 1
     )
     return history, sizes[0]
 

@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,7 +12,6 @@ from dfi_jax.vectors.estimate import attribute_vector
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
-import loss_factors
 import matched_edits
 from gain_curves import Curves
 from neighbor_vectors import neighbor_vectors
@@ -30,48 +27,6 @@ def vgg():
 @pytest.fixture(scope="module")
 def people():
     return dfi_jax.load_dataset("synthetic:60")
-
-
-def descend(gradient, size, steps):
-    """The points of the two-loop recursion, as chainer-dfi's L-BFGS computes it."""
-    point, pairs, scale, before, points = np.zeros(size), [], 1.0, None, []
-    for _ in range(steps):
-        slope = gradient(point)
-        if before is not None:
-            step, change = point - before[0], slope - before[1]
-            if step @ change > 1e-10:
-                pairs = [*pairs, (step, change)][-5:]
-                scale = (step @ change) / (change @ change)
-        before = point, slope
-        direction, weights = slope, []
-        for step, change in reversed(pairs):
-            weights.append((step @ direction) / max(step @ change, 1e-5))
-            direction = direction - weights[-1] * change
-        direction = scale * direction
-        for step, change in pairs:
-            back = (change @ direction) / max(step @ change, 1e-5)
-            direction = direction + (weights.pop() - back) * step
-        point = point - direction
-        points.append(point)
-    return np.array(points)
-
-
-@pytest.mark.parametrize("factor", [1e-3, 1e-1])
-def test_the_solver_of_the_factors_is_the_two_loop_recursion(factor):
-    random = np.random.default_rng(0)
-    root = random.normal(size=(8, 8))
-    curvature, goal = root @ root.T / 8 + np.eye(8), random.normal(size=8)
-
-    def gradient(point):
-        return factor * (curvature @ point - goal + 0.1 * np.sin(point))
-
-    point = jnp.zeros(8)
-    state, found, update = loss_factors.begin(point), [], jax.jit(loss_factors.update)
-    for _ in range(8):
-        point, state = update(state, point, jnp.asarray(gradient(np.asarray(point))))
-        found.append(np.asarray(point))
-    # In float32, the recursion divides by products of about 1e-5.
-    np.testing.assert_allclose(found, descend(gradient, 8, 8), atol=2e-3)
 
 
 @pytest.mark.parametrize("shrinkage", [dfi_jax.Unshrunk(), dfi_jax.Wiener()])

@@ -17,9 +17,10 @@ from dfi_jax.errors import InputError
 from dfi_jax.photo.choice import parse_face
 from dfi_jax.photo.photo import Photo
 from dfi_jax.storage.files import is_file
-from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance, words
+from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.combination import project_out
 from dfi_jax.vectors.fitted import PENALTY, FittedDataset
+from dfi_jax.vectors.provenance import Provenance, words
 from dfi_jax.vectors.starters import starter, starter_names
 
 app = typer.Typer(

@@ -16,11 +16,11 @@ from dfi_jax.data.near import Nearness
 from dfi_jax.data.rule import Rule
 from dfi_jax.data.selection import Selection
 from dfi_jax.data.wanted import Wanted
-from dfi_jax.editor.job import AttributeLike, Job
+from dfi_jax.editor.job import AttributeLike, Job, resolve_rule
 from dfi_jax.editor.query import Query, find_selection, find_vector, locate_photo
 from dfi_jax.editor.record import make_record
 from dfi_jax.editor.result import Edit
-from dfi_jax.editor.solve import count_reported, solve_in_turn, solve_queue, solve_unedited
+from dfi_jax.editor.solve import solve_in_turn, solve_queue, solve_unedited, with_total
 from dfi_jax.editor.work import Work, prepare_work
 from dfi_jax.engine.problem import check_network
 from dfi_jax.engine.reconstruction import prepare_for
@@ -32,7 +32,7 @@ from dfi_jax.network.vgg import VGG
 from dfi_jax.network.weights import load_vgg
 from dfi_jax.photo.choice import FaceLike
 from dfi_jax.photo.photo import PhotoLike
-from dfi_jax.progress import COMPILING, OnProgress, Progress
+from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import CancelResidual, FromPrevious, Recipe, named_recipe
 from dfi_jax.storage.cache import Cache
 from dfi_jax.vectors import probes
@@ -181,12 +181,7 @@ class Editor:
         []
         """
         self.load(on_progress=on_progress)
-        # Any other iterable is read one job at a time, so its total is unknown.
-        total = None
-        if isinstance(jobs, Sequence):
-            recipe = self.resolved_recipe
-            total = sum(count_reported(recipe, len(job.strengths(recipe))) for job in jobs)
-        watch = None if on_progress is None else _with_total(on_progress, total)
+        watch = with_total(on_progress, jobs, recipe=self.resolved_recipe)
         prepared = self._prepare_all(jobs, on_progress=on_progress, on_failure=on_failure)
         vgg = self._prepared_vgg
         if isinstance(self.resolved_recipe.start, FromPrevious):
@@ -227,14 +222,12 @@ class Editor:
         >>> Editor(weights="random-vgg16", cache=None).vector("older").provenance.n_target
         1880
         """
-        located = None
-        if photo is not None:
-            located = locate_photo(photo, dataset=dataset, face=face, points=points)
-        query = Query(
-            dataset=dataset,
-            located=located,
-            rule=Rule.of(rule, near=near, k=k),
-            cache=self.cache,
+        query = self._query(
+            dataset,
+            photo,
+            rule=resolve_rule(dataset, rule=rule, near=near, k=k),
+            face=face,
+            points=points,
             on_progress=on_progress,
         )
         found, _ = find_vector(self.vgg, attribute, query, recipe=self.resolved_recipe)
@@ -325,14 +318,12 @@ class Editor:
         >>> bool((people.scores[selection.target, 0] >= 0.5).all())
         True
         """
-        located = None
-        if photo is not None:
-            located = locate_photo(photo, dataset=dataset, face=face, points=points)
-        query = Query(
-            dataset=dataset,
-            located=located,
-            rule=Rule.of(rule, near=near, k=k),
-            cache=self.cache,
+        query = self._query(
+            dataset,
+            photo,
+            rule=resolve_rule(dataset, rule=rule, near=near, k=k),
+            face=face,
+            points=points,
             on_progress=on_progress,
         )
         return find_selection(self.vgg, attribute, query, size=self.resolved_recipe.features.size)
@@ -382,6 +373,27 @@ class Editor:
         """The network as the queue uses it, prepared once for all edits."""
         return prepare_for(self.vgg, recipe=self.resolved_recipe)
 
+    def _query(
+        self,
+        dataset: Dataset | FittedDataset | None,
+        photo: PhotoLike | None,
+        *,
+        rule: Rule,
+        face: FaceLike,
+        points: Literal[5, 68],
+        on_progress: OnProgress | None,
+    ) -> Query:
+        located = None
+        if photo is not None:
+            located = locate_photo(photo, dataset=dataset, face=face, points=points)
+        return Query(
+            dataset=dataset,
+            located=located,
+            rule=rule,
+            cache=self.cache,
+            on_progress=on_progress,
+        )
+
     def _prepare_all(
         self,
         jobs: Iterable[Job],
@@ -429,13 +441,3 @@ class Editor:
             iterations=result.iterations,
             record=make_record(work, result, vgg=vgg, batch_size=self.batch_size),
         )
-
-
-def _with_total(on_progress: OnProgress, total: int | None) -> OnProgress:
-    """Returns a function that reports the queue's progress with the total of all jobs."""
-
-    def report(progress: Progress) -> None:
-        compiling = progress is COMPILING  # It counts no evaluations.
-        on_progress(progress if compiling else dataclasses.replace(progress, total=total))
-
-    return report

@@ -83,13 +83,7 @@ class Job:
     def __post_init__(self) -> None:
         if self.alphas is not None:
             check_alphas(self.alphas)
-        rule = self.resolved_rule  # Reading it also checks it.
-        if isinstance(self.dataset, FittedDataset) and rule.replace(k=Rule.k) != Rule():
-            given = "rule" if self.near is None else "near"
-            raise InputError(
-                f"{given} is {getattr(self, given)} and the dataset is fitted; omit it, because a "
-                f"fitted dataset has one vector for all photos."
-            )
+        _ = self.resolved_rule  # Reading it also checks it.
 
     @property
     def label(self) -> str:
@@ -103,7 +97,7 @@ class Job:
     @property
     def resolved_rule(self) -> Rule:
         """The rule itself, even if its text was given, with the job's own nearness and k."""
-        return Rule.of(self.rule, near=self.near, k=self.k)
+        return resolve_rule(self.dataset, rule=self.rule, near=self.near, k=self.k)
 
     def strengths(self, recipe: Recipe) -> tuple[float, ...]:
         """Returns the strengths, or the usual strength of a recipe if none are given.
@@ -140,6 +134,31 @@ class Job:
             "points": self.points,
             "warp": self.warp,
         }
+
+
+def resolve_rule(
+    dataset: Dataset | FittedDataset | None,
+    *,
+    rule: Rule | str,
+    near: Nearness | None,
+    k: int | None,
+) -> Rule:
+    """Returns the rule itself, even if its text is given, with another nearness or k if given.
+
+    Raises:
+      InputError: If the rule can't be read, or if it or a nearness is given for a fitted dataset.
+
+    >>> resolve_rule(None, rule="paper", near=None, k=50).k
+    50
+    """
+    found = Rule.of(rule, near=near, k=k)
+    if isinstance(dataset, FittedDataset) and found.replace(k=Rule.k) != Rule():
+        given = f"rule is {rule}" if near is None else f"near is {near}"
+        raise InputError(
+            f"{given} and the dataset is fitted; omit it, because a fitted dataset has one vector "
+            f"for all photos."
+        )
+    return found
 
 
 def check_alphas(alphas: Sequence[float]) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 from dfi_jax.editor.work import Work
 from dfi_jax.engine.slots import Reconstruction
 from dfi_jax.network.vgg import VGG
-from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance
+from dfi_jax.vectors.attribute_vector import AttributeVector
+from dfi_jax.vectors.provenance import Provenance
 from dfi_jax.vectors.replacement import takes_away
 
 NOISY = 0.8

@@ -1,13 +1,14 @@
 """The reconstructions of jobs: in one queue, in turn, and at strength 0."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from dfi_jax.editor.job import Job
 from dfi_jax.editor.work import Work
 from dfi_jax.engine.problem import Problem, make_problem
 from dfi_jax.engine.reconstruction import reconstruct
@@ -74,8 +75,10 @@ def solve_in_turn(
         if on_progress is not None:
             on_progress(dataclasses.replace(progress, done=done))
 
-    for work in works:
+    for count, work in enumerate(works):
         work.begin()
+        if not count and on_progress is not None:
+            on_progress(COMPILING)
         now, start = recipe, None
         for i, alpha in enumerate(work.alphas):
             problem = _make_problem(vgg, work, alpha, recipe=now, start=start)
@@ -106,6 +109,26 @@ def count_reported(recipe: Recipe, strengths: int) -> int:
     """
     later = later_recipe(recipe)
     return recipe.solver.reported + (strengths - 1) * later.solver.reported
+
+
+def with_total(
+    on_progress: OnProgress | None, jobs: Iterable[Job], *, recipe: Recipe
+) -> OnProgress | None:
+    """Returns a function that reports the progress of reconstructions with the total of all jobs.
+
+    The jobs of an iterable without a length are read one by one, so their total is unknown.
+    """
+    if on_progress is None:
+        return None
+    total = None
+    if isinstance(jobs, Sequence):
+        total = sum(count_reported(recipe, len(job.strengths(recipe))) for job in jobs)
+
+    def report(progress: Progress) -> None:
+        compiling = progress is COMPILING  # It counts no evaluations.
+        on_progress(progress if compiling else dataclasses.replace(progress, total=total))
+
+    return report
 
 
 def solve_unedited(

@@ -133,7 +133,8 @@ def check_network(vgg: VGG, *, recipe: Recipe) -> None:
     wanted = recipe.features.network
     found = "normalized" if vgg.normalized else "raw"
     if wanted not in ("any", found):
+        example = "vgg19-normalized" if wanted == "normalized" else "vgg19"
         raise InputError(
             f"the recipe asks for {wanted} weights, and those of {vgg.name} are {found}; choose "
-            f"other weights, or set the recipe's features.network={found}."
+            f"other weights, such as {example}, or set the recipe's features.network={found}."
         )

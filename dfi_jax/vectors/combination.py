@@ -10,7 +10,8 @@ from jax.flatten_util import ravel_pytree
 
 from dfi_jax.errors import InputError
 from dfi_jax.recipe.features import Features
-from dfi_jax.vectors.attribute_vector import ALIKE, AttributeVector, Provenance
+from dfi_jax.vectors.attribute_vector import AttributeVector
+from dfi_jax.vectors.provenance import ALIKE, Provenance
 from dfi_jax.vectors.replacement import combine as combine_replacements
 
 

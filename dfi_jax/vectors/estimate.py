@@ -17,7 +17,8 @@ from dfi_jax.recipe import Recipe
 from dfi_jax.recipe.preparation import prepare_images
 from dfi_jax.recipe.stage import to_json
 from dfi_jax.storage.cache import Cache, remember
-from dfi_jax.vectors.attribute_vector import AttributeVector, Provenance, from_estimate
+from dfi_jax.vectors.attribute_vector import AttributeVector, from_estimate
+from dfi_jax.vectors.provenance import Provenance
 from dfi_jax.vectors.replacement import takes_away
 
 

@@ -21,7 +21,8 @@ from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.recipe import Recipe
 from dfi_jax.recipe.features import L2, Features, PoolRounding
 from dfi_jax.recipe.preparation import prepare_images, prepared_size
-from dfi_jax.vectors.fitted import FittedDataset, Origin, part_path
+from dfi_jax.vectors.fitted import FittedDataset, part_path
+from dfi_jax.vectors.origin import Origin
 
 LARGEST_SCORE = 3.0
 """Scores are clipped to ±3. A classifier is certain there, and higher scores say little more."""

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,14 +16,12 @@ from dfi_jax.data.selection import SMALLEST_SET
 from dfi_jax.data.wanted import Wanted, find_attribute
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.recipe import Recipe
-from dfi_jax.recipe.features import L2, Features, PoolRounding
-from dfi_jax.recipe.preparation import Preparation
+from dfi_jax.recipe.features import Features
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
-from dfi_jax.recipe.stage import from_dict as read_stage
-from dfi_jax.recipe.stage import to_json
-from dfi_jax.storage.fields import read_fields
 from dfi_jax.storage.files import write_tensors
-from dfi_jax.vectors.attribute_vector import ALIKE, AttributeVector, Provenance, from_estimate
+from dfi_jax.vectors.attribute_vector import AttributeVector, from_estimate
+from dfi_jax.vectors.origin import Origin
+from dfi_jax.vectors.provenance import ALIKE, Provenance, words
 from dfi_jax.vectors.regression import decompose, regress
 
 PENALTY = 0.1
@@ -40,64 +37,6 @@ beard. Holding cheekbones constant takes away half of a smile (docs/vectors.md).
 
 DEFAULT_SHRINKAGE = Recipe().shrinkage
 """The shrinkage of the recipe `default`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Origin:
-    """The origin of the sums in a fitted dataset.
-
-    Attributes:
-      dataset: Name of the dataset.
-      attributes: Names of the attributes.
-      network: Name of the network.
-      weights_sha256: SHA-256 of the network's weights.
-      layers: Names of the layers.
-      size: Height and width of the images, before their preparation.
-      crop: Box that faces were cropped to, (x0, y0, x1, y1) in pixels, or None if they weren't.
-      pool_rounding: How each pooling of the network rounded half of an odd size.
-      preparation: Steps from each image to what the network saw.
-      normalization: Normalisation of each image's features.
-      where: Attributes that all images have or lack, as `data.wanted` writes them, or an empty
-        text for all images.
-      images: SHA-256 of everything that the images depend on.
-      total: Number of images.
-      warped: Whether faces were warped to the geometry of the average face.
-    """
-
-    dataset: str
-    attributes: tuple[str, ...]
-    network: str
-    weights_sha256: str
-    layers: tuple[str, ...]
-    size: int
-    crop: tuple[int, int, int, int] | None
-    normalization: L2 | None
-    where: str
-    images: str
-    total: int
-    pool_rounding: PoolRounding = "down"
-    preparation: Preparation = ()
-    warped: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON can write them."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        stages = ("preparation", "normalization")
-        return values | {name: to_json(values[name]) for name in stages}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Origin":
-        """Returns the origin that `to_dict` wrote, perhaps by way of JSON.
-
-        Raises:
-          ValueError: If a value doesn't fit its field.
-          KeyError, TypeError: If a field is missing.
-        """
-        stages = {
-            "preparation": read_stage(Preparation, values.get("preparation", ()), "preparation"),
-            "normalization": read_stage(L2 | None, values["normalization"], "normalization"),
-        }
-        return cls(**read_fields(cls, {**values, **stages}))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -246,8 +185,8 @@ class FittedDataset:
         for name in ALIKE:
             if getattr(made, name) != getattr(origin, name):
                 raise InputError(
-                    f"the vector was made with {name} {getattr(made, name)} and the fitted dataset "
-                    f"with {getattr(origin, name)}; compare what was made alike."
+                    f"the vector was made with {name} {words(getattr(made, name))} and the fitted "
+                    f"dataset with {words(getattr(origin, name))}; compare what was made alike."
                 )
         columns = [a for a in range(len(origin.attributes)) if self._counts(a) >= SMALLEST_SET]
         w = {name: np.asarray(layer) for name, layer in vector.features.items()}
@@ -356,8 +295,8 @@ class FittedDataset:
                 here, there = getattr(first, field.name), getattr(part.origin, field.name)
                 if here != there:
                     raise InputError(
-                        f"parts with the {field.name} {here} and {there} can't be added up; fit "
-                        f"them alike."
+                        f"parts with the {field.name} {words(here)} and {words(there)} can't be "
+                        f"added up; fit them alike."
                     )
         origins = [part.origin for part in parts]
         images = "".join(origin.images for origin in origins)

@@ -66,6 +66,17 @@ def test_the_vector_of_a_fitted_dataset_is_shrunk_as_the_recipe_says(random_vgg,
     assert made.shrinkage == Unshrunk()
 
 
+@pytest.mark.parametrize("given", [{"rule": "paper"}, {"near": near.pixels}])
+def test_a_fitted_dataset_takes_no_rule_and_no_nearness(random_vgg, people, pixels, given):
+    editor = make_editor(random_vgg, TINY)
+    fitted = editor.fit(people)
+    message = " is (paper|pixels) and the dataset is fitted; omit it"
+    with pytest.raises(InputError, match=message):
+        editor.vector("Smiling", dataset=fitted, **given)
+    with pytest.raises(InputError, match=message):
+        Job(photo=pixels, attribute="Smiling", dataset=fitted, **given)
+
+
 def test_the_shortcut_edits_as_its_arguments_say(random_vgg, people, pixels, monkeypatch):
     found = []
     monkeypatch.setattr(Editor, "edit", lambda *given, **options: found.append((given, options)))

@@ -18,7 +18,7 @@ from dfi_jax.network.weights.catalog import CAFFE
 from dfi_jax.network.weights.parameters import Weights, random_params
 from dfi_jax.recipe import L2, Wiener
 from dfi_jax.recipe.removal import Replacement
-from dfi_jax.vectors.fitted import Origin
+from dfi_jax.vectors.origin import Origin
 
 LAYERS = ("conv1_1", "conv2_1")
 PEOPLE = 24

@@ -5,7 +5,8 @@ import pytest
 
 from dfi_jax import AttributeVector, Replacement, combine, starter
 from dfi_jax.vectors import replacement
-from dfi_jax.vectors.fitted import FittedDataset, Origin
+from dfi_jax.vectors.fitted import FittedDataset
+from dfi_jax.vectors.origin import Origin
 
 
 @pytest.fixture
