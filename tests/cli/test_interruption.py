@@ -30,6 +30,8 @@ def test_a_signal_ends_what_python_cannot_interrupt_and_no_file_is_left(tmp_path
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Tests that `nohup` runs inherit an ignored SIGHUP, which would stay ignored.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     assert process.stdout.readline() == "begun\n"
     assert len(list((tmp_path / "out").iterdir())) == 1
