@@ -8,8 +8,8 @@ with the same 100 neighbours on each side. Photos and judge are those of `judged
 
 Two things stand in for what the systems have. The network is VGG-16 with ImageNet's weights instead
 of VGG-19. Where a system measures pixels in grey levels, as Caffe's networks do, the weights are
-converted to that (`in_grey_levels`), so that total variation and first steps have the systems' own
-units. The network of the paper is normalised on faces of the dataset.
+converted to that (`in_grey_levels`), so that features, total variation and first steps have about
+the systems' own units. The network of the paper is normalised on faces of the dataset.
 
 The table has the gain (1 is the distance between typical faces without and with the attribute), its
 spread between photos, the share of faces that pass the midpoint, the movement of the other
@@ -170,26 +170,34 @@ def make_editor(system: System, dataset: Dataset, config: Config) -> Editor:
     """Returns an editor with a system's recipe, and with its kind of network."""
     recipe = RECIPES[system.recipe].set(config.changes)
     vgg = load_vgg(config.weights)
+    if system.grey_levels:
+        vgg = in_grey_levels(vgg)
     if recipe.features.network == "normalized":
         rows = np.unique(np.linspace(0, len(dataset) - 1, config.normalized_on).astype(int))
         vgg = normalize(vgg, dataset.batches(rows, size=recipe.features.size)).vgg
-    return Editor(recipe=recipe, weights=in_grey_levels(vgg) if system.grey_levels else vgg)
+    return Editor(recipe=recipe, weights=vgg)
 
 
 def in_grey_levels(vgg: VGG) -> VGG:
-    """Returns the same function of an image as a network that takes BGR in grey levels.
+    """Returns the network as if it had been trained on BGR images in grey levels.
 
-    conv1_1 takes (255·bgr − mean) instead of (rgb − mean/255)/std, so its kernel is divided by
-    255·std. The mean stays the same colour, so that the zeros beyond the border do as well.
+    It takes 255·bgr − 255·mean instead of (rgb − mean)/std. With s the mean of 255·std, conv1_1's
+    kernel is multiplied by s/(255·std) and every bias by s, so that all activations are s times as
+    large. The mean stays the same colour, so that the zeros beyond the border do as well.
     """
-    mean, std = (np.asarray(each) for each in (vgg.preprocess.mean, vgg.preprocess.std))
-    first = vgg.params["conv1_1"]
-    kernel = (first["kernel"] / (255 * std[:, None]))[:, :, ::-1]
+    mean, std = (255 * np.asarray(each) for each in (vgg.preprocess.mean, vgg.preprocess.std))
+    scale = std.mean()
+    params = {
+        name: {"kernel": layer["kernel"], "bias": scale * layer["bias"]}
+        for name, layer in vgg.params.items()
+    }
+    kernel = params["conv1_1"]["kernel"] * (scale / std)[:, None]
+    params["conv1_1"]["kernel"] = kernel[:, :, ::-1]
     return dataclasses.replace(
         vgg,
-        params=vgg.params | {"conv1_1": first | {"kernel": kernel}},
+        params=params,
         preprocess=Preprocess(
-            mean=tuple((255 * mean[::-1]).tolist()), std=(1.0, 1.0, 1.0), scale=255.0, bgr=True
+            mean=tuple(mean[::-1].tolist()), std=(1.0, 1.0, 1.0), scale=255.0, bgr=True
         ),
         name=f"{vgg.name} in grey levels",
         sha256=hashlib.sha256(f"{vgg.sha256} in grey levels".encode()).hexdigest(),
@@ -215,7 +223,7 @@ def edit_photos(
     attribute: str,
     alpha: float,
 ) -> list[Made]:
-    """Returns the edited faces of a dataset's images, in the order of the images."""
+    """Returns the faces of images in the finished photos, in the order of the images."""
     jobs = [
         Job(
             photo=dataset.read(row),
@@ -233,7 +241,7 @@ def edit_photos(
         row = int(job.name)
         size = editor.resolved_recipe.features.size
         face = photos[row].crop(dataset.read(row), size=size)
-        edited = np.clip(edit.faces[0], 0, 1).astype(np.float32)
+        edited = resize(edit.views()[1], (size, size)).clip(0, 1)
         made[row] = Made(judged_edits.Edited(row, alpha, face, edited), int(edit.iterations[0]))
     return [made[row] for row in photos]
 

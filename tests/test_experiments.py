@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 import matched_edits
 from gain_curves import Curves
 from neighbor_vectors import neighbor_vectors
+from reproduce_sources import in_grey_levels
 
 QUICK = {"features.layers": "conv1_2,conv2_1", "features.size": "32"}
 
@@ -72,3 +73,17 @@ def test_strengths_are_found_on_gains_that_are_known():
     assert np.isnan(needed[3])
     alpha = curves.strength(np.array([1.0, 1.0, 1.0, 1.0]), 0.5)
     assert np.mean(np.minimum(alpha * slopes, largest)) == pytest.approx(0.5, rel=0.05)
+
+
+def test_a_network_in_grey_levels_has_the_same_features_58_times_as_large(vgg):
+    grey = in_grey_levels(vgg)
+    image = np.random.default_rng(0).random((1, 24, 24, 3)).astype(np.float32)
+    layers = ("conv1_1", "conv2_1")
+    for name, expected in dfi_jax.features(vgg, image, layers=layers).items():
+        found = dfi_jax.features(grey, image, layers=layers)[name]
+        scale = 255 * np.mean([0.229, 0.224, 0.225])
+        np.testing.assert_allclose(found, scale * expected, atol=1e-5 * float(abs(found).max()))
+    prepared = grey.preprocess(np.full((1, 1, 1, 3), (1.0, 0.5, 0.0), np.float32))[0, 0, 0]
+    np.testing.assert_allclose(
+        prepared, [-255 * 0.406, 255 * (0.5 - 0.456), 255 * (1 - 0.485)], rtol=1e-5
+    )
