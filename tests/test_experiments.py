@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -83,7 +84,7 @@ def test_a_network_in_grey_levels_has_the_same_features_58_times_as_large(vgg):
         found = dfi_jax.features(grey, image, layers=layers)[name]
         scale = 255 * np.mean([0.229, 0.224, 0.225])
         np.testing.assert_allclose(found, scale * expected, atol=1e-5 * float(abs(found).max()))
-    prepared = grey.preprocess(np.full((1, 1, 1, 3), (1.0, 0.5, 0.0), np.float32))[0, 0, 0]
+    prepared = grey.preprocess(jnp.array([[[[1.0, 0.5, 0.0]]]]))[0, 0, 0]
     np.testing.assert_allclose(
         prepared, [-255 * 0.406, 255 * (0.5 - 0.456), 255 * (1 - 0.485)], rtol=1e-5
     )
