@@ -257,7 +257,8 @@ def print_tables(record: dict[str, Any]) -> None:
     """Prints one row per system."""
     print(f"| system | {' | '.join(MEASURES)} |\n{'| --- ' * (1 + len(MEASURES))}|")
     for row in record["rows"]:
-        values = " | ".join(f"{row[name]:.3g}" for name in MEASURES)
+        known = [row[name] for name in MEASURES]
+        values = " | ".join(f"{value:.0f}" if value >= 100 else f"{value:.3g}" for value in known)
         print(f"| {row['system']} | {values} |")
 
 
