@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 BLOCKED = """
-import contextlib, hashlib
+import contextlib, hashlib, signal
 from pathlib import Path
 from dfi_jax.cli import interruption
 from dfi_jax.storage.files import replacing
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # What `nohup` ignores would stay ignored.
 interruption.watch()
 with interruption.interruptible(), replacing(Path("out", "half-written.txt")) as temporary:
     temporary.write_text("half of")
@@ -30,8 +31,6 @@ def test_a_signal_ends_what_python_cannot_interrupt_and_no_file_is_left(tmp_path
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Tests that `nohup` runs inherit an ignored SIGHUP, which would stay ignored.
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     assert process.stdout.readline() == "begun\n"
     assert len(list((tmp_path / "out").iterdir())) == 1
