@@ -150,7 +150,7 @@ def animate(path: Path, sweep: Sequence[Edited]) -> list[Path]:
     return paths
 
 
-def print_table(record: dict[str, Any]) -> None:
+def print_tables(record: dict[str, Any]) -> None:
     """Prints the gains of each photo, and where the pictures are."""
     alphas = [f"{alpha:g}" for alpha in record["config"]["alphas"]]
     print(f"| photo | gain at α = {' | '.join(alphas)} |")
@@ -164,7 +164,7 @@ def print_table(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_table)
+    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

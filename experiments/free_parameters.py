@@ -281,7 +281,7 @@ def edit(
     return rows
 
 
-def print_table(record: dict[str, Any]) -> None:
+def print_tables(record: dict[str, Any]) -> None:
     """Prints one row per setting."""
     print(f"| recipe | parameter | α | {' | '.join(MEASURES)} |")
     print("| --- " * (3 + len(MEASURES)) + "|")
@@ -293,7 +293,7 @@ def print_table(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_table)
+    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,7 @@ decibels, SSIM, and LPIPS. The folder gets a sheet: the hole, each way to fill i
 `--quick` fills one drawn face with a small network.
 """
 
-import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,10 +27,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import judged_edits
 import numpy as np
-from counterfactuals import average, psnr
+from counterfactuals import average, draw, psnr
 from jaxtyping import Array, Float, Int
-from PIL import Image
 from skimage.metrics import structural_similarity
 from skimage.restoration import inpaint_biharmonic
 
@@ -43,7 +41,6 @@ from dfi_jax.data.folders import images_in
 from dfi_jax.metrics.change import lpips
 from dfi_jax.network.conv import max_pool2x2
 from dfi_jax.network.means import feature_moments
-from dfi_jax.photo.image import to_bytes
 from dfi_jax.photo.photo import read
 
 Face = Float[np.ndarray, "s s 3"]
@@ -69,7 +66,7 @@ class Config:
       out: Folder for the sheet.
     """
 
-    dataset: str = ""
+    dataset: str
     photos: int = 8
     candidates: int = 1000
     k: int = 100
@@ -127,7 +124,8 @@ def run(config: Config) -> dict[str, Any]:
         for way, image in filled.items():
             measured.setdefault(way, []).append(compare(photo, image, hidden))
         sheet.append([*filled.values(), photo])
-    draw(sheet, Path(config.out, "inpainting.png"))
+    columns = [list(column) for column in zip(*sheet, strict=True)]
+    draw(columns, Path(config.out, "inpainting.png"))
     found = [{"way": way, **average(each)} for way, each in measured.items()]
     return {"config": dataclasses.asdict(config), "images": len(dataset), "rows": found}
 
@@ -250,13 +248,6 @@ def compare(photo: Face, filled: Face, hidden: np.ndarray) -> dict[str, float]:
     }
 
 
-def draw(rows: list[list[Face]], path: Path) -> None:
-    """Writes a picture with one row per photo."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = np.concatenate([np.concatenate(row, axis=1) for row in rows])
-    Image.fromarray(to_bytes(picture)).save(path)
-
-
 def print_tables(record: dict[str, Any]) -> None:
     """Prints one row per way."""
     print("| filled by | PSNR | SSIM | LPIPS |\n| --- | --- | --- | --- |")
@@ -266,25 +257,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("dataset", nargs="?", help="dataset, or a folder with images")
-    parser.add_argument("--photos", type=int, help="number of photos")
-    parser.add_argument("--out", default=Config.out, help="folder for the sheet")
-    parser.add_argument("--quick", action="store_true", help="fill one drawn face")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    if not (arguments.dataset or arguments.quick):
-        parser.error("give a dataset or a folder, or --quick")
-    config = QUICK if arguments.quick else Config(dataset=arguments.dataset)
-    if arguments.photos:
-        config = dataclasses.replace(config, photos=arguments.photos)
-    record = run(dataclasses.replace(config, out=arguments.out))
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
+    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

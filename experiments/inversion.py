@@ -114,7 +114,7 @@ def compare(
     }
 
 
-def print_table(record: dict[str, Any]) -> None:
+def print_tables(record: dict[str, Any]) -> None:
     """Prints one row per layer and λ."""
     print("| layer | λ | residual | PSNR |")
     print("| --- " * 4 + "|")
@@ -143,7 +143,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(record, indent=2))
     else:
-        print_table(record)
+        print_tables(record)
 
 
 if __name__ == "__main__":

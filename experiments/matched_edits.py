@@ -200,11 +200,16 @@ def describe(vgg: VGG, faces: Float[np.ndarray, "p s s 3"], *, layers: tuple[str
 def load_networks(weights: str, dataset: Dataset, *, images: int, size: int) -> dict[str, VGG]:
     """Returns a network with raw weights, and normalised on images of a dataset."""
     raw = load_vgg(weights)
-    rows = np.unique(np.linspace(0, len(dataset) - 1, images).astype(int))
     with phase("normalised network"):
-        changed = normalize(raw, dataset.batches(rows, size=size)).vgg
+        changed = normalize_on(raw, dataset, images=images, size=size)
     # With the raw network's name, it shares the compiled programs of the raw network.
     return {"raw": raw, "normalized": replace(raw, params=changed.params)}
+
+
+def normalize_on(vgg: VGG, dataset: Dataset, *, images: int, size: int) -> VGG:
+    """Returns a network normalised on images that are spread evenly over a dataset."""
+    rows = np.unique(np.linspace(0, len(dataset) - 1, images).astype(int))
+    return normalize(vgg, dataset.batches(rows, size=size)).vgg
 
 
 def fast(vgg: VGG, *, recipe: Recipe) -> VGG:

@@ -23,14 +23,15 @@ import dataclasses
 import hashlib
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import judged_edits
 import numpy as np
-from PIL import Image
+from counterfactuals import draw
+from matched_edits import normalize_on
 
 from dfi_jax import (
     RECIPES,
@@ -45,8 +46,7 @@ from dfi_jax import (
     near,
 )
 from dfi_jax.metrics.judge import fit_judge
-from dfi_jax.network.weights.normalization import normalize
-from dfi_jax.photo.image import resize, to_bytes
+from dfi_jax.photo.image import resize
 
 NEAR = near.parse("scores:all")
 """Nearness of the neighbours, which counts all scores, as in the published systems."""
@@ -160,7 +160,9 @@ def run(config: Config) -> dict[str, Any]:
         rows.append({"system": system.recipe, **judged_edits.average(measured), "seconds": taken})
     for attribute, columns in sheets.items():
         faces = [place.crop(dataset.read(row)) for row, place in chosen[attribute].items()]
-        draw([faces, *columns], out / f"{attribute}.png")
+        side = len(faces[0])
+        same = [[resize(face, (side, side)) for face in column] for column in columns]
+        draw([faces, *same], out / f"{attribute}.png")
     return {"config": dataclasses.asdict(config), "auc": float(np.mean(judge.auc)), "rows": rows}
 
 
@@ -171,8 +173,8 @@ def make_editor(system: System, dataset: Dataset, config: Config) -> Editor:
     if system.grey_levels:
         vgg = in_grey_levels(vgg)
     if recipe.features.network == "normalized":
-        rows = np.unique(np.linspace(0, len(dataset) - 1, config.normalized_on).astype(int))
-        vgg = normalize(vgg, dataset.batches(rows, size=recipe.features.size)).vgg
+        size = recipe.features.size
+        vgg = normalize_on(vgg, dataset, images=config.normalized_on, size=size)
     return Editor(recipe=recipe, weights=vgg)
 
 
@@ -242,15 +244,6 @@ def edit_photos(
         edited = resize(edit.views()[1], (size, size)).clip(0, 1)
         made[row] = Made(judged_edits.Edited(row, alpha, face, edited), int(edit.iterations[0]))
     return [made[row] for row in photos]
-
-
-def draw(columns: Sequence[Sequence[np.ndarray]], path: Path) -> None:
-    """Writes a picture with one row per photo: the face, then each system."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    side = len(columns[0][0])
-    cells = [[resize(face, (side, side)) for face in column] for column in columns]
-    picture = np.concatenate([np.concatenate(column) for column in cells], axis=1)
-    Image.fromarray(to_bytes(picture)).save(path)
 
 
 def print_tables(record: dict[str, Any]) -> None:

@@ -3,19 +3,14 @@
 import dataclasses
 import doctest
 import importlib
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import latent_edits
 import numpy as np
 import pytest
 import scipy.integrate
 import scipy.stats
-
-sys.path.append(str(Path(__file__).parents[2] / "experiments"))
-
-import latent_edits
 import small_faces
 import train_vae_gan
 import vae_gan

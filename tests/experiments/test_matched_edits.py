@@ -1,29 +1,16 @@
 """What the experiments compute themselves, compared with another way to compute it."""
 
-import sys
-from pathlib import Path
-
-import jax.numpy as jnp
+import matched_edits
 import numpy as np
 import pytest
+from gain_curves import Curves
+from neighbor_vectors import neighbor_vectors
 
 import dfi_jax
 from dfi_jax.data.selection import spread
 from dfi_jax.vectors.estimate import attribute_vector
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
-
-import matched_edits
-from gain_curves import Curves
-from neighbor_vectors import neighbor_vectors
-from reproduce_sources import in_grey_levels
-
 QUICK = {"features.layers": "conv1_2,conv2_1", "features.size": "32"}
-
-
-@pytest.fixture(scope="module")
-def vgg():
-    return dfi_jax.load_vgg("random-vgg16")
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +19,12 @@ def people():
 
 
 @pytest.mark.parametrize("shrinkage", [dfi_jax.Unshrunk(), dfi_jax.Wiener()])
-def test_vectors_of_many_photos_are_those_of_each_selection(vgg, people, shrinkage):
+def test_vectors_of_many_photos_are_those_of_each_selection(random_vgg, people, shrinkage):
     recipe = dfi_jax.Recipe(shrinkage=shrinkage).set(QUICK)
     selections = [spread(people, name, k=6) for name in ("Smiling", "Eyeglasses")]
-    (found,) = neighbor_vectors(vgg, selections, [recipe.features], shrinkage=shrinkage)
+    (found,) = neighbor_vectors(random_vgg, selections, [recipe.features], shrinkage=shrinkage)
     for i, selection in enumerate(selections):
-        expected = attribute_vector(vgg, selection, recipe=recipe).features
+        expected = attribute_vector(random_vgg, selection, recipe=recipe).features
         for name, layer in expected.items():
             # The variance is a difference of squares in float32.
             np.testing.assert_allclose(
@@ -47,16 +34,16 @@ def test_vectors_of_many_photos_are_those_of_each_selection(vgg, people, shrinka
 
 @pytest.mark.parametrize("kind", ["gain", "unit", "unit_times_phi", "mean_square"])
 @pytest.mark.parametrize("normalization", ["none", "l2"])
-def test_problems_of_many_photos_are_those_of_each_photo(vgg, people, kind, normalization):
+def test_problems_of_many_photos_are_those_of_each_photo(random_vgg, people, kind, normalization):
     recipe = dfi_jax.Recipe().set(QUICK)
     recipe = recipe.set({"vector": kind, "features.normalization": normalization})
     faces = np.stack([people.face(row, 32) for row in (0, 1)])
     selections = [spread(people, name, k=6) for name in ("Smiling", "Eyeglasses")]
-    (photos,) = matched_edits.see(vgg, faces, selections, [recipe.features])
+    (photos,) = matched_edits.see(random_vgg, faces, selections, [recipe.features])
     problem = photos.problem(0.4 * photos.factors(recipe.vector))
     for i, face in enumerate(faces):
         vector = {name: layer[i] for name, layer in photos.vectors.items()}
-        alone = dfi_jax.make_problem(vgg, face[None], vector, [0.4], recipe=recipe)
+        alone = dfi_jax.make_problem(random_vgg, face[None], vector, [0.4], recipe=recipe)
         for name, layer in alone.target.items():
             np.testing.assert_allclose(problem.target[name][i], layer[0], rtol=1e-4, atol=1e-4)
             norms = problem.square_norms[name][i], alone.square_norms[name][0]
@@ -74,17 +61,3 @@ def test_strengths_are_found_on_gains_that_are_known():
     assert np.isnan(needed[3])
     alpha = curves.strength(np.array([1.0, 1.0, 1.0, 1.0]), 0.5)
     assert np.mean(np.minimum(alpha * slopes, largest)) == pytest.approx(0.5, rel=0.05)
-
-
-def test_a_network_in_grey_levels_has_the_same_features_58_times_as_large(vgg):
-    grey = in_grey_levels(vgg)
-    image = np.random.default_rng(0).random((1, 24, 24, 3)).astype(np.float32)
-    layers = ("conv1_1", "conv2_1")
-    for name, expected in dfi_jax.features(vgg, image, layers=layers).items():
-        found = dfi_jax.features(grey, image, layers=layers)[name]
-        scale = 255 * np.mean([0.229, 0.224, 0.225])
-        np.testing.assert_allclose(found, scale * expected, atol=1e-5 * float(abs(found).max()))
-    prepared = grey.preprocess(jnp.array([[[[1.0, 0.5, 0.0]]]]))[0, 0, 0]
-    np.testing.assert_allclose(
-        prepared, [-255 * 0.406, 255 * (0.5 - 0.456), 255 * (1 - 0.485)], rtol=1e-5
-    )
