@@ -3,8 +3,8 @@
 It shows a sign of life and answers Ctrl-C while the rest of the package loads, which takes seconds.
 """
 
+import logging
 import os
-import re
 import signal
 import sys
 import threading
@@ -14,12 +14,42 @@ SOON = 0.5
 """Seconds after which a command that is still loading says so."""
 
 
-HEEDED = re.compile(
-    "JAX_(PLATFORM|(COMPILATION_CACHE|CUDA|NUM_PROCESSES|PERSISTENT_CACHE|PROCESS_ID|ROCM|TPU))"
-)
-"""Pattern of the JAX environment variables that `dfi` keeps: devices, processes and the cache.
+MINIMUM_SECONDS = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
+"""Environment variable with the minimum compilation time of a program that JAX stores."""
 
-Others, such as JAX_ENABLE_X64, are for the user's own programs."""
+HEEDED = (
+    "JAX_PLATFORMS",
+    "JAX_PLATFORM_NAME",
+    "JAX_CUDA_VISIBLE_DEVICES",
+    "JAX_ROCM_VISIBLE_DEVICES",
+    "JAX_NUM_PROCESSES",
+    "JAX_PROCESS_ID",
+    "JAX_COMPILATION_CACHE_DIR",
+    MINIMUM_SECONDS,
+)
+"""JAX's environment variables that `dfi` keeps: devices, processes and the place of the cache.
+
+Others, such as JAX_ENABLE_X64, are for the user's own programs. JAX ends with a traceback if one of
+them isn't a number that should be, and with JAX_COMPILATION_CACHE_MAX_SIZE it locks the cache."""
+
+IGNORED = (
+    "MPLBACKEND",
+    "FORCE_COLOR",
+    "TTY_COMPATIBLE",
+    "TTY_INTERACTIVE",
+    "NVIDIA_TF32_OVERRIDE",
+    "TF_CPP_MIN_LOG_LEVEL",
+    "TF_CPP_MAX_VLOG_LEVEL",
+)
+"""Environment variables for other programs.
+
+Those of rich would write progress bars into files, that of cuBLAS overrides `--precision`, and
+those of TensorFlow would print the log of XLA."""
+
+CUDA_FOLDER = "--xla_gpu_cuda_data_dir="
+"""The flag in XLA_FLAGS that `dfi` keeps, because it says where CUDA is.
+
+Others would change what an edit computes, and an unknown flag ends the process."""
 
 
 def main() -> None:
@@ -49,9 +79,23 @@ def main() -> None:
 
 def _ignore_settings() -> None:
     """Removes settings of other programs that would change an edit, or make it fail."""
-    for name in list(os.environ):
-        if name == "MPLBACKEND" or (name.startswith("JAX_") and not HEEDED.match(name)):
+    for name, value in list(os.environ.items()):
+        unheeded = name.startswith("JAX_") and name not in HEEDED
+        if unheeded or name in IGNORED or (name == MINIMUM_SECONDS and not _is_number(value)):
             del os.environ[name]
+    flags = os.environ.pop("XLA_FLAGS", "").split()
+    if kept := [flag for flag in flags if flag.startswith(CUDA_FOLDER)]:
+        os.environ["XLA_FLAGS"] = " ".join(kept)
+    # Its warnings are about the folder where it keeps its own files.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _stop(number: int, _: object) -> NoReturn:

@@ -17,6 +17,9 @@ from dfi_jax.errors import InputError
 BATCH = "batch"
 """Name of the mesh axis that a batch is sharded over."""
 
+PLATFORM = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
+"""Environment variables that choose the kind of device."""
+
 T = TypeVar("T")
 
 
@@ -95,9 +98,10 @@ def check() -> None:
     try:
         jax.local_devices()
     except (AssertionError, RuntimeError) as error:
-        asked = os.environ.get("JAX_PLATFORMS")
         reason = (str(error).splitlines() or ["no reason given"])[0].rstrip(".")
-        wanted = "" if asked is None else f", and JAX_PLATFORMS is {asked!r}"
+        asked = {name: os.environ[name] for name in PLATFORM if os.environ.get(name)}
+        wanted = "".join(f", {name} is {value!r}" for name, value in asked.items())
         raise InputError(
-            f"JAX finds no device ({reason}){wanted}; set JAX_PLATFORMS to cpu."
+            f"JAX finds no device ({reason}){wanted}; set {' and '.join(asked or PLATFORM[:1])} "
+            f"to cpu."
         ) from None

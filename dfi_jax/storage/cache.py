@@ -158,6 +158,7 @@ class Cache:
         Args:
           seconds: Minimum compilation time of a program that is stored.
         """
+        compiled.ignore_warnings()
         if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
             compiled.keep(self.folder / "compiled", seconds=seconds)
 

@@ -39,12 +39,16 @@ def keep(folder: Path, *, seconds: float) -> None:
         _delete_damaged(folder, now)
     except OSError:
         return
-    warnings.filterwarnings(
-        "ignore", "Error (reading|writing) persistent compilation cache entry", UserWarning
-    )
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_compilation_cache_max_size", -1)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", seconds)
+
+
+def ignore_warnings() -> None:
+    """Hides JAX's warnings about programs that it can't read or write, and compiles instead."""
+    warnings.filterwarnings(
+        "ignore", "Error (reading|writing) persistent compilation cache entry", UserWarning
+    )
 
 
 def _delete_damaged(folder: Path, now: int) -> None:

@@ -18,13 +18,14 @@ jax.jit(lambda x: jnp.sin(x) @ x.T)(jnp.ones((5, 6))).block_until_ready()
 """
 
 
-def compile_once(cache):
+def compile_once(cache, **settings):
     """Runs a process that compiles a program, and returns the contents of all stored ones."""
     environment = os.environ | {
         "DFI_JAX_CACHE": str(cache),
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    environment |= settings
     done = subprocess.run(
         [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True
     )
@@ -94,6 +95,7 @@ def test_a_folder_for_compiled_programs_that_the_user_has_set_is_respected(tmp_p
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_folder_for_compiled_programs_that_cannot_be_made_is_not_an_error(tmp_path):
+@pytest.mark.parametrize("setting", ["DFI_JAX_CACHE", "JAX_COMPILATION_CACHE_DIR"])
+def test_a_folder_for_compiled_programs_that_cannot_be_made_is_not_an_error(tmp_path, setting):
     (tmp_path / "file").write_text("no folder")
-    assert compile_once(tmp_path / "file") == {}
+    assert compile_once(tmp_path, **{setting: str(tmp_path / "file")}) == {}
