@@ -13,16 +13,19 @@ from PIL import Image
 
 from dfi_jax import (
     RULES,
+    DfiError,
     Editor,
     FileError,
     InputError,
     Job,
+    Progress,
     Recipe,
     Rule,
     load_dataset,
     load_vgg,
     near,
 )
+from dfi_jax.data import folders
 from dfi_jax.editor.record import network_record
 from dfi_jax.manifest import check_files, read_manifest, run_jobs, select_unfinished
 from dfi_jax.photo.photo import read
@@ -66,6 +69,12 @@ def write(folder, *jobs):
 
 def batch(folder, *options):
     return ["batch", folder / "jobs.jsonl", "-o", folder / "out", *OPTIONS, *options]
+
+
+def run(editor, jobs, folder, **options):
+    outcomes = []
+    run_jobs(editor, jobs, folder, on_outcome=outcomes.append, **options)
+    return outcomes
 
 
 def record(folder):
@@ -229,10 +238,49 @@ def test_only_few_edits_wait_to_be_written(tmp_path, random_vgg, monkeypatch):
     monkeypatch.setattr(Editor, "edit_many", edit_many)
     monkeypatch.setattr("dfi_jax.manifest.run.WRITE_BACKLOG", 2)
     jobs = [Job(photo="me.png", attribute="older", name=str(i)) for i in range(12)]
-    outcomes = list(run_jobs(Editor(weights=random_vgg), jobs, tmp_path))
+    outcomes = run(Editor(weights=random_vgg), jobs, tmp_path)
     assert [outcome.job.name for outcome in outcomes] == saved == taken
     assert all(outcome.failure is None for outcome in outcomes)
     assert max(waiting) <= 3
+
+
+class Made:
+    """An edit that is written at once."""
+
+    record: typing.ClassVar = {}
+
+    def save(self, folder, *, overwrite):
+        pass
+
+
+def test_outcomes_are_announced_in_the_manifest_s_order_while_others_are_made(
+    tmp_path, random_vgg, monkeypatch
+):
+    outcomes, ended = [], []
+    working = Progress(phase="reconstruction", done=1, total=2, unit="evaluations")
+
+    def edit_many(editor, jobs, *, on_failure, on_progress):
+        edited, faceless, first = jobs
+        assert len(outcomes) == 1
+        yield first, Made()
+        on_failure(faceless, InputError("no face."))
+        assert len(outcomes) == 1
+        yield edited, Made()
+        for _ in range(5000):  # A photo that takes 5 s at most.
+            on_progress(working)
+            if len(outcomes) == 5:
+                break
+            time.sleep(0.001)
+        ended.append(len(outcomes))
+
+    monkeypatch.setattr(Editor, "edit_many", edit_many)
+    names = ["missing", "edited", "faceless", "first", "file"]
+    photos = [tmp_path / "no-such.png", *["me.png"] * 4]
+    jobs = [Job(photo=p, attribute="older", name=n) for p, n in zip(photos, names, strict=True)]
+    (tmp_path / "file").touch()
+    run_jobs(Editor(weights=random_vgg), jobs, tmp_path, on_outcome=outcomes.append)
+    assert [outcome.job.name for outcome in outcomes] == names
+    assert ended == [5]
 
 
 @pytest.mark.parametrize("what", ["mask", "vector"])
@@ -276,7 +324,7 @@ def test_an_edit_that_cannot_be_written_is_a_failure(folder, random_vgg):
     editor = Editor(weights=random_vgg, recipe=recipe, cache=None)
     jobs = read_manifest(folder / "jobs.jsonl")
     seen = []
-    outcomes = list(run_jobs(editor, jobs, folder / "out", on_progress=seen.append))
+    outcomes = run(editor, jobs, folder / "out", on_progress=seen.append)
     failures = {outcome.job.label: outcome.failure for outcome in outcomes if outcome.failure}
     assert set(failures) == {"you-frown"}
     assert "is a file" in failures["you-frown"]
@@ -337,6 +385,11 @@ def test_a_byte_order_mark_and_blank_lines_are_skipped(folder):
         ({"photo": "me.png", "attribute": "a", "warp": 1}, "warp is 1; give true or false"),
         ({"photo": "me.png", "attribute": "a", "k": 0}, "k is 0; give 1 or more"),
         ({"photo": "me.png", "attribute": "a", "near": "home"}, "'home'"),
+        ({"photo": "me.png", "attribute": "a", "dataset": 3}, "dataset is 3; give text"),
+        ({"photo": "me.png", "attribute": "a", "dataset": "lfw:"}, "'lfw:' isn't of a known kind"),
+        ({"photo": "me.png", "attribute": "a", "dataset": "lfw:no\0"}, "doesn't exist"),
+        ({"photo": "me.png", "attribute": "a", "dataset": "fitted:x"}, "x has no fitted dataset"),
+        ({"photo": "me.png", "attribute": "a", "dataset": f"folder:{'x' * 300}"}, "doesn't exist"),
         ({"photo": "me.png", "attribute": "a", "rule": "mine"}, "the rule 'mine' doesn't exist"),
         ({"photo": "me.png", "attribute": "a", "name": "a/b"}, "give the name of a folder"),
         ({"photo": "me.png", "attribute": "a", "name": "a\0"}, "give the name of a folder"),
@@ -345,7 +398,7 @@ def test_a_byte_order_mark_and_blank_lines_are_skipped(folder):
 )
 def test_a_line_that_cannot_be_read_is_named(folder, line, sentence):
     write(folder, {"photo": "you.png", "attribute": "older"}, line)
-    with pytest.raises(InputError) as error:
+    with pytest.raises(DfiError) as error:
         read_manifest(folder / "jobs.jsonl")
     assert "line 2" in str(error.value)
     assert sentence in str(error.value)
@@ -387,6 +440,31 @@ def test_a_line_s_own_options_come_before_those_of_the_command(folder):
     assert other.resolved_rule == RULES["paper"].replace(near=near.pixels, k=7)
 
 
+def test_a_line_s_own_dataset_is_relative_to_the_manifest_and_loaded_once(
+    folder, pair, monkeypatch
+):
+    loaded = []
+    load = folders.load_pair
+    monkeypatch.setattr(folders, "load_pair", lambda *paths: loaded.append(paths) or load(*paths))
+    line = {"photo": "me.png", "attribute": "Target", "face": "whole"}
+    own = [
+        {"dataset": "pair:without:with", "name": "a"},
+        {"dataset": "pair:without:with", "name": "b"},
+        {"dataset": "crop:0,0,20,20:pair:without:other/with", "name": "c"},
+        {"dataset": "synthetic:5", "name": "d"},
+        {"dataset": "", "attribute": "older", "name": "e"},
+        {"name": "f"},
+    ]
+    shared = load_dataset("synthetic:3")
+    jobs = read_manifest(write(folder, *(line | each for each in own)), dataset=shared)
+    a, b, c, d, e, f = (job.dataset for job in jobs)
+    assert a is b
+    assert loaded == [(pair / "without", pair / name) for name in ("with", "other/with")]
+    assert (len(a), c.crop, len(d), e, f) == (24, (0, 0, 20, 20), 5, None, shared)
+    write(folder, line | own[0], line | own[3])  # Only the first has the attribute.
+    assert fails(*batch(folder)).startswith("dfi: d: the attribute 'Target' doesn't exist")
+
+
 def test_a_line_of_nested_brackets_is_not_json(folder):
     write(folder, "[" * 100_000)
     with pytest.raises(InputError, match="line 1: it isn't JSON"):
@@ -423,7 +501,7 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_others_are_edited(f
     (folder / "out" / "file").touch()
     write(folder, *lines)
     editor = Editor(weights="random-vgg16", recipe=Recipe().set({"solver.iterations": "1"}))
-    outcomes = list(run_jobs(editor, read_manifest(folder / "jobs.jsonl"), folder / "out"))
+    outcomes = run(editor, read_manifest(folder / "jobs.jsonl"), folder / "out")
     failures = {outcome.job.label: outcome.failure for outcome in outcomes}
     assert failures["fine"] is None
     assert "is a file; choose a folder" in failures["file"]

@@ -17,17 +17,17 @@ from dfi_jax.cli.terminal import (
     report_failure,
     sentence_for_errors,
 )
-from dfi_jax.editor.job import Job
+from dfi_jax.editor.job import Job, load_optional_dataset
 from dfi_jax.engine.share import Share, launched_share
 from dfi_jax.errors import InputError
-from dfi_jax.manifest import FIELDS, read_manifest, run_jobs, select_unfinished
+from dfi_jax.manifest import FIELDS, Outcome, read_manifest, run_jobs, select_unfinished
 
 Manifest = Annotated[
     Path,
     typer.Argument(
         metavar="MANIFEST",
         help='File of JSON lines, one per edit, such as {"photo": "me.jpg", "attribute": "older"}. '
-        f"The fields are {', '.join(FIELDS)}. Paths are relative to the file.",
+        f"The fields are {', '.join(FIELDS)}, as for `dfi edit`. Paths are relative to the file.",
         show_default=False,
         readable=False,
     ),
@@ -75,7 +75,7 @@ def batch(
     chosen_recipe = options.make_recipe(recipe, settings)
     # The folder may hold results of an earlier run, which this run resumes.
     options.check_out(out, overwrite=True)
-    images = options.load_optional_dataset(dataset)
+    images = load_optional_dataset(dataset)
     jobs = read_manifest(
         manifest,
         dataset=images,
@@ -89,6 +89,20 @@ def batch(
     # Attributes are checked before anything takes long, such as loading the network.
     _check_attributes(jobs)
     failures: dict[str, str] = {}
+
+    def announce(outcome: Outcome) -> None:
+        label, record = outcome.job.label, outcome.record
+        if record is None:
+            failures[label] = str(outcome.failure)
+            report_failure(label, str(outcome.failure))
+            return
+        for warning in record["warnings"]:
+            print_note(f"{label}: {warning}")
+        if json_:
+            options.print_json(out / label, record)
+        else:
+            print_result(out / label)
+
     with progress(quiet=quiet) as on_progress:
         editor = options.load_editor(
             chosen_recipe,
@@ -100,17 +114,7 @@ def batch(
         unfinished = select_unfinished(share, out, editor=editor)
         if not quiet and len(unfinished) < len(share):
             print_note(f"{len(share) - len(unfinished)} of {len(share)} edits are finished already")
-        for job, failure, record in run_jobs(editor, unfinished, out, on_progress=on_progress):
-            if record is None:
-                failures[job.label] = str(failure)
-                report_failure(job.label, str(failure))
-                continue
-            for warning in record["warnings"]:
-                print_note(f"{job.label}: {warning}")
-            if json_:
-                options.print_json(out / job.label, record)
-            else:
-                print_result(out / job.label)
+        run_jobs(editor, unfinished, out, on_outcome=announce, on_progress=on_progress)
     if failures:
         exit_with_failures(failures, total=len(unfinished))
 
@@ -119,7 +123,7 @@ def _check_attributes(jobs: Sequence[Job]) -> None:
     """Raises InputError if an attribute that isn't a file can't be used."""
     checked = set()
     for job in jobs:
-        asked = (job.attribute, job.resolved_rule)
+        asked = (job.attribute, job.resolved_rule, job.dataset)
         if isinstance(job.attribute, str) and asked not in checked:
             checked.add(asked)
             try:

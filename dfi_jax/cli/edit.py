@@ -18,7 +18,13 @@ from dfi_jax.cli.terminal import (
     sentence_for_errors,
 )
 from dfi_jax.data.folders import IMAGE_SUFFIXES
-from dfi_jax.editor.job import Job, attribute_name, file_name, is_vector_file
+from dfi_jax.editor.job import (
+    Job,
+    attribute_name,
+    file_name,
+    is_vector_file,
+    load_optional_dataset,
+)
 from dfi_jax.errors import DfiError, FileError, InputError
 from dfi_jax.photo.choice import parse_face
 from dfi_jax.photo.photo import FORMATS, Photo
@@ -128,7 +134,7 @@ def edit(
     # If one of several photos can't be opened, the others are edited all the same.
     images = [file if several else Photo.open(file) for file in files]
     mask_image = None if mask is None else Photo.open(mask)
-    images_with_scores = options.load_optional_dataset(dataset)
+    images_with_scores = load_optional_dataset(dataset)
     options.check_attribute(attribute, dataset=images_with_scores, rule=rule, near=nearness, k=k)
     jobs = {
         Job(

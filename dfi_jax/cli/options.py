@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from dfi_jax.cli.terminal import print_result
-from dfi_jax.data import SPECS, Dataset, load_dataset
+from dfi_jax.data import SPECS, Dataset
 from dfi_jax.data.folders import IMAGE_SUFFIXES
 from dfi_jax.data.near import Nearness
 from dfi_jax.data.near import parse as parse_nearness
@@ -26,7 +26,6 @@ from dfi_jax.errors import FileError, InputError
 from dfi_jax.network.conv import Precision as PrecisionName
 from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import RECIPES, Recipe, named_recipe
-from dfi_jax.storage.files import user_path
 from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.fitted import FittedDataset
 from dfi_jax.vectors.starters import starter, starter_names
@@ -224,17 +223,6 @@ def parse_near(text: str) -> Nearness | None:
     (Pixels(size=50), None)
     """
     return parse_nearness(text) if text else None
-
-
-def load_optional_dataset(spec: str) -> Dataset | FittedDataset | None:
-    """Returns the dataset that a text names, fitted or not, or None for an empty text.
-
-    >>> load_optional_dataset("synthetic:3").name, load_optional_dataset("")
-    ('synthetic', None)
-    """
-    if spec.startswith("fitted:"):
-        return FittedDataset.load(user_path(spec.removeprefix("fitted:")))
-    return load_dataset(spec) if spec else None
 
 
 def parse_settings(texts: Sequence[str]) -> list[tuple[str, str]]:

@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 from dfi_jax.data import celeba, folders, lfw, near, synthetic, tfds
 from dfi_jax.data.dataset import Dataset
-from dfi_jax.errors import InputError
+from dfi_jax.errors import FileError, InputError
 from dfi_jax.storage.files import exists, user_path
 
 __all__ = ["SPECS", "Dataset", "load_dataset", "near"]
@@ -17,7 +18,7 @@ SPECS = (
 """The forms of text that `load_dataset` accepts."""
 
 
-def load_dataset(spec: str) -> Dataset:
+def load_dataset(spec: str, *, folder: str | Path = "") -> Dataset:
     """Loads the dataset that a text names.
 
     - `lfw:DIR`: Labeled Faces in the Wild. DIR holds `lfw_attributes.txt` and `lfw-deepfunneled`.
@@ -36,6 +37,10 @@ def load_dataset(spec: str) -> Dataset:
     >>> load_dataset("crop:10,10,90,90:synthetic:3").crop
     (10, 10, 90, 90)
 
+    Args:
+      spec: The text.
+      folder: Folder that relative paths in the text start from, by default the current folder.
+
     Raises:
       InputError: If the text has another form, names an unknown TFDS dataset, asks for 0 images, or
         has a box that is empty.
@@ -44,10 +49,18 @@ def load_dataset(spec: str) -> Dataset:
     kind, _, rest = spec.partition(":")
     if kind not in _LOADERS or not rest:
         raise InputError(f"the dataset {spec!r} isn't of a known kind; give {SPECS}.")
-    return _LOADERS[kind](rest)
+    try:
+        return _LOADERS[kind](rest, Path(folder))
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(
+            f"the dataset {spec!r} can't be read ({error.strerror}); check its path and "
+            f"permissions."
+        ) from None
 
 
-def _load_cropped(rest: str) -> Dataset:
+def _load_cropped(rest: str, folder: Path) -> Dataset:
     box, _, spec = rest.partition(":")
     try:
         x0, y0, x1, y1 = map(int, box.split(","))
@@ -58,13 +71,14 @@ def _load_cropped(rest: str) -> Dataset:
             f"the crop {box!r} isn't a box; give X0,Y0,X1,Y1 in whole pixels with X0 < X1 and "
             f"Y0 < Y1."
         ) from None
-    return dataclasses.replace(load_dataset(spec), crop=(x0, y0, x1, y1), landmarks=None)
+    dataset = load_dataset(spec, folder=folder)
+    return dataclasses.replace(dataset, crop=(x0, y0, x1, y1), landmarks=None)
 
 
-def _load_pair(rest: str) -> Dataset:
+def _load_pair(rest: str, folder: Path) -> Dataset:
     pieces = rest.split(":")
     halves = [(":".join(pieces[:i]), ":".join(pieces[i:])) for i in range(1, len(pieces))]
-    pairs = [tuple(map(user_path, half)) for half in halves if all(half)]
+    pairs = [tuple(folder / user_path(path) for path in half) for half in halves if all(half)]
     if not pairs:
         raise InputError(
             f"pair:{rest} doesn't name two folders or lists; give two, as pair:WITHOUT:WITH."
@@ -75,7 +89,7 @@ def _load_pair(rest: str) -> Dataset:
     return folders.load_pair(without, with_)
 
 
-def _load_synthetic(rest: str) -> Dataset:
+def _load_synthetic(rest: str, _: Path) -> Dataset:
     numbers = rest.split(":")
     if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
         raise InputError(
@@ -86,12 +100,12 @@ def _load_synthetic(rest: str) -> Dataset:
     return synthetic.load(n, seed=seed)
 
 
-_LOADERS: dict[str, Callable[[str], Dataset]] = {
-    "lfw": lambda rest: lfw.load(user_path(rest)),
-    "celeba": lambda rest: celeba.load(user_path(rest)),
-    "tfds": tfds.load,
+_LOADERS: dict[str, Callable[[str, Path], Dataset]] = {
+    "lfw": lambda rest, folder: lfw.load(folder / user_path(rest)),
+    "celeba": lambda rest, folder: celeba.load(folder / user_path(rest)),
+    "tfds": lambda rest, _: tfds.load(rest),
     "pair": _load_pair,
-    "folder": lambda rest: folders.load_table(user_path(rest)),
+    "folder": lambda rest, folder: folders.load_table(folder / user_path(rest)),
     "synthetic": _load_synthetic,
     "crop": _load_cropped,
 }

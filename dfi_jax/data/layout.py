@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dfi_jax.errors import FileError
+from dfi_jax.storage.files import exists
 
 ARCHIVES = (".zip", ".tgz", ".gz", ".tar", ".7z", ".001")
 """Suffixes of archives that may hold a part of a dataset."""
@@ -28,7 +29,7 @@ def require(root: Path, *names: str) -> Path:
     if found := _first(root, names):
         return found
     wanted = " or ".join(names)
-    if not root.exists():
+    if not exists(root):
         raise FileError(f"{root} doesn't exist; give the folder that holds {wanted}.")
     if not root.is_dir():
         raise FileError(f"{root} is a file; give the folder that holds {wanted}.")
@@ -58,4 +59,4 @@ def unpacked(folder: Path) -> Path:
 
 
 def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).exists()), None)
+    return next((folder / name for name in names if exists(folder / name)), None)

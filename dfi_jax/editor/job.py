@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from dfi_jax.data import load_dataset
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.near import Nearness
 from dfi_jax.data.rule import Rule
@@ -16,6 +17,7 @@ from dfi_jax.photo.choice import FaceLike
 from dfi_jax.photo.photo import PhotoLike
 from dfi_jax.photo.placement import Placement
 from dfi_jax.recipe import Recipe
+from dfi_jax.storage.files import user_path
 from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.fitted import FittedDataset
 
@@ -134,6 +136,25 @@ class Job:
             "points": self.points,
             "warp": self.warp,
         }
+
+
+def load_optional_dataset(spec: str, *, folder: Path = Path()) -> Dataset | FittedDataset | None:
+    """Returns the dataset that a text names, fitted or not, or None for an empty text.
+
+    Args:
+      spec: A text as for `load_dataset`, or `fitted:FOLDER`.
+      folder: Folder that relative paths in the text start from.
+
+    Raises:
+      InputError: If the text has another form.
+      FileError: If the dataset can't be read.
+
+    >>> load_optional_dataset("synthetic:3").name, load_optional_dataset("")
+    ('synthetic', None)
+    """
+    if spec.startswith("fitted:"):
+        return FittedDataset.load(folder / user_path(spec.removeprefix("fitted:")))
+    return load_dataset(spec, folder=folder) if spec else None
 
 
 def resolve_rule(

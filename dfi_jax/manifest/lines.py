@@ -1,12 +1,15 @@
 """The lines of a manifest.
 
 The fields of a line are named like the fields of `Job`. `photo` and `attribute` are required. An
-attribute is text, as in `AttributeLike`, or the path of a vector's file. A rule and a nearness are
-text, as on the command line. Paths are relative to the manifest.
+attribute is text, as in `AttributeLike`, or the path of a vector's file. A dataset, a rule and a
+nearness are text, as on the command line. Paths are relative to the manifest, also those in a
+dataset's text.
 """
 
 import json
 from collections import Counter
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +17,7 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.near import Nearness
 from dfi_jax.data.near import parse as parse_near
 from dfi_jax.data.rule import Rule
-from dfi_jax.editor.job import Job, is_vector_file
+from dfi_jax.editor.job import Job, is_vector_file, load_optional_dataset
 from dfi_jax.errors import DfiError, InputError, one_line
 from dfi_jax.photo.choice import FaceLike, parse_face
 from dfi_jax.storage.files import user_path
@@ -29,6 +32,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "points": (int,),
     "warp": (bool,),
     "mask": (str,),
+    "dataset": (str,),
     "rule": (str,),
     "near": (str,),
     "k": (int,),
@@ -53,8 +57,9 @@ def read_manifest(
 
     Args:
       path: The manifest.
-      dataset: The dataset for all jobs.
-      rule: The rule by which images are selected, for all jobs whose line has none.
+      dataset: The dataset for all jobs whose line has none. The datasets of lines are loaded once
+        each; an empty text stands for no dataset.
+      rule: The rule by which images are selected, likewise.
       near: The nearness, if it isn't the rule's, likewise.
       k: Maximum number of images per set, likewise.
       points: Number of landmarks that detected faces are aligned by, likewise.
@@ -80,11 +85,13 @@ def read_manifest(
         "points": points,
         "warp": warp,
     }
+    # Thousands of lines may name the same dataset.
+    load = cache(partial(load_optional_dataset, folder=path.parent))
     jobs = []
     for number, line in enumerate(read_lines(path), 1):
         if line.strip():
             try:
-                jobs.append(_parse_line(line, path.parent, shared))
+                jobs.append(_parse_line(line, path.parent, shared, load))
             except DfiError as error:
                 raise type(error)(f"{path}, line {number}: {error}") from None
     if not jobs:
@@ -97,7 +104,12 @@ def read_manifest(
     return jobs
 
 
-def _parse_line(line: str, folder: Path, shared: dict[str, Any]) -> Job:
+def _parse_line(
+    line: str,
+    folder: Path,
+    shared: dict[str, Any],
+    load: Callable[[str], Dataset | FittedDataset | None],
+) -> Job:
     try:
         values = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -129,6 +141,8 @@ def _parse_line(line: str, folder: Path, shared: dict[str, Any]) -> Job:
             raise InputError("alphas has a number that is too large; give a smaller one.") from None
     if "face" in values:
         options["face"] = _parse_face(values["face"])
+    if "dataset" in values:
+        options["dataset"] = load(values["dataset"])
     if "mask" in values:
         options["mask"] = folder / user_path(values["mask"])
     attribute = values["attribute"]

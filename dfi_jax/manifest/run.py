@@ -2,14 +2,14 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dfi_jax.editor.editor import Editor
 from dfi_jax.editor.job import Job
-from dfi_jax.editor.result import Edit, check_folder
+from dfi_jax.editor.result import check_folder
 from dfi_jax.errors import DfiError, FileError
 from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.storage.files import check_file
@@ -30,6 +30,10 @@ class Outcome(NamedTuple):
     job: Job
     failure: str | None = None
     record: dict[str, Any] | None = None
+
+
+OnOutcome = Callable[[Outcome], None]
+"""A function that is called with the outcome of a job."""
 
 
 def check_files(jobs: Sequence[Job]) -> list[Outcome]:
@@ -67,75 +71,78 @@ def _check_folders(jobs: Sequence[Job], folder: Path) -> list[Outcome]:
     return failures
 
 
-def _without(failures: Sequence[Outcome], jobs: Sequence[Job]) -> list[Job]:
-    """Returns the jobs that haven't failed."""
-    failed = {id(failure.job) for failure in failures}
-    return [job for job in jobs if id(job) not in failed]
-
-
 def run_jobs(
     editor: Editor,
     jobs: Sequence[Job],
     folder: Path,
     *,
+    on_outcome: OnOutcome,
     on_progress: OnProgress | None = None,
-) -> Iterator[Outcome]:
+) -> None:
     """Edits the photos of jobs, and writes each edit as soon as it is done.
 
     A separate thread writes the edits while the devices work.
 
     Args:
       editor: The editor.
-      jobs: The jobs.
+      jobs: The jobs, all different.
       folder: The folder that gets a subfolder for each job.
+      on_outcome: Function that is called with the outcome of each job, as soon as it and those of
+        all jobs before it are known. After a failure, the other jobs continue.
       on_progress: Function that is called with the progress of every phase, and with the number of
         jobs that have an outcome.
-
-    Yields:
-      The outcome of each job, as soon as it is known. After a failure, the other jobs continue.
 
     >>> import dfi_jax
     >>> quick = {"features.layers": "conv1_1", "solver.iterations": "1"}
     >>> recipe = dfi_jax.Recipe().set(quick)
     >>> editor = Editor(recipe=recipe, weights="random-vgg16", cache=None)
     >>> job = Job(photo=Path("no-such.jpg"), attribute="older")
-    >>> [outcome.failure for outcome in run_jobs(editor, [job], Path("no-such-folder"))]
-    ["no-such.jpg doesn't exist; check the path."]
+    >>> run_jobs(editor, [job], Path("out"), on_outcome=lambda outcome: print(outcome.failure))
+    no-such.jpg doesn't exist; check the path.
     """
-    failures = check_files(jobs)
-    failures += _check_folders(_without(failures, jobs), folder)
-    writing: deque[tuple[Job, Edit, Future[list[Path]]]] = deque()
-    finished = 0
+    known = {outcome.job: outcome for outcome in check_files(jobs)}
+    possible = [job for job in jobs if job not in known]
+    known |= {outcome.job: outcome for outcome in _check_folders(possible, folder)}
+    possible = [job for job in possible if job not in known]
+    writing: deque[tuple[Job, dict[str, Any], Future[list[Path]]]] = deque()
+    announced = 0
 
-    def fail(job: Job, error: DfiError) -> None:
-        failures.append(Outcome(job, str(error)))
-
-    def count(outcome: Outcome) -> Outcome:
-        nonlocal finished
-        finished += 1
-        if on_progress is not None:
-            on_progress(Progress(phase="edits", done=finished, total=len(jobs), unit="edits"))
-        return outcome
-
-    def written() -> Outcome:
-        job, edit, saving = writing.popleft()
+    def end_writing() -> None:
+        job, record, saving = writing.popleft()
         try:
             saving.result()
         except DfiError as error:
-            return Outcome(job, str(error))
-        return Outcome(job, record=edit.record)
+            known[job] = Outcome(job, str(error))
+        else:
+            known[job] = Outcome(job, record=record)
 
-    todo = _without(failures, jobs)
+    def announce() -> None:
+        nonlocal announced
+        while writing and (writing[0][2].done() or len(writing) > WRITE_BACKLOG):
+            end_writing()
+        while announced < len(jobs) and jobs[announced] in known:
+            on_outcome(known.pop(jobs[announced]))
+            announced += 1
+            if on_progress is not None:
+                on_progress(Progress(phase="edits", done=announced, total=len(jobs), unit="edits"))
+
+    def fail(job: Job, error: DfiError) -> None:
+        known[job] = Outcome(job, str(error))
+        announce()
+
+    def watch(progress: Progress) -> None:
+        # The next edit may take long, and an edit is written long before that.
+        announce()
+        if on_progress is not None:
+            on_progress(progress)
+
+    announce()
     with ThreadPoolExecutor(max_workers=1) as writer:
-        for job, edit in editor.edit_many(todo, on_failure=fail, on_progress=on_progress):
+        for job, edit in editor.edit_many(possible, on_failure=fail, on_progress=watch):
             # An interrupted run may have left files of this edit, but no result.json.
             saving = writer.submit(edit.save, folder / job.label, overwrite=True)
-            writing.append((job, edit, saving))
-            while writing and (writing[0][2].done() or len(writing) > WRITE_BACKLOG):
-                yield count(written())
-            while failures:
-                yield count(failures.pop(0))
+            writing.append((job, edit.record, saving))
+            announce()
         while writing:
-            yield count(written())
-    while failures:
-        yield count(failures.pop(0))
+            end_writing()
+            announce()

@@ -439,7 +439,8 @@ def test_alone_in_a_sweep_and_in_a_manifest_of_ten_the_bytes_are_the_same(
         lines.append(json.dumps(line | {"face": list(BOX), "name": f"{i}"}))
     manifest = tmp_path / "jobs.jsonl"
     manifest.write_text("\n".join(lines))
-    outcomes = list(run_jobs(editor, read_manifest(manifest), tmp_path))
+    outcomes = []
+    run_jobs(editor, read_manifest(manifest), tmp_path, on_outcome=outcomes.append)
     assert [outcome.failure for outcome in outcomes] == [None] * 10
 
     photo, smile = tmp_path / "6.png", tmp_path / "smile.safetensors"
