@@ -100,7 +100,7 @@ def check() -> None:
     except (AssertionError, RuntimeError) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0].rstrip(".")
         asked = {name: os.environ[name] for name in PLATFORM if os.environ.get(name)}
-        wanted = "".join(f", {name} is {value!r}" for name, value in asked.items())
+        wanted = "".join(f", and {name} is {value!r}" for name, value in asked.items())
         raise InputError(
             f"JAX finds no device ({reason}){wanted}; set {' and '.join(asked or PLATFORM[:1])} "
             f"to cpu."

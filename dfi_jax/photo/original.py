@@ -2,13 +2,13 @@
 
 The network sees RGB in sRGB. A file may hold other channels, more bits, another colour space, and
 data about the photo. An edit changes the file's own numbers, and only where the picture changed. It
-keeps the colour profile, EXIF data and resolution, and `Original.losses` names the rest.
+keeps the colour profile and the `Metadata`, and `Original.losses` names the rest.
 """
 
 import contextlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, UInt8, UInt16
@@ -16,9 +16,7 @@ from PIL import Image, ImageCms, JpegImagePlugin
 
 from dfi_jax.errors import FileError
 from dfi_jax.photo.image import LUMA, to_bytes
-
-ORIENTATION = 0x0112
-"""Number of the EXIF tag that says how a photo is turned."""
+from dfi_jax.photo.metadata import Metadata, coding_losses, raw_mode, read_metadata
 
 UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda values: values[:, ::-1],
@@ -31,36 +29,14 @@ UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 """Function that turns a photo's array upright, for each orientation except 1, which is upright."""
 
-STRUCTURE = (*range(254, 260), 262, 266, 273, *range(277, 281), 284, *range(322, 326), 338, 339)
-"""Numbers of the EXIF tags of a TIFF file that say how its pixels are stored."""
-
-PROFILE = 34675
-"""Number of the EXIF tag that holds the colour profile of a TIFF file."""
-
-LARGEST_DPI = 65_535
-"""Largest resolution that a JPEG file can hold, in pixels per inch."""
-
-UNKEPT = {
-    "xmp": "XMP data",
-    "photoshop": "Photoshop data",
-    "comment": "a comment",
-}
-"""Name of what an edit doesn't keep, by its key in Pillow's `info`."""
-
-SRGB_GAMMA = 1 / 2.2
-"""Gamma by which PNG files approximate sRGB."""
-
-SRGB_PRIMARIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
-"""White point and primaries of sRGB, (x, y) each, as PNG files state them."""
-
-POINTERS = (0x8769, 0x8825)
-"""Numbers of the EXIF tags that say where further tags are in the file."""
-
 LOOSE = 1e-3
 """Maximum distance of floats from [0, 1] that counts as rounding."""
 
 DEEP_WHITE = 65_535
 """White in an image of 16 bits."""
+
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
+"""Tag of a TIFF file, and its value in a negative. Pillow inverts negatives of 8 bits only."""
 
 _RAMP = np.linspace(0, 255, 9, dtype=np.uint8)
 SAMPLES = np.stack(np.meshgrid(_RAMP, _RAMP, _RAMP), axis=-1).reshape(27, 27, 3)
@@ -78,8 +54,7 @@ class Original:
       values: Numbers of the file: grey (1 channel), grey and alpha (2), RGB (3), or RGB and
         alpha (4). 16-bit numbers are always grey.
       profile: ICC profile of the colours, or None.
-      exif: EXIF data, with the orientation *upright*, or no bytes.
-      dpi: Horizontal and vertical resolution in pixels per inch, or None.
+      metadata: Data about the photo.
       losses: Sentences about what an edit doesn't keep.
       encoding: Quantisation tables and chroma subsampling of a JPEG file that was upright already.
         With them, what didn't change is encoded almost as it was.
@@ -87,8 +62,7 @@ class Original:
 
     values: UInt8[np.ndarray, "H W c"] | UInt16[np.ndarray, "H W 1"]
     profile: bytes | None
-    exif: bytes
-    dpi: tuple[float, float] | None
+    metadata: Metadata
     losses: tuple[str, ...]
     encoding: tuple[dict[int, list[int]], int] | None = None
 
@@ -105,23 +79,14 @@ class Original:
         Raises:
           FileError: If the image has values that aren't numbers in [0, 1].
         """
-        losses = []
-        frames, stored = getattr(image, "n_frames", 1), _raw_mode(image)
+        frames, stored, losses = getattr(image, "n_frames", 1), raw_mode(image), []
         if frames > 1:
             losses.append(f"the photo has {frames} frames, and its edit has one.")
-        if image.mode not in ("I;16", "I", "F") and "16" in stored:
-            losses.append("the photo has 16 bits per channel, and its edit has 8.")
+        losses += coding_losses(image)
         image.load()
-        exif, orientation = _read_exif(image)
-        if exif is None:
-            losses.append("the photo's EXIF data is damaged, and its edit has none.")
-        losses += [
-            f"the photo has {name}, and its edit has none."
-            for key, name in UNKEPT.items()
-            if image.info.get(key)
-        ]
-        losses += _png_losses(image)
-        profile, dpi = image.info.get("icc_profile"), _read_dpi(image)
+        metadata, orientation, lost = read_metadata(image)
+        losses += lost
+        profile = image.info.get("icc_profile")
         values = _read_values(image, stored)
         if image.mode in CONVERTED:
             profile = None
@@ -131,12 +96,12 @@ class Original:
         if orientation in UPRIGHT:
             values = UPRIGHT[orientation](values)
             # Orientations from 5 exchange rows and columns.
-            dpi = dpi[::-1] if dpi is not None and orientation >= 5 else dpi
+            if orientation >= 5 and metadata.dpi is not None:
+                metadata = replace(metadata, dpi=metadata.dpi[::-1])
         original = cls(
             values=np.ascontiguousarray(values),
             profile=profile,
-            exif=exif or b"",
-            dpi=dpi,
+            metadata=metadata,
             losses=tuple(losses),
             encoding=_read_encoding(image) if orientation == 1 else None,
         )
@@ -179,7 +144,7 @@ class Original:
         image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
         image.info |= {
             name: value
-            for name, value in (("icc_profile", self.profile), ("dpi", self.dpi))
+            for name, value in (("icc_profile", self.profile), ("dpi", self.metadata.dpi))
             if value is not None
         }
         return image
@@ -231,37 +196,6 @@ def _apply(
     return np.asarray(transform.apply(Image.fromarray(np.ascontiguousarray(values))))
 
 
-def _raw_mode(image: Image.Image) -> str:
-    """Returns Pillow's name for the numbers in an undecoded image's file, such as `RGB;16B`."""
-    arguments = [tile[3] for tile in getattr(image, "tile", [])]
-    names = [each if isinstance(each, tuple) else (each,) for each in arguments]
-    if image.format == "PPM" and names and names[0][-1] == DEEP_WHITE:
-        return f"{names[0][0]};16"
-    return next((str(each[0]) for each in names if each), "")
-
-
-def _read_exif(image: Image.Image) -> tuple[bytes | None, int]:
-    """Returns the EXIF data and the orientation. The data is None if it can't be read."""
-    orientation = 1
-    try:
-        # `getexif` returns the image's own object, which isn't ours to change.
-        exif, own = Image.Exif(), image.getexif()
-        orientation = int(own.get(ORIENTATION, 1))
-        if not len(own):
-            return None if image.info.get("exif") else b"", orientation
-        if own.bigtiff:  # Pillow can't read such data apart from its file.
-            exif.update({tag: value for tag, value in own.items() if tag not in POINTERS})
-        else:
-            exif.load(own.tobytes())
-        if ORIENTATION in exif:
-            exif[ORIENTATION] = 1
-        for tag in (*STRUCTURE, PROFILE) if image.format == "TIFF" else ():
-            exif.pop(tag, None)
-        return exif.tobytes() if len(exif) else b"", orientation
-    except Exception:  # Pillow raises many kinds of errors for tags of the wrong type.
-        return None, orientation
-
-
 def _read_encoding(image: Image.Image) -> tuple[dict[int, list[int]], int] | None:
     """Returns quantisation tables, and Pillow's number of the subsampling: -1 if unknown."""
     tables = getattr(image, "quantization", None)
@@ -269,33 +203,6 @@ def _read_encoding(image: Image.Image) -> tuple[dict[int, list[int]], int] | Non
         return None
     copies = {int(number): [int(step) for step in table] for number, table in tables.items()}
     return copies, JpegImagePlugin.get_sampling(image)
-
-
-def _png_losses(image: Image.Image) -> list[str]:
-    """Returns sentences about what only PNG files have."""
-    losses = []
-    texts = [name for name in getattr(image, "text", None) or {} if "xmp" not in name.lower()]
-    if texts:
-        losses.append(f"the photo has text ({', '.join(texts)}), and its edit has none.")
-    gamma = image.info.get("gamma", SRGB_GAMMA)
-    primaries = image.info.get("chromaticity", SRGB_PRIMARIES)
-    if image.info.keys().isdisjoint({"srgb", "icc_profile"}) and not (
-        np.allclose(gamma, SRGB_GAMMA, atol=0.01)
-        and np.allclose(primaries, SRGB_PRIMARIES, atol=0.01)
-    ):
-        losses.append(
-            "the photo states its gamma or its primaries without a profile, and its edit doesn't."
-        )
-    return losses
-
-
-def _read_dpi(image: Image.Image) -> tuple[float, float] | None:
-    dpi = image.info.get("dpi")
-    try:
-        x, y = (float(value) for value in dpi)  # type: ignore[union-attr]
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    return (x, y) if min(x, y) > 0 and max(x, y) <= LARGEST_DPI else None
 
 
 def _read_values(image: Image.Image, stored: str) -> np.ndarray:
@@ -310,13 +217,15 @@ def _read_values(image: Image.Image, stored: str) -> np.ndarray:
     """
     match image.mode:
         case "I;16" | "I;16L" | "I;16B" | "I;16N":
-            return np.asarray(image).astype(np.uint16)[..., None]
+            return _read_deep(image, stored)
         case "I":
             return _read_integers(image, stored)
         case "F":
             return _read_floats(image)
         case "CMYK":
             return np.asarray(_from_cmyk(image))
+    if image.mode == "La":
+        image = image.convert("LA")
     mode = image.mode if image.mode in ("L", "LA", "RGB", "RGBA") else "RGB"
     if image.mode == "1":
         mode = "L"
@@ -324,6 +233,15 @@ def _read_values(image: Image.Image, stored: str) -> np.ndarray:
         mode += "A"
     values = np.asarray(image.convert(mode))
     return values[..., None] if values.ndim == 2 else values
+
+
+def _read_deep(image: Image.Image, stored: str) -> UInt16[np.ndarray, "H W 1"]:
+    values = np.asarray(image).astype(np.uint16)
+    if stored == "I;12":
+        values = np.round(values * (DEEP_WHITE / 4095)).astype(np.uint16)
+    if image.format == "TIFF" and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        values = DEEP_WHITE - values
+    return values[..., None]
 
 
 def _read_integers(image: Image.Image, stored: str) -> UInt16[np.ndarray, "H W 1"]:

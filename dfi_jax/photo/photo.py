@@ -33,9 +33,6 @@ FORMATS: dict[str, Literal["PNG", "JPEG"]] = {".png": "PNG", ".jpg": "JPEG", ".j
 _JPEG_MODES = ("L", "RGB")
 """Pillow's modes of images that a JPEG file can hold: 8 bits, without alpha."""
 
-_LONGEST_EXIF = 65_533
-"""Maximum number of bytes of EXIF data in a JPEG file, which has it from a JPEG file as a rule."""
-
 _READ = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names for the formats that are read; JPEG stands for MPO, too.
 
@@ -228,7 +225,7 @@ def save(path: Path, image: Image.Image, *, original: Original | None = None) ->
     Args:
       path: Path of the file, as for `write`.
       image: Image of a mode that the format can hold.
-      original: Photo whose EXIF data is written, too, and whose quantisation a JPEG file gets.
+      original: Photo whose metadata is written, too, and whose quantisation a JPEG file gets.
 
     Raises:
       FileError: If the file can't be written.
@@ -250,9 +247,8 @@ def save(path: Path, image: Image.Image, *, original: Original | None = None) ->
         if subsampling >= 0:
             options["subsampling"] = subsampling
     options |= {name: image.info[name] for name in ("icc_profile", "dpi") if name in image.info}
-    exif = b"" if original is None else original.exif
-    if exif and (format == "PNG" or len(exif) <= _LONGEST_EXIF):
-        options["exif"] = exif
+    if original is not None:
+        options |= original.metadata.options(format)
     with replacing(path) as temporary:
         image.save(temporary, format=format, **options)
 

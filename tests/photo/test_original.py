@@ -1,39 +1,14 @@
 import functools
 import io
 import struct
-import zlib
 
 import numpy as np
 import pytest
+from pictures import BOX, brighter, edit_file, picture, png_of_16_bits
 from PIL import Image, ImageCms
 
 from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import Photo, save
-
-BOX = (slice(10, 20), slice(15, 30))
-
-
-def picture(mode="RGB"):
-    """A smooth picture of 40 × 60 with all kinds of colours."""
-    y, x = np.mgrid[:40, :60]
-    channels = np.stack([4 * x, 6 * y, 255 - 2 * (x + y)], axis=-1).astype(np.uint8)
-    return Image.fromarray(channels).convert(mode)
-
-
-def brighter(pixels):
-    """The same photo with a lighter rectangle."""
-    after = pixels.copy()
-    after[BOX] = np.clip(after[BOX] + 0.2, 0, 1)
-    return after
-
-
-def edit_file(path, out):
-    """Edits a file and returns the edit as a decoder sees it."""
-    photo = Photo.open(path)
-    save(out, photo.edited(brighter(photo.pixels)), original=photo.original)
-    with Image.open(out) as image:
-        image.load()
-        return image
 
 
 def outside(image):
@@ -114,20 +89,6 @@ def test_a_damaged_profile_is_kept_and_otherwise_ignored(tmp_path, profile):
     np.testing.assert_array_equal(outside(made), outside(picture()))
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png"])
-def test_exif_and_resolution_are_kept_and_the_photo_counts_as_upright(tmp_path, suffix):
-    exif = Image.Exif()
-    exif[0x010F], exif[0x0112] = "A camera", 6
-    exif.get_ifd(0x8825)[1] = "N"  # GPS, in a directory of its own.
-    path = tmp_path / f"me.{suffix}"
-    picture().save(path, exif=exif, dpi=(300, 300))
-    made = edit_file(path, tmp_path / f"out.{suffix}")
-    assert made.size == (40, 60)  # The photo was turned by a quarter.
-    kept = made.getexif()
-    assert (kept[0x010F], kept[0x0112], kept.get_ifd(0x8825)[1]) == ("A camera", 1, "N")
-    assert [round(value) for value in made.info["dpi"]] == [300, 300]
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_is_turned_as_pillow_turns_it(tmp_path, orientation):
     from PIL import ImageOps
@@ -140,40 +101,12 @@ def test_every_orientation_is_turned_as_pillow_turns_it(tmp_path, orientation):
     np.testing.assert_array_equal(np.round(Photo.open(tmp_path / "me.png").pixels * 255), expected)
 
 
-def test_a_malformed_tag_beside_the_orientation_costs_the_exif_data_only(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112], exif[0x0128] = 6, 2
-    held = io.BytesIO()
-    picture().save(held, "JPEG", exif=exif, quality=95)
-    raw = bytearray(held.getvalue())
-    raw[raw.index(bytes.fromhex("01280003")) + 3] = 2  # A number that says it is text.
-    (tmp_path / "me.jpg").write_bytes(raw)
-    photo = Photo.open(tmp_path / "me.jpg")
-    assert photo.size == (40, 60)
-    assert photo.losses == ("the photo's EXIF data is damaged, and its edit has none.",)
-    save(tmp_path / "out.jpg", photo.edited(photo.pixels), original=photo.original)
-
-
 def test_16_bits_of_grey_are_kept(tmp_path):
     deep = (np.asarray(picture("L"), np.uint16) * 257) + 100
     Image.fromarray(deep).save(tmp_path / "me.png")
     made = edit_file(tmp_path / "me.png", tmp_path / "out.png")
     assert made.mode == "I;16"
     np.testing.assert_array_equal(outside(made), outside(Image.fromarray(deep)))
-
-
-def png_of_16_bits(path, values):
-    """Writes colours of 16 bits as a PNG file, which Pillow can't."""
-
-    def chunk(kind, data):
-        crc = zlib.crc32(kind + data)
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
-
-    height, width, _ = values.shape
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
 
 
 def test_what_an_edit_loses_is_reported(tmp_path):
@@ -196,16 +129,28 @@ def test_what_an_edit_loses_is_reported(tmp_path):
     assert Photo.open(tmp_path / "plain.png").losses == ()
 
 
-def test_exif_data_that_a_jpeg_cannot_hold_is_left_out(tmp_path):
-    exif = Image.Exif()
-    exif[0x010E] = "x" * 70_000
-    picture().save(tmp_path / "me.png", exif=exif)
-    photo = Photo.open(tmp_path / "me.png")
-    for suffix, kept in (("png", True), ("jpg", False)):
-        path = tmp_path / f"out.{suffix}"
-        save(path, photo.edited(photo.pixels), original=photo.original)
-        with Image.open(path) as image:
-            assert (0x010E in image.getexif()) == kept
+def tiff_of_12_bits(values):
+    """A TIFF file of 12-bit grey, which Pillow can't write."""
+    height, width = values.shape
+    even, odd = values.reshape(-1, 2).T
+    data = np.stack([even >> 4, (even & 15) << 4 | odd >> 8, odd & 255], axis=-1).astype(np.uint8)
+    sizes = {256: width, 257: height, 258: 12, 259: 1, 262: 1, 273: 122, 277: 1, 278: height}
+    tags = sizes | {279: data.size}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + data.tobytes()
+
+
+def test_grey_tiff_files_of_more_than_8_bits_are_scaled_by_their_type(tmp_path):
+    values = np.linspace(0, 4095, 48).astype(np.uint16).reshape(6, 8)
+    (tmp_path / "12.tif").write_bytes(tiff_of_12_bits(values))
+    negative = Image.fromarray(65_535 - values * 16)
+    negative.save(tmp_path / "negative.tif", tiffinfo={262: 0})
+    with Image.open(tmp_path / "negative.tif") as image:
+        assert image.tag_v2[262] == 0  # White is zero.
+    for path in tmp_path.iterdir():
+        photo = Photo.open(path)
+        np.testing.assert_allclose(photo.pixels[..., 0], values / 4095, atol=3e-4)
+        assert photo.losses == ()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 7.0])
@@ -299,28 +244,6 @@ def test_16_bit_integers_of_every_kind_are_read_alike(tmp_path):
     for photo in photos:
         np.testing.assert_allclose(photo.pixels, 0.5, atol=1e-4)
         assert photo.losses == ()
-
-
-def test_a_resolution_that_no_jpeg_can_hold_is_left_out(tmp_path):
-    picture().save(tmp_path / "me.tif", dpi=(4e9, 4e9))
-    photo = Photo.open(tmp_path / "me.tif")
-    assert photo.original.dpi is None
-    save(tmp_path / "out.png", photo.edited(photo.pixels), original=photo.original)
-
-
-def test_a_turned_photo_s_resolution_turns_with_it(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    picture().save(tmp_path / "me.png", exif=exif, dpi=(300, 150))
-    assert [round(each) for each in Photo.open(tmp_path / "me.png").original.dpi] == [150, 300]
-
-
-def test_the_exif_data_of_a_tiff_file_has_nothing_about_its_pixels(tmp_path):
-    exif = Image.Exif()
-    exif[0x010F] = "A camera"
-    picture().save(tmp_path / "me.tif", exif=exif, compression="tiff_lzw")
-    made = edit_file(tmp_path / "me.tif", tmp_path / "out.png")
-    assert set(made.getexif()) - {0x011A, 0x011B, 0x0128} == {0x010F}
 
 
 @pytest.mark.parametrize("quality", [60, 90])

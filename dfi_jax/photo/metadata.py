@@ -1,0 +1,286 @@
+"""Data about a photo: what an edit keeps of it, and what it loses.
+
+An edit keeps EXIF and XMP data, the texts of a PNG file, a comment and the resolution. Everything
+else is reported. Pillow doesn't read some of it, so this module looks for it in the file itself.
+"""
+
+import contextlib
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+ORIENTATION = 0x0112
+"""Number of the EXIF tag that says how a photo is turned."""
+
+STRUCTURE = (
+    *range(254, 260),
+    *(262, 266, 273),
+    *range(277, 281),
+    *(284, 317, 320),
+    *range(322, 326),
+    *(330, 338, 339, 347),
+    *range(512, 522),
+    *range(529, 533),
+)
+"""Numbers of the EXIF tags of a TIFF file that say how its pixels are stored."""
+
+PHOTOSHOP = 34377
+"""Number of the EXIF tag that holds Photoshop's data in a TIFF file."""
+
+ELSEWHERE = (700, PHOTOSHOP, 34675, 37724)
+"""Numbers of the EXIF tags of a TIFF file that hold other data: XMP, Photoshop's, the profile."""
+
+POINTERS = (0x8769, 0x8825)
+"""Numbers of the EXIF tags that say where further tags are in the file."""
+
+IPTC = 0x0404
+"""Number of the resource in a JPEG file's Photoshop data that holds IPTC data."""
+
+LARGEST_DPI = 65_535
+"""Largest resolution that a JPEG file can hold, in pixels per inch."""
+
+LONGEST = {"exif": 65_533, "xmp": 65_504, "comment": 65_533}
+"""Maximum number of bytes of data in a JPEG file."""
+
+SRGB_GAMMA = 1 / 2.2
+"""Gamma by which PNG files approximate sRGB."""
+
+SRGB_PRIMARIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+"""White point and primaries of sRGB, (x, y) each, as PNG files state them."""
+
+SRGB_CODES = ((1, 2), (1, 2, 6, 13, 14, 15))
+"""Primaries and transfer functions of ITU-T H.273 that are those of sRGB, nearly, or unknown."""
+
+KNOWN_SEGMENTS = (
+    *(b"JFIF\0", b"JFXX\0", b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"),
+    *(b"MPF\0", b"Photoshop 3.0\0", b"Adobe", b"Ducky"),
+)
+"""Beginnings of the segments of a JPEG file that are kept, reported, or about its pixels alone."""
+
+_TURNED = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]")
+_OTHER_PICTURES = re.compile(
+    rb"hdr-gain-map|HDRGainMap|google\.com/photos/1\.0/(?:container|depthmap|camera|image|audio)"
+    rb"|HasExtendedXMP"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """The data about a photo that an edit keeps.
+
+    Attributes:
+      exif: EXIF data, with the orientation *upright*, or no bytes.
+      xmp: XMP data, likewise.
+      texts: Name and value of each text.
+      comment: Comment, or no bytes.
+      dpi: Horizontal and vertical resolution in pixels per inch, or None.
+    """
+
+    exif: bytes = b""
+    xmp: bytes = b""
+    texts: tuple[tuple[str, str], ...] = ()
+    comment: bytes = b""
+    dpi: tuple[float, float] | None = None
+
+    def options(self, format: Literal["PNG", "JPEG"]) -> dict[str, Any]:
+        """Returns options of Pillow's `save`, without what the format can't hold.
+
+        >>> Metadata(comment=b"me", texts=(("Author", "Ann"),)).options("JPEG")
+        {'comment': b'me'}
+        """
+        if format == "JPEG":
+            held = {"exif": self.exif, "xmp": self.xmp, "comment": self.comment}
+            return {name: data for name, data in held.items() if 0 < len(data) <= LONGEST[name]}
+        chunks = PngImagePlugin.PngInfo()
+        for name, text in self.texts:
+            chunks.add_text(name, text)
+        if self.comment:
+            chunks.add_text("Comment", self.comment.decode("utf-8", "replace"))
+        if self.xmp:
+            chunks.add_itxt("XML:com.adobe.xmp", self.xmp.decode())
+        return {"pnginfo": chunks} | ({"exif": self.exif} if self.exif else {})
+
+
+def read_metadata(image: Image.Image) -> tuple[Metadata, int, list[str]]:
+    """Returns a decoded image's data, its orientation, and sentences about what an edit loses.
+
+    >>> metadata, orientation, losses = read_metadata(Image.new("L", (40, 60)))
+    >>> metadata == Metadata(), orientation, losses
+    (True, 1, [])
+    """
+    exif, orientation = _read_exif(image)
+    losses = []
+    if exif is None:
+        losses.append("the photo's EXIF data is damaged, and its edit has none.")
+    xmp = image.info.get("xmp", b"")
+    if isinstance(xmp, bytes) and _OTHER_PICTURES.search(xmp):
+        losses.append(
+            "the photo's XMP data describes further data in its file, and its edit has neither."
+        )
+        xmp = b""
+    elif xmp and not _is_text(xmp):
+        losses.append("the photo's XMP data is damaged, and its edit has none.")
+        xmp = b""
+    texts = [
+        (name, text)
+        for name, text in (getattr(image, "text", None) or {}).items()
+        # EXIF and XMP data have been read from these.
+        if name not in ("Raw profile type exif", "XML:com.adobe.xmp")
+    ]
+    comment = image.info.get("comment", b"")
+    photoshop = image.info.get("photoshop")
+    if isinstance(photoshop, dict) and IPTC in photoshop:
+        losses.append("the photo has IPTC data, and its edit has none.")
+    elif photoshop or (image.format == "TIFF" and PHOTOSHOP in getattr(image, "tag_v2", ())):
+        losses.append("the photo has Photoshop data, and its edit has none.")
+    if len(set(_read_aspect(image))) > 1:
+        losses.append("the photo's pixels aren't square, and its edit doesn't say so.")
+    segments = {
+        name: None
+        for name, content in getattr(image, "applist", [])
+        if name != "COM" and not content.startswith(KNOWN_SEGMENTS)
+    }
+    if segments:
+        losses.append(f"the photo has other data ({', '.join(segments)}), and its edit has none.")
+    metadata = Metadata(
+        exif=exif or b"",
+        xmp=_TURNED.sub(rb"\g<1>1", xmp.rstrip(b"\0")) if xmp else b"",
+        texts=tuple(texts),
+        comment=comment.encode() if isinstance(comment, str) else bytes(comment),
+        dpi=_read_dpi(image),
+    )
+    return metadata, orientation, losses
+
+
+def coding_losses(image: Image.Image) -> list[str]:
+    """Returns sentences about what Pillow doesn't tell of an image that isn't decoded yet.
+
+    They are about more than 8 bits per channel, about colours that are stated by other means than a
+    profile, and about the history of a picture.
+
+    >>> coding_losses(Image.new("L", (40, 60)))
+    []
+    """
+    data = _read_file(image) if image.format in ("AVIF", "JPEG2000", "PNG") else b""
+    losses = []
+    bits = _count_bits(image, data)
+    if bits > 8 and image.mode not in ("I;16", "I", "F"):
+        losses.append(f"the photo has {bits} bits per channel, and its edit has 8.")
+    chunks = dict(_png_chunks(data)) if image.format == "PNG" else {}
+    gamma = image.info.get("gamma", SRGB_GAMMA)
+    primaries = image.info.get("chromaticity", SRGB_PRIMARIES)
+    codes = chunks.get(b"cICP", b"")[:2]
+    if image.format == "AVIF" and (found := re.search(rb"colrnclx(.{4})", data, re.DOTALL)):
+        codes = found[1][1::2]
+    if image.info.keys().isdisjoint({"srgb", "icc_profile"}) and not (
+        np.allclose(gamma, SRGB_GAMMA, atol=0.01)
+        and np.allclose(primaries, SRGB_PRIMARIES, atol=0.01)
+        and all(code in same for code, same in zip(codes, SRGB_CODES, strict=False))
+    ):
+        losses.append(
+            "the photo states its gamma or its primaries without a profile, and its edit doesn't."
+        )
+    if b"caBX" in chunks:
+        losses.append("the photo has other data (caBX), and its edit has none.")
+    return losses
+
+
+def raw_mode(image: Image.Image) -> str:
+    """Returns Pillow's name for the numbers in an undecoded image's file, such as `RGB;16B`."""
+    arguments = [tile[3] for tile in getattr(image, "tile", [])]
+    names = [each if isinstance(each, tuple) else (each,) for each in arguments]
+    return next((str(each[0]) for each in names if each), "")
+
+
+def _count_bits(image: Image.Image, data: bytes) -> int:
+    """Returns the number of bits per channel in the file, or 8 if there aren't more."""
+    if image.format == "PPM":
+        arguments = [tile[3] for tile in getattr(image, "tile", [])]
+        white = arguments[0][-1] if arguments and isinstance(arguments[0], tuple) else 255
+        return max(8, white.bit_length()) if isinstance(white, int) else 8
+    if image.format == "AVIF" and (found := re.search(rb"av1C..(.)", data, re.DOTALL)):
+        flags = found[1][0]
+        return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
+    # The image's size, its tiles' and the number of channels stand before their bits.
+    if image.format == "JPEG2000" and (
+        found := re.search(rb"\xff\x4f\xff\x51.{38}(.)", data, re.DOTALL)
+    ):
+        return max(8, (found[1][0] & 0x7F) + 1)
+    # In a BMP file, a pixel of 16 bits has five or six for each channel.
+    return 16 if "16" in raw_mode(image) and image.format != "BMP" else 8
+
+
+def _read_file(image: Image.Image) -> bytes:
+    """Returns the file of an image, or no bytes if it is closed."""
+    with contextlib.suppress(Exception):  # What Pillow has in place of a closed file may raise any.
+        place = image.fp.tell()  # type: ignore[attr-defined]
+        try:
+            image.fp.seek(0)  # type: ignore[attr-defined]
+            return image.fp.read()  # type: ignore[attr-defined]
+        finally:
+            image.fp.seek(place)  # type: ignore[attr-defined]
+    return b""
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yields the name and the content of the chunks of a PNG file, except the pixels."""
+    place = 8
+    while place + 12 <= len(data):
+        (length,) = struct.unpack(">I", data[place : place + 4])
+        name = data[place + 4 : place + 8]
+        if name != b"IDAT":
+            yield name, data[place + 8 : place + 8 + length]
+        place += 12 + length
+
+
+def _read_exif(image: Image.Image) -> tuple[bytes | None, int]:
+    """Returns the EXIF data and the orientation. The data is None if it can't be read."""
+    orientation = 1
+    try:
+        # `getexif` returns the image's own object, which isn't ours to change.
+        exif, own = Image.Exif(), image.getexif()
+        orientation = int(own.get(ORIENTATION, 1))
+        if not len(own):
+            return None if image.info.get("exif") else b"", orientation
+        if own.bigtiff:  # Pillow can't read such data apart from its file.
+            exif.update({tag: value for tag, value in own.items() if tag not in POINTERS})
+        else:
+            exif.load(own.tobytes())
+        if ORIENTATION in exif:
+            exif[ORIENTATION] = 1
+        for tag in (*STRUCTURE, *ELSEWHERE) if image.format == "TIFF" else ():
+            exif.pop(tag, None)
+        return exif.tobytes() if len(exif) else b"", orientation
+    except Exception:  # Pillow raises many kinds of errors for tags of the wrong type.
+        return None, orientation
+
+
+def _is_text(data: object) -> bool:
+    if not isinstance(data, bytes):
+        return False
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _read_aspect(image: Image.Image) -> tuple[int, int]:
+    """Returns the numbers of pixels in the same width and height, if that is all that is known."""
+    if image.info.get("jfif_unit") == 0:
+        return image.info.get("jfif_density", (1, 1))
+    return image.info.get("aspect", (1, 1))
+
+
+def _read_dpi(image: Image.Image) -> tuple[float, float] | None:
+    dpi = image.info.get("dpi")
+    try:
+        x, y = (float(value) for value in dpi)  # type: ignore[union-attr]
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (x, y) if min(x, y) > 0 and max(x, y) <= LARGEST_DPI else None
