@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO
 
 SOON = 0.5
 """Seconds after which a command that is still loading says so."""
@@ -52,8 +52,38 @@ CUDA_FOLDER = "--xla_gpu_cuda_data_dir="
 Others would change what an edit computes, and an unknown flag ends the process."""
 
 
+class Messages:
+    """The stream of messages, which may be lost on a full disk without ending the command."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes a text, or loses it, unless nobody reads the stream any more."""
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            return len(text)
+
+    def flush(self) -> None:
+        """Does the same for what is left to be written."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError:
+            pass
+
+
 def main() -> None:
     """Runs the command line."""
+    if sys.stderr is not None:  # `dfi … 2>&-` closes it.
+        sys.stderr = Messages(sys.stderr)  # type: ignore[assignment]
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, _stop)
     notice = threading.Timer(SOON, _say, ["loading JAX"])
@@ -108,7 +138,7 @@ def _stop(number: int, _: object) -> NoReturn:
 
 
 def _say(sentence: str) -> None:
-    if sys.stderr is not None:  # `dfi … 2>&-` closes it, and print would use stdout.
+    if sys.stderr is not None:  # Otherwise print would use stdout.
         print(f"dfi: {sentence}", file=sys.stderr, flush=True)  # noqa: T201 (rich isn't loaded)
 
 

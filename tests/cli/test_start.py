@@ -1,5 +1,7 @@
 """What happens while the package loads."""
 
+import errno
+import io
 import os
 import signal
 import subprocess
@@ -7,7 +9,8 @@ import sys
 
 import pytest
 
-from dfi_jax.__main__ import _ignore_settings
+from dfi_jax.__main__ import Messages, _ignore_settings
+from dfi_jax.cli import terminal
 
 # The notice is printed at once, so that the test knows when the package is being loaded.
 PROGRAM = "import sys, dfi_jax.__main__ as m; m.SOON = 0; sys.argv = {}; m.main()"
@@ -76,6 +79,18 @@ def test_settings_for_other_programs_are_ignored(monkeypatch, name, value, kept)
     monkeypatch.setenv(name, value)
     _ignore_settings()
     assert (name in os.environ) == kept
+
+
+def test_messages_that_a_full_disk_does_not_take_end_no_command(monkeypatch):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sys.stderr", Messages(Full()))
+    terminal.print_note("this is lost.")
+    monkeypatch.setattr("sys.stderr", Full())
+    with pytest.raises(OSError, match="No space left"):
+        terminal.print_note("this too.")
 
 
 def test_a_platform_that_is_not_here_is_one_sentence(photo):
