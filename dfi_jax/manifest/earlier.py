@@ -115,6 +115,6 @@ def _has_files(folder: Path, made: dict[str, Any]) -> bool:
     )
 
 
-def _recorded_sha256(made: dict[str, Any], name: str) -> str | None:
+def _recorded_sha256(made: dict[str, Any], name: str) -> Any:
     described = made.get(name)
-    return described.get("sha256") if isinstance(described, dict) else None
+    return described.get("sha256") if isinstance(described, dict) else described

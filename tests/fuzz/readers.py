@@ -14,12 +14,21 @@ import pytest
 from fuzz import containers, mutations, seeds
 from PIL import Image
 
-from dfi_jax import AttributeVector, FittedDataset, InputError, Photo
-from dfi_jax.data import celeba, folders, lfw
-from dfi_jax.editor.record import find_warnings, vector_record
-from dfi_jax.manifest import check_files, read_manifest
+from dfi_jax import (
+    AttributeVector,
+    Editor,
+    FittedDataset,
+    InputError,
+    Job,
+    Photo,
+)
+from dfi_jax.data import celeba, folders, lfw, tfds
+from dfi_jax.editor.record import find_warnings, network_record, vector_record
+from dfi_jax.editor.work import work_recipe
+from dfi_jax.manifest import check_files, read_manifest, select_unfinished
 from dfi_jax.network.weights import formats
 from dfi_jax.photo.photo import save
+from dfi_jax.storage.files import file_sha256
 
 LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -204,6 +213,33 @@ class LFWTables(Reader):
         check_dataset(dataset)
 
 
+class TFDSFolders(Reader):
+    """Folders that TensorFlow Datasets prepares: two JSON files, and records in a padded file."""
+
+    mutations = (*mutations.BYTES, *[mutations.change_json_line] * 4)
+    BLOCK = 65_536
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        pytest.importorskip("tensorflow_datasets")
+        LFWTables(folder)
+        (folder / lfw.TABLE).write_bytes(seeds.lfw_tables()["plain"])
+        self.version = tfds.prepare(folder, data_dir=folder / "tfds")
+        for path in self.version.iterdir():
+            data = path.read_bytes()
+            if path.suffix == ".json":
+                self.contents[path.name] = json.dumps(json.loads(data)).encode()
+            else:
+                self.contents[path.name] = data.rstrip(b"\0")
+
+    def read(self, name, data):
+        for other, content in (self.contents | {name: data}).items():
+            padding = 0 if other.endswith(".json") else -len(content) % self.BLOCK
+            (self.version / other).write_bytes(content + bytes(padding))
+        dataset = tfds.load("lfw_attributes", data_dir=self.folder / "tfds")
+        check_dataset(dataset)
+
+
 class CelebATables(Reader):
     mutations = mutations.TEXT
 
@@ -319,6 +355,63 @@ class Weights(Reader):
         assert isinstance(weights.normalized, bool)
 
 
+class Records(Reader):
+    """Records of edits, which are read when a batch is resumed."""
+
+    mutations = (*mutations.TEXT, *[mutations.change_json_line] * 8)
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        for name in ("me", "you"):
+            (folder / f"{name}.png").write_bytes(seeds.photos()["png"])
+            (folder / f"{name}.txt").write_text(f"{name}.png")
+        self.editor = Editor(weights="random-vgg16", cache=None)
+        people = folders.load_pair(folder / "me.txt", folder / "you.txt")
+        whole = {"photo": folder / "me.png", "face": "whole", "name": "me"}
+        self.jobs = {
+            "starter": Job(attribute="older", alphas=(0.5, 1.0), **whole),
+            "dataset": Job(attribute="Target", dataset=people, mask=folder / "me.png", **whole),
+        }
+        (folder / "me").mkdir()
+        (folder / "me" / "alpha-1.png").touch()
+        self.contents = {name: self._make(job) for name, job in self.jobs.items()}
+
+    def _make(self, job):
+        photo = {"name": "me.png", "sha256": file_sha256(job.photo)}
+        recipe = work_recipe(self.editor.recipe, masked=job.mask is not None)
+        made = {"photo": photo, "mask": job.mask and photo, "files": ["alpha-1.png"]}
+        made |= job.request(recipe) | {"dataset_sha256": job.dataset_sha256}
+        made |= {"recipe": recipe.to_dict(), "network": network_record(self.editor.vgg)}
+        if job.dataset is not None:
+            names, sha256 = job.dataset.names, job.dataset.fingerprint(np.arange(2))
+            sets = {"source": names[:1], "target": names[1:], "images_sha256": sha256}
+            made["selections"] = [sets]
+        return json.dumps(made).encode()
+
+    def read(self, name, data):
+        (self.folder / "me" / "result.json").write_bytes(data)
+        job = self.jobs[name]
+        unfinished = select_unfinished([job], self.folder, editor=self.editor)
+        try:
+            made = json.loads(data.decode())
+        except (ValueError, RecursionError):
+            made = None
+        if unfinished:  # The edit is made again, because this isn't the record of one that exists.
+            assert unfinished == [job]
+            files = made.get("files") if isinstance(made, dict) else None
+            assert not isinstance(files, list) or files != ["alpha-1.png"]
+            return
+        # Nothing that the picture depends on differs.
+        right = json.loads(self.content(name))
+        for record in (made, right):
+            record["network"].pop("convolution", None)
+            for key in ("photo", "mask"):
+                if isinstance(record.get(key), dict):
+                    record[key] = record[key].get("sha256")
+        for key in right.keys() - {"files", "selections"}:
+            assert made.get(key) == right[key], key
+
+
 READERS = {
     "photo": Photos,
     "manifest": Manifests,
@@ -326,6 +419,8 @@ READERS = {
     "table": Tables,
     "lfw": LFWTables,
     "celeba": CelebATables,
+    "tfds": TFDSFolders,
+    "record": Records,
     "vector": Vectors,
     "fitted": Fitted,
     "weights": Weights,

@@ -99,7 +99,7 @@ def manifests():
         {"photo": "a.png", "attribute": "smile.safetensors", "alphas": [0.5, 1], "name": "one"},
         {"photo": "b c.jpg", "attribute": "Smiling,~Young", "face": [1, 2, 30, 40], "alphas": [2]},
         {"photo": "é/d.png", "attribute": "eyeglasses=0.5", "mask": "m.png", "face": 2},
-        {"photo": "e.png", "attribute": "older", "face": "whole", "name": "last"},
+        {"photo": "e.png", "attribute": "older", "face": "whole", "dataset": "", "name": "last"},
     ]
     lines = [json.dumps(job, ensure_ascii=False).encode() for job in jobs]
     return {
