@@ -83,7 +83,7 @@ class Messages:
 def main() -> None:
     """Runs the command line."""
     if sys.stderr is not None:  # `dfi … 2>&-` closes it.
-        sys.stderr = Messages(sys.stderr)  # type: ignore[assignment]
+        sys.stderr = Messages(sys.stderr)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, _stop)
     notice = threading.Timer(SOON, _say, ["loading JAX"])
