@@ -134,6 +134,7 @@ def scratch(tmp_path, monkeypatch, lfw_folder, pictures, vgg19_file, shared_cach
     monkeypatch.setitem(CATALOG, "vgg19", CATALOG["vgg19-caffe"])
     monkeypatch.setattr("dfi_jax.photo.faces.installed", lambda: True)
     monkeypatch.setattr("dfi_jax.photo.faces.detect", detect_whole)
+    monkeypatch.setattr("dfi_jax.photo.faces.is_upside_down", lambda pixels, face: False)
     for picture in pictures.iterdir():
         Path(picture.name).symlink_to(picture)
     Path("DIR").symlink_to(lfw_folder)

@@ -38,8 +38,8 @@ def locate(
 
     Raises:
       FileError: If a face has to be detected and the extra `faces` isn't installed.
-      InputError: If no such face is detected, the face doesn't lie in the photo, or it is smaller
-        than 32 × 32 pixels.
+      InputError: If no such face is detected or it is upside down, the face doesn't lie in the
+        photo, or it is smaller than 32 × 32 pixels.
     """
     Placement.whole(photo.size).check(photo.size)  # A tiny photo has no face, and needs no dlib.
     if isinstance(face, Placement):
@@ -52,7 +52,7 @@ def locate(
         placement = annotated
     elif face == "auto" or isinstance(face, int):
         number = None if face == "auto" else face
-        placement = choose(faces.detect(photo.pixels, points=points), number).placement
+        placement = _detect(photo, number, points=points).placement
     else:
         raise InputError(_explain_choices(face))
     placement.check(photo.size)
@@ -114,6 +114,19 @@ def choose(found: Sequence[Face], number: int | None = None) -> Face:
             f"the photo has no face {number}, because {detected} detected in it; give {choice}."
         )
     return found[number - 1]
+
+
+def _detect(photo: Photo, number: int | None, *, points: Literal[5, 68]) -> Face:
+    found = faces.detect(photo.pixels, points=points)
+    if not found and (turn := faces.upright_turn(photo.pixels)):
+        raise InputError(
+            f"no face was detected in the photo, but one is when the photo is turned by {turn}° "
+            f"clockwise; turn it."
+        )
+    face = choose(found, number)
+    if faces.is_upside_down(photo.pixels, face):
+        raise InputError("the face in the photo is upside down; turn the photo.")
+    return face
 
 
 def _explain_choices(face: object) -> str:

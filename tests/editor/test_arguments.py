@@ -32,6 +32,7 @@ def test_a_face_is_detected_with_the_points_that_are_asked_for(
     random_vgg, people, pixels, monkeypatch
 ):
     asked = []
+    monkeypatch.setattr("dfi_jax.photo.faces.upright_turn", lambda pixels: None)
     detect = "dfi_jax.photo.faces.detect"
     monkeypatch.setattr(detect, lambda pixels, points: asked.append(points) or [])
     editor, vector = make_editor(random_vgg), make_vector(random_vgg, RECIPE)

@@ -55,6 +55,25 @@ def test_the_face_of_a_photo_is_located(astronaut):
     assert placement.crop(photo.pixels).shape == (200, 200, 3)
 
 
+@pytest.mark.parametrize("quarters", [1, 2])
+def test_a_photo_on_its_side_or_upside_down_is_refused_with_the_turn_that_it_needs(
+    astronaut, quarters
+):
+    photo = Photo.of(np.ascontiguousarray(np.rot90(astronaut, quarters)))
+    with pytest.raises(InputError, match=rf"turned by {90 * quarters}° clockwise; turn it"):
+        locate(photo)
+
+
+def test_a_face_that_is_detected_upside_down_is_refused(astronaut, monkeypatch):
+    (face,) = detect(astronaut)
+    x0, y0, x1, y1 = face.box
+    height, width = astronaut.shape[:2]
+    turned = Face((width - x1, height - y1, width - x0, height - y0), face.points)
+    monkeypatch.setattr(faces, "detect", lambda pixels, points: [turned])
+    with pytest.raises(InputError, match="upside down; turn the photo"):
+        locate(Photo.of(np.ascontiguousarray(astronaut[::-1, ::-1])))
+
+
 def test_a_number_selects_among_the_detected_faces(two_heads):
     photo = Photo.of(two_heads)
     large, small = detect(photo.pixels)
