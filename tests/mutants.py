@@ -105,6 +105,13 @@ class Behaviour(ast.NodeTransformer):
     def visit_arg(self, node):
         return ast.arg(node.arg)
 
+    def visit_arguments(self, node):
+        """Merges the arguments: the `*` that separates them isn't an operator."""
+        node.args = [*node.posonlyargs, *node.args, *node.kwonlyargs]
+        node.defaults += [default for default in node.kw_defaults if default is not None]
+        node.posonlyargs, node.kwonlyargs, node.kw_defaults = [], [], []
+        return self.generic_visit(node)
+
     def visit_AnnAssign(self, node):
         return ast.AnnAssign(node.target, ast.Name("_"), node.value, node.simple)
 

@@ -224,5 +224,5 @@ def test_an_unknown_starter_is_rejected_with_a_choice():
 
 
 def test_a_length_whose_square_is_zero_is_no_share_of_anything(vector):
-    made = dataclasses.replace(vector.provenance, length=(1e-200, 2.0), noise=(1.0, 1.0))
+    made = dataclasses.replace(vector.provenance, length=(1e-200, 0.5), noise=(1.0, 0.25))
     assert made.noise_share == 0.25
