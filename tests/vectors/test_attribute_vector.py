@@ -143,7 +143,7 @@ def test_values_that_are_not_finite_are_rejected(tmp_path, vector):
     ("changes", "what"),
     [
         ({"network": "vgg19"}, "the network"),
-        ({"weights_sha256": "0" * 64}, "the network"),
+        ({"weights_sha256": "0" * 64}, r"the network random-vgg16 \(0{8}\) and this run has"),
         ({"layers": ("conv1_2",)}, "layers"),
         ({"size": 224}, "image size"),
         ({"pool_rounding": "up"}, "pooled sizes rounded up and this run has down"),
