@@ -239,6 +239,33 @@ def test_a_stage_that_exists_can_be_run(make):
         make()
 
 
+POSITIVE = {
+    *("beta", "drop_factor", "evaluations", "every", "iterations", "later_iterations"),
+    *("learning_rate", "memory", "multiple", "relaxation", "size"),
+}
+"""Numbers of a recipe that have to be larger than 0. Others, but for these, may be 0."""
+
+SIGNED = {"factor", "high", "low"}
+"""Numbers that may be negative."""
+
+
+def test_every_number_of_a_recipe_has_its_range():
+    for stage in all_stages():
+        for name, kind in field_types(stage).items():
+            if kind not in (int, float) or name in SIGNED:
+                continue
+            for value in (-1, 0) if name in POSITIVE else (-1,):
+                with pytest.raises(InputError, match=f"{stage.kind}.{name} is {value}.*; give"):
+                    stage(**{name: kind(value)})
+            if name not in POSITIVE or (stage is not CancelResidual and name != "size"):
+                stage(**{name: kind(name in POSITIVE)})
+
+
+def test_later_strengths_have_a_share_of_the_iterations_and_at_least_one():
+    start = FromPrevious(later_iterations=0.5)
+    assert [start.iterations_after(first) for first in (1, 2, 3, 5)] == [1, 1, 1, 2]
+
+
 def test_settings_are_applied_in_their_order():
     recipe = Recipe().set(
         {
