@@ -143,7 +143,7 @@ def test_values_that_are_not_finite_are_rejected(tmp_path, vector):
     ("changes", "what"),
     [
         ({"network": "vgg19"}, "the network"),
-        ({"weights_sha256": "0" * 64}, "the network"),
+        ({"weights_sha256": "0" * 64}, r"the network random-vgg16 \(0{8}\) and this run has"),
         ({"layers": ("conv1_2",)}, "layers"),
         ({"size": 224}, "image size"),
         ({"pool_rounding": "up"}, "pooled sizes rounded up and this run has down"),
@@ -218,11 +218,22 @@ def test_a_scaled_vector_needs_less_strength(random_vgg, vector):
     assert (scaled.provenance.length, scaled.provenance.noise) == ((6.0,), (2.0,))
 
 
+def test_a_vector_that_is_turned_round_replaces_in_the_other_direction(vector):
+    glasses = starter("eyeglasses")
+    kept, turned = glasses.scaled(0.5).replacement, glasses.scaled(-0.5).replacement
+    for name, backwards in glasses.replacement.backwards.items():
+        assert backwards.any()
+        np.testing.assert_array_equal(kept.backwards[name], backwards)
+        np.testing.assert_array_equal(turned.forwards[name], backwards)
+        assert not turned.backwards[name].any()
+    assert vector.scaled(-0.5).replacement is None
+
+
 def test_an_unknown_starter_is_rejected_with_a_choice():
     with pytest.raises(InputError, match="doesn't exist; choose from bangs, beard"):
         starter("taller")
 
 
 def test_a_length_whose_square_is_zero_is_no_share_of_anything(vector):
-    made = dataclasses.replace(vector.provenance, length=(1e-200, 2.0), noise=(1.0, 1.0))
+    made = dataclasses.replace(vector.provenance, length=(1e-200, 0.5), noise=(1.0, 0.25))
     assert made.noise_share == 0.25
