@@ -22,12 +22,19 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = programs
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 import dfi_jax
+
+# Types and ranks of arrays are converted where the code says so, and nowhere else.
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# Batches are shared between devices, as on a machine with several accelerators.
+jax.config.update("jax_num_cpu_devices", 2)
 
 PEOPLE = 24
 ATTRIBUTES = ("Male", "Smiling", "Mouth Slightly Open", "Eyeglasses")

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int
@@ -50,8 +51,19 @@ def adam(recipe: Adam) -> optax.GradientTransformation:
         drops = dict.fromkeys(recipe.drops, recipe.drop_factor)
         rate = optax.piecewise_constant_schedule(recipe.learning_rate, drops)
     if not recipe.epsilon_hat:
-        return optax.adam(rate, b1=BETA1, b2=BETA2, eps=recipe.epsilon)
-    return optax.chain(_scale_with_epsilon_hat(recipe.epsilon), optax.scale_by_learning_rate(rate))
+        return _converting(optax.adam(rate, b1=BETA1, b2=BETA2, eps=recipe.epsilon))
+    scaling = _scale_with_epsilon_hat(recipe.epsilon)
+    return _converting(optax.chain(scaling, optax.scale_by_learning_rate(rate)))
+
+
+def _converting(solver: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Returns the solver for programs that let JAX convert no types, as Optax needs it."""
+
+    def update(updates: Array, state: Any, params: Array | None = None) -> tuple[Any, Any]:
+        with jax.numpy_dtype_promotion("standard"):
+            return solver.update(updates, state, params)
+
+    return optax.GradientTransformation(solver.init, update)
 
 
 def _scale_with_epsilon_hat(epsilon: float) -> optax.GradientTransformation:

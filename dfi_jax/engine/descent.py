@@ -155,7 +155,7 @@ def _iterate(vgg: VGG, problem: Problem, now: Descent, *, recipe: Recipe) -> Des
     finite = jnp.isfinite(found.objective)
     better = ~now.done & (finite if last else found.objective < now.value)
     value = jnp.where(better, found.objective, now.value)
-    iterations = now.iterations + ~now.done
+    iterations = jnp.where(now.done, now.iterations, now.iterations + 1)
     tolerance = recipe.solver.tolerance
     measured = iterations % WINDOW == 0
     stalled = measured & (tolerance > 0) & (value >= (1 - tolerance) * now.earlier)
@@ -164,7 +164,7 @@ def _iterate(vgg: VGG, problem: Problem, now: Descent, *, recipe: Recipe) -> Des
     if isinstance(recipe.solver, UnguardedLBFGS):
         ended |= solver.ended
     # Later entries are set too, so that the history of a problem that ends early stays constant.
-    rest = jnp.arange(recipe.solver.evaluations) >= now.iterations[:, None]
+    rest = jnp.arange(recipe.solver.evaluations)[None] >= now.iterations[:, None]
     return now._replace(
         unknown=optax.apply_updates(now.unknown, updates),
         # Problems that are done get a new solver state too: keeping the old would copy all pairs.
@@ -186,7 +186,7 @@ def _to_image(
     vgg: VGG, unknown: Array, start: Array, contrast: Array, *, recipe: Recipe
 ) -> Float[Array, "n h w 3"]:
     if isinstance(recipe.solver, UnguardedLBFGS):
-        return start + unknown * jnp.asarray(vgg.preprocess.unit_rgb, unknown.dtype)
+        return start + unknown * jnp.asarray([[[vgg.preprocess.unit_rgb]]], unknown.dtype)
     scaling = _scaling(recipe)
     if scaling is None:
         return start + unknown

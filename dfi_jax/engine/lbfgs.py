@@ -174,15 +174,15 @@ def _remember(
     # A `where` over all pairs is as fast as one written slice for a single problem (5 against 4
     # milliseconds an update, 20 pairs of 200 × 200, 2 CPU cores, jax 0.10.2), and faster for a
     # batch, whose positions differ: 12 against 49 milliseconds for five problems.
-    steps = jnp.where(here[:, None], step, state.steps)
-    changes = jnp.where(here[:, None], change, state.changes)
+    steps = jnp.where(here[:, None], step[None], state.steps)
+    changes = jnp.where(here[:, None], change[None], state.changes)
     column, row = _dot(steps, change), _dot(changes, change)
-    squares = jnp.where(here[:, None], row, state.changes_changes)
+    squares = jnp.where(here[:, None], row[None], state.changes_changes)
     return state._replace(
         steps=steps,
         changes=changes,
-        steps_changes=jnp.where(here, column[:, None], state.steps_changes),
-        changes_changes=jnp.where(here, row[:, None], squares),
+        steps_changes=jnp.where(here[None], column[:, None], state.steps_changes),
+        changes_changes=jnp.where(here[None], row[:, None], squares),
         held=jnp.where(here, _inner(step, change) > 0, state.held),
     )
 
@@ -203,7 +203,7 @@ def _times_inverse_hessian(state: LBFGSState, gradient: Array, *, newest: Array)
         return jnp.roll(values, -newest - 1, axis=tuple(range(values.ndim)))
 
     held = by_age(state.held)
-    both = held[:, None] & held
+    both = held[:, None] & held[None]
     r = jnp.where(both, jnp.triu(by_age(state.steps_changes)), jnp.eye(m))
     yy = jnp.where(both, by_age(state.changes_changes), 0)
     last = m - 1 - jnp.argmax(held[::-1])

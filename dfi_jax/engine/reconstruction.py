@@ -130,7 +130,7 @@ def reconstruct(
                 "reconstruct without them, or choose another solver."
             )
         end: Any = descent.run(vgg, problems, recipe=recipe)
-        iterations = end.iterations - recipe.solver.returns_last
+        iterations = end.iterations - int(recipe.solver.returns_last)
         return Reconstruction(end.best, end.value, end.history, iterations, end.iterations)
     n = len(problems.start)
     singles = (jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], problems) for i in range(n))

@@ -30,8 +30,8 @@ SIZE = 200
 BATCH = 16
 """Number of faces that are described at a time. With a fixed number, one program is compiled."""
 
-_SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
-_SCALE = np.array([0.458, 0.448, 0.450], np.float32)
+_SHIFT = np.array([[[[-0.030, -0.088, -0.188]]]], np.float32)
+_SCALE = np.array([[[[0.458, 0.448, 0.450]]]], np.float32)
 """Mean and standard deviation of ImageNet's colours on the scale from −1 to 1, as in LPIPS."""
 
 

@@ -101,5 +101,6 @@ def lpips(face: Face, edited: Face) -> float:
 
 @jax.jit
 def _lpips(variables: dict[str, Any], first: jax.Array, second: jax.Array) -> jax.Array:
-    found: jax.Array = LPIPS(net_type="alexnet").apply(variables, first, second)
+    with jax.numpy_rank_promotion("allow"):  # LPIPS subtracts a colour from its images.
+        found: jax.Array = LPIPS(net_type="alexnet").apply(variables, first, second)
     return found

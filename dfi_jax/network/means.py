@@ -124,7 +124,9 @@ def _sum_up(
     # By default, a GPU would multiply with TF32's ten bits of mantissa.
     add_up = partial(jnp.tensordot, axes=1, precision="highest")
     mean = {name: add_up(weights / weights.sum(), layer) for name, layer in phi.items()}
-    squares = {name: add_up(weights, jnp.square(layer - mean[name])) for name, layer in phi.items()}
+    squares = {
+        name: add_up(weights, jnp.square(layer - mean[name][None])) for name, layer in phi.items()
+    }
     return mean, squares
 
 

@@ -70,7 +70,7 @@ class Preprocess:
         """Converts RGB images in [0, 1] to the input of conv1_1."""
         if self.bgr:
             images = images[..., ::-1]
-        mean, std = (jnp.asarray(each, images.dtype) for each in (self.mean, self.std))
+        mean, std = (jnp.asarray([[[each]]], images.dtype) for each in (self.mean, self.std))
         return (self.scale * images - mean) / std
 
     @property
@@ -170,7 +170,7 @@ class Conv3x3(nn.Module):
             filters: Filters = self.get_variable("filters", "filters")
         else:
             filters = make_filters(kernel, precision=self.precision)
-        return conv3x3(x, filters) + bias
+        return conv3x3(x, filters) + bias[None, None, None]
 
 
 class Trunk(nn.Module):

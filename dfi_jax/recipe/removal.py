@@ -74,7 +74,7 @@ class Replace(Stage):
         """
         forth, back = (jnp.clip(sign * alphas, 0, 1)[:, None, None, None] for sign in (1, -1))
         return {
-            name: self.share * (forth * forwards + back * replacement.backwards[name])
+            name: self.share * (forth * forwards[None] + back * replacement.backwards[name][None])
             for name, forwards in replacement.forwards.items()
         }
 
@@ -101,6 +101,6 @@ class Replace(Stage):
         """
         shares, rest = self.shares(alphas, replacement), 1 - self.subtracted
         return {
-            name: shares[name] * (replacement.average[name] - layer - rest * vector[name])
+            name: shares[name] * (replacement.average[name][None] - layer - rest * vector[name])
             for name, layer in phi.items()
         }

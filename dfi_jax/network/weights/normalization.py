@@ -76,7 +76,7 @@ def normalize(vgg: VGG, batches: Iterable[Float[np.ndarray, "_ h w 3"]]) -> Norm
         dead[name] = int(jnp.sum(activation <= 0))
         now = jnp.where(activation > 0, activation, 1)
         params[name] = {
-            "kernel": layer["kernel"] * before[:, None] / now,
+            "kernel": layer["kernel"] * before[None, None, :, None] / now[None, None, None],
             "bias": layer["bias"] / now,
         }
         before = now
