@@ -42,6 +42,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,6 +58,8 @@ from safetensors.numpy import load_file
 from dfi_jax import (
     RECIPES,
     VGG,
+    Anchor,
+    Cache,
     Dataset,
     Editor,
     InputError,
@@ -66,6 +69,7 @@ from dfi_jax import (
     load_dataset,
     make_problem,
     prepare,
+    select,
 )
 from dfi_jax import reconstruct as solve
 from dfi_jax.data import landmarks, synthetic
@@ -169,14 +173,13 @@ class Config:
 
 
 QUICK = Config(
-    dataset="synthetic:80",
+    dataset="synthetic:60",
     subjects="drawn",
     kinds=("older",),
-    ways=("crop", "whole", "published"),
+    ways=("crop", "whole"),
     k=2,
     like_photo=("Smiling",),
     iterations=3,
-    published_iterations=3,
     changes={"features.layers": "conv1_2,conv2_1", "features.size": "64"},
     weights="random-vgg16",
 )
@@ -233,22 +236,26 @@ def run(config: Config) -> dict[str, Any]:
     """Edits every photo, writes the sheets, and returns the rows of both tables."""
     dataset, out = load_dataset(config.dataset), Path(config.out)
     groups = judged_edits.divide(dataset)
-    judge = fit_judge(dataset, groups.judge)
+    unjudged = [*groups.vectors, *groups.photos]
+    judge, known = fit_judge(dataset, groups.judge), only(dataset, unjudged)
     changes = {**config.changes, "solver.iterations": str(config.iterations)}
     editor = Editor(recipe=Recipe().set(changes), weights=config.weights)
-    man = find_man(dataset, groups.photos) if "man" in config.subjects.split(",") else None
-    images = only(dataset, [*groups.vectors, *groups.photos], leave_out=man)
     photos: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     refused: list[dict[str, str]] = []
     for name in config.subjects.split(","):
+        man = find_man(dataset, groups.photos) if name == "man" else None
+        images = only(dataset, unjudged, leave_out=man)
         subject = Subject.open(find_photo(name, dataset, man, out))
-        photos.append(describe(subject, editor, images, config.like_photo))
+        scores, probes = editor.scores(subject.pixels, dataset=known, face=subject.placement)
+        anchor = Anchor(scores=scores, landmarks=subject.points)
+        found = dict(zip(probes.attributes, scores.tolist(), strict=True))
+        photos.append(describe(subject, {each: found[each] for each in config.like_photo}))
         for kind in config.kinds:
             print(f"{subject.name}: {kind}", file=sys.stderr, flush=True)
             about = {"photo": subject.name, "edit": kind}
             try:
-                selection = select(editor, images, subject, kind, config)
+                selection = choose(images, anchor, kind, editor.cache, config)
             except InputError as error:
                 refused.append({**about, "reason": str(error)})
                 continue
@@ -277,8 +284,8 @@ def find_man(dataset: Dataset, rows: list[int]) -> int:
     return rows[int(np.argmin(present))]
 
 
-def only(dataset: Dataset, rows: list[int], *, leave_out: int | None) -> Dataset:
-    """Returns some of a dataset's images, without those of the person in an image."""
+def only(dataset: Dataset, rows: list[int], *, leave_out: int | None = None) -> Dataset:
+    """Returns some of a dataset's images, without those of the person in `leave_out`."""
     if leave_out is not None and dataset.people is not None:
         rows = [row for row in rows if dataset.people[row] != dataset.people[leave_out]]
     return dataclasses.replace(
@@ -333,32 +340,28 @@ def find_mask(path: Path, size: tuple[int, int]) -> Pixels | None:
     return resize(read(beside), size) if beside.exists() else None
 
 
-def describe(
-    subject: Subject, editor: Editor, images: Dataset, attributes: tuple[str, ...]
-) -> dict[str, Any]:
-    """Returns a photo's size, the width of its crop, and the scores that probes find."""
-    scores, probes = editor.scores(subject.pixels, dataset=images, face=subject.placement)
-    found = dict(zip(probes.attributes, scores.tolist(), strict=True))
+def describe(subject: Subject, scores: dict[str, float]) -> dict[str, Any]:
+    """Returns a photo's size and the width of its crop, with the scores that probes find."""
     return {
         "photo": subject.name,
         "size": list(subject.pixels.shape[1::-1]),
         "crop": subject.placement.side,
-        "scores": {name: found[name] for name in attributes},
+        "scores": scores,
         "mask": subject.mask is not None,
     }
 
 
-def select(
-    editor: Editor, images: Dataset, subject: Subject, kind: str, config: Config
+def choose(
+    images: Dataset, anchor: Anchor, kind: str, cache: Cache | None, config: Config
 ) -> Selection:
     """Returns the images of an edit, those first whose points fit the photo's best."""
     like_photo = "+".join(config.like_photo)
-    return editor.select(
+    return select(
+        images,
         KINDS[kind].wanted,
-        dataset=images,
-        photo=subject.pixels,
+        anchor=anchor,
         rule=RULE.format(k=config.k, share=config.share, like_photo=like_photo),
-        face=subject.placement,
+        find_landmarks=partial(landmarks.detect, images, points=68, cache=cache),
     )
 
 

@@ -6,11 +6,11 @@ import doctest
 import high_resolution
 import numpy as np
 import pytest
-from high_resolution import RULE, Subject
+from high_resolution import Subject
 
 import dfi_jax
 from dfi_jax.data import synthetic
-from dfi_jax.data.selection import select, spread
+from dfi_jax.data.selection import spread
 from dfi_jax.photo.faces import CANONICAL_LANDMARKS
 from dfi_jax.photo.photo import write
 from dfi_jax.photo.two_scales import fit_two_scales
@@ -69,29 +69,32 @@ def test_beyond_an_image_is_grey(people):
     np.testing.assert_allclose(laid[:48, 100:], people.read(3)[:, :30], atol=1e-6)
 
 
-def test_the_images_have_the_photos_gender_and_smile_and_fit_best_among_4k():
+def test_the_images_have_the_photos_gender_and_smile_and_fit_best_among_4k(monkeypatch):
     rng = np.random.default_rng(2)
     names = ("Male", "Smiling", "Young", "Eyeglasses")
     scores = rng.normal(0, 1, (600, 4)).astype(np.float32)
-    points = rng.normal(0, 30, (600, 68, 2))
+    detected = rng.normal(0, 30, (600, 68, 2))
     dataset = dfi_jax.Dataset(
         name="made",
         names=tuple(map(str, range(600))),
-        read=points.__getitem__,
+        read=detected.__getitem__,
         attributes=names,
         scores=scores,
     )
     known = np.array([1.0, -1.0, 1.0, 0.3], np.float32)
-    anchor = dfi_jax.Anchor(scores=known, landmarks=points[0])
-    rule = RULE.format(k=5, share=1.0, like_photo="Male+Smiling")
-    found = select(dataset, "~Young", anchor=anchor, rule=rule, find_landmarks=points.__getitem__)
+    anchor = dfi_jax.Anchor(scores=known, landmarks=detected[0])
+    monkeypatch.setattr(
+        "dfi_jax.data.landmarks.detect", lambda _, rows, *, points, cache: detected[rows]
+    )
+    config = dataclasses.replace(high_resolution.Config(dataset="made"), k=5)
+    found = high_resolution.choose(dataset, anchor, "older", None, config)
     alike = (scores[:, 0] >= 0) & (scores[:, 1] < 0)
     for rows, side in ((found.target, scores[:, 2] < 0), (found.source, scores[:, 2] >= 0)):
         assert (alike & side)[rows].all()
         candidates = np.flatnonzero(alike & side)
         flags = np.abs((scores[candidates] >= 0) - known).sum(axis=1)
         nearest = candidates[np.argsort(flags, kind="stable")[:20]]
-        left = fit_two_scales(points[nearest], points[0]).distances
+        left = fit_two_scales(detected[nearest], detected[0]).distances
         assert rows.tolist() == nearest[np.argsort(left, kind="stable")[:5]].tolist()
 
 
