@@ -436,7 +436,7 @@ def edit_whole(
 ) -> Pixels:
     """Returns the whole photo with its features moved, at its own size."""
     steps, mean_rgb = recipe.features.preparation, vgg.preprocess.mean_rgb
-    # Winograd's convolutions take 1.3 GB more at 1000 × 1000 and hardly less time.
+    # Winograd's convolutions take nearly 1 GB more at 1000 × 1000, and hardly less time.
     vgg = prepare(vgg, layers=recipe.features.layers, winograd=False)
     # Nothing but the engine holds the problem. At 1000 × 1000, each set of features takes 0.1 GB.
     problems = (
