@@ -38,6 +38,7 @@ OPTIONS = {
     "iterations": "number of evaluations of an edit",
     "attribute": "attribute that is added",
     "generator": "file of the weights of the VAE/GAN",
+    "subjects": "files or names of photos, separated by commas",
 }
 """Fields of configurations that options can set."""
 

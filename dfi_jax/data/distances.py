@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from dfi_jax.data.admission import CONFIDENT_SHARE, confidence_thresholds
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.photo.image import resize
+from dfi_jax.photo.two_scales import fit_two_scales
 
 Rows = Int[np.ndarray, " r"]
 
@@ -23,11 +24,6 @@ Embed = Callable[[Float[np.ndarray, "b h w 3"]], Float[np.ndarray, "b d"]]
 FindLandmarks = Callable[[Rows], Float[np.ndarray, "r p 2"]]
 """Function that returns the points of the faces of some rows, NaN if they are unknown. Faces with
 unknown points come last in a selection."""
-
-TURNS = tuple((np.pi / divisor, steps) for divisor, steps in ((1, 360), (180, 40), (3600, 40)))
-"""Widths and steps of the grids of angles that `two_scale_distance` tries: around 0, then around
-the best angle of the grid before. The last grid is of 0.0025°, which leaves a relative error of
-1e-9 in the squared distance that is explained."""
 
 
 def score_distance(
@@ -151,9 +147,7 @@ def landmark_distance(find_landmarks: FindLandmarks, anchor: Float[np.ndarray, "
 def two_scale_distance(find_landmarks: FindLandmarks, anchor: Float[np.ndarray, "p 2"]) -> Distance:
     """Returns how far points are from the anchor's after the best rotation, scaling and shift.
 
-    The rotation comes first, and x and y then have a scale each, s and t ≥ 0. The distance is
-    √(Σ|q − diag(s, t)·R(θ)·p − d|²) in the anchor's pixels, minimised over s, t, θ and d. For each
-    θ, s, t and d are those of least squares.
+    It is the distance of `photo.two_scales.fit_two_scales`, in the anchor's pixels.
 
     >>> anchor = np.array([(0.0, 0.0), (4.0, 0.0), (2.0, 3.0), (1.0, 1.0)])
     >>> stretched = anchor * (2, 3) + 7
@@ -165,30 +159,4 @@ def two_scale_distance(find_landmarks: FindLandmarks, anchor: Float[np.ndarray, 
       find_landmarks: Function that returns the points of the images.
       anchor: Points of the anchor, in the same order.
     """
-    q = np.asarray(anchor, float) - np.mean(anchor, axis=0, dtype=float)
-    square = np.sum(q**2)
-
-    def distance(rows: Rows) -> Float[np.ndarray, " r"]:
-        p = np.asarray(find_landmarks(rows), float)
-        p = p - p.mean(axis=1, keepdims=True)
-        within, across = np.einsum("rpi,rpj->rij", p, p), np.einsum("rpi,pj->rij", p, q)
-
-        def explained(angles: Float[np.ndarray, "r t"]) -> Float[np.ndarray, "r t"]:
-            c, s = np.cos(angles), np.sin(angles)
-            found = np.zeros_like(angles)
-            for axis, turned in enumerate((np.stack([c, -s], -1), np.stack([s, c], -1))):
-                along = np.einsum("rti,ri->rt", turned, across[..., axis])
-                power = np.einsum("rti,rij,rtj->rt", turned, within, turned)
-                found += np.maximum(along, 0) ** 2 / power
-            return found
-
-        angles, best = np.zeros((len(p), 1)), np.zeros((len(p), 1))
-        for width, steps in TURNS:
-            angles = angles + np.linspace(-width, width, steps + 1)
-            values = explained(angles)
-            index = np.argmax(values, axis=1)[:, None]
-            angles, best = (np.take_along_axis(a, index, axis=1) for a in (angles, values))
-        best = best[:, 0]
-        return np.sqrt(np.maximum(square - best, 0))
-
-    return distance
+    return lambda rows: fit_two_scales(find_landmarks(rows), anchor).distances

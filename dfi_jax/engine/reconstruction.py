@@ -223,6 +223,7 @@ def _solve_queue(
     if not first:
         return
     slots = Slots(vgg, first, recipe=recipe)
+    del first  # The slots hold copies.
     finished: list[tuple[int, Reconstruction]] = []
     ahead: deque[tuple[int, Problem]] = deque()
     passed, ended = 0, 0
