@@ -19,7 +19,7 @@ NEEDS = {
     "experiments/gan": [],
     "experiments/genders": [],
     "experiments/identity": ["dlib"],
-    "experiments/inpainting": ["skimage"],
+    "experiments/inpainting": ["cv2", "skimage"],
     "experiments/inversion": ["skimage"],
     "experiments/normalization": [],
     "experiments/precision": [],
