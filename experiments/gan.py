@@ -61,6 +61,13 @@ from dfi_jax.photo.image import LUMA, to_bytes
 from dfi_jax.storage.files import write_tensors
 from dfi_jax.vectors.fit import fit
 
+USES = {
+    "vectors": "directions of both methods; training the generator",
+    "judge": "fitting the judge, at 64 × 64; training the generator",
+    "photos": "photos to edit",
+}
+"""What each group of people is used for."""
+
 MEASURES = (
     "gain",
     "spread",
@@ -306,7 +313,11 @@ def time_median(edit: Callable[[], Any]) -> float:
 
 
 def print_tables(record: dict[str, Any]) -> None:
-    """Prints the measures at every strength, those at a gain of 1, and the seconds."""
+    """Prints the groups, the measures at every strength and at a gain of 1, and the seconds."""
+    print("| group | images | used for |\n| --- | --- | --- |")
+    for name, count in record["images"].items():
+        print(f"| {name} | {count} | {USES[name]} |")
+    print()
     heads = f"| attribute | way | α | {' | '.join(MEASURES)} |\n{'| --- ' * (3 + len(MEASURES))}|"
     print(heads)
     for row in record["rows"]:

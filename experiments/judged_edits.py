@@ -6,6 +6,7 @@ one for the vectors, one for the judge, and one for the photos that are edited.
 
 import argparse
 import dataclasses
+import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +34,12 @@ from dfi_jax.storage.files import write_tensors
 KEPT = ("same_person", "detail")
 """Measures that are 1 for a face that isn't edited. All others are 0."""
 
+LONGEST_NAMES = 100
+"""Most characters that strengths take in the name of a file. More of them are hashed."""
+
 OPTIONS = {
+    "alphas": "strengths, separated by commas, such as --alphas=-0.5,0.5",
+    "frames": "number of frames of a movie from the first strength to the last",
     "photos": "number of photos of each kind",
     "iterations": "number of evaluations of an edit",
     "attribute": "attribute that is added",
@@ -157,6 +163,8 @@ def edit_all(
     size = editor.resolved_recipe.features.size
     source = dataset if isinstance(attribute, str) else None
     names = ",".join(f"{alpha:g}" for alpha in alphas)
+    if len(names) > LONGEST_NAMES:
+        names = hashlib.sha256(names.encode()).hexdigest()[:16]
     paths = {row: folder / f"{row}-{names}.safetensors" for row in photos}
     jobs = [
         Job(
@@ -205,7 +213,8 @@ def command_line(
     parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
     options = {name: text for name, text in OPTIONS.items() if hasattr(quick, name)}
     for name, text in options.items():
-        parser.add_argument(f"--{name}", type=type(getattr(quick, name)), help=text)
+        kind = type(getattr(quick, name))
+        parser.add_argument(f"--{name}", type=_numbers if kind is tuple else kind, help=text)
     parser.add_argument("--out", default=quick.out, help="folder for sums, edits and pictures")
     parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
@@ -220,6 +229,11 @@ def command_line(
         print(json.dumps(record, indent=2))
     else:
         print_tables(record)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """Returns the numbers in a text, which are separated by commas."""
+    return tuple(map(float, text.split(",")))
 
 
 def file_of(dataset: Dataset, row: int) -> Path:

@@ -20,7 +20,7 @@ NEEDS = {
     "experiments/genders": [],
     "experiments/high_resolution": ["dlib"],
     "experiments/identity": ["dlib"],
-    "experiments/inpainting": ["skimage"],
+    "experiments/inpainting": ["cv2", "skimage"],
     "experiments/inversion": ["skimage"],
     "experiments/normalization": [],
     "experiments/precision": [],

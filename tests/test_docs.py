@@ -27,7 +27,10 @@ EXPLAINING = ("README.md", "glossary.md", "recipes.md")
 NOT_RUN = ("make ", "pip install ", "python benchmarks/", "python experiments/")
 """Commands that install packages, or that are tested where they are."""
 
-OPTIONS_OF_OTHERS = {"--quick", "--people", "--clip-rect", "--discrete-knn", "--random-start"}
+OPTIONS_OF_OTHERS = {
+    *("--quick", "--people", "--frames"),
+    *("--clip-rect", "--discrete-knn", "--random-start"),
+}
 """Options of benchmarks, experiments, chainer-dfi and dfi-tensorflow."""
 
 

@@ -179,6 +179,22 @@ def test_images_in_a_folder_are_sorted_and_hidden_files_are_skipped(root):
         folders.images_in(root / "absent")
 
 
+def test_a_catalogue_of_shoes_is_read_from_the_nested_folders_of_ut_zappos50k(tmp_path):
+    shoes = ("Boots/Ankle/A. Brand & Co/7512.4.2.jpg", "Shoes/Oxfords/Brand/8012345.89.jpg")
+    others = ("Sandals/Flat/Brand/100627.72.jpg", "Shoes/Oxfords/Brand/8012345.9.jpg")
+    for i, name in enumerate((*shoes, *others)):
+        path = tmp_path / ("with" if name in others else "without") / name
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (136, 102), (60 * i, 0, 255)).save(path)
+    dataset = folders.load_pair(tmp_path / "without", tmp_path / "with")
+    assert dataset.names == tuple(f"without/{n}" for n in shoes) + tuple(
+        f"with/{n}" for n in others
+    )
+    assert dataset.scores.ravel().tolist() == [-1, -1, 1, 1]
+    means = [round(255 * float(dataset.face(row, 8)[..., 0].mean())) for row in range(4)]
+    assert means == pytest.approx([0, 60, 120, 180], abs=2)  # JPEG rounds colours.
+
+
 TABLE = (
     'image,person,Smiling,Male\na.jpg,Ann,1.5,-1\n"sub/d d.png", Bob ,-0.5,1\n\né.png,Ann,0,2e-1\n'
 )
