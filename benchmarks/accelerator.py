@@ -59,8 +59,9 @@ class Config:
 
 QUICK = Config(
     weights="random-vgg16",
-    batches=(1, 2),
-    rounds=2,
+    batches=(2,),
+    rounds=1,
+    precisions=("highest", "tf32"),
     changes={"features.layers": "conv1_2", "features.size": "32", "solver.iterations": "3"},
 )
 

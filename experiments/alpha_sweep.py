@@ -78,7 +78,7 @@ class Config:
 
 
 QUICK = Config(
-    dataset="synthetic:160",
+    dataset="synthetic:160:0:64",
     photos=1,
     alphas=(-0.2, 0.4),
     frames=3,

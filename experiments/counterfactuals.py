@@ -66,7 +66,7 @@ class Config:
 
 
 QUICK = Config(
-    dataset="synthetic:60",
+    dataset="synthetic:60:0:64",
     ways=("fitted",),
     attributes=("Eyeglasses",),
     photos=1,

@@ -108,7 +108,7 @@ class Config:
 
 
 QUICK = Config(
-    dataset="synthetic:200",
+    dataset="synthetic:200:0:64",
     starters=("smiling",),
     directions=("regression", "both, focused"),
     photos=2,

@@ -72,7 +72,7 @@ class Config:
 
 
 QUICK = Config(
-    dataset="synthetic:200",
+    dataset="synthetic:200:0:64",
     attributes=("smiling", "eyes open", "eyeglasses"),
     photos=1,
     near="pixels",

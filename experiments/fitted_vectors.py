@@ -69,7 +69,7 @@ class Config:
 
 
 QUICK = Config(
-    dataset="synthetic:120",
+    dataset="synthetic:120:0:64",
     attributes=("Smiling",),
     penalties=(0.0, 1.0),
     kinds=("activation",),

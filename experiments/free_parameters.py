@@ -143,7 +143,7 @@ class Config:
 
 
 QUICK = Config(
-    dataset="synthetic:200",
+    dataset="synthetic:200:0:64",
     photos=1,
     rounds=1,
     bases=("default",),

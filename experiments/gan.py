@@ -119,7 +119,7 @@ class Config:
 
 
 QUICK = Config(
-    dataset="synthetic:160",
+    dataset="synthetic:160:0:64",
     generator="",
     attributes=("Smiling",),
     photos=2,

@@ -53,7 +53,7 @@ class Config:
 
 
 QUICK = Config(
-    dataset="synthetic:320",
+    dataset="synthetic:320:0:64",
     attributes=("Smiling",),
     groups={"young": "+Young", "old": "-Young"},
     weights="random-vgg16",

@@ -159,7 +159,7 @@ class Config:
 
 
 QUICK = Config(
-    dataset="synthetic:200",
+    dataset="synthetic:200:0:64",
     photos=2,
     k=10,
     rounds=2,

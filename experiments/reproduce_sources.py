@@ -118,8 +118,8 @@ class Config:
 
 
 QUICK = Config(
-    dataset="synthetic:80",
-    systems=SYSTEMS[:3],
+    dataset="synthetic:80:0:64",
+    systems=SYSTEMS[:2],
     normalized_on=10,
     changes={
         "features.layers": "conv1_2,conv2_1",

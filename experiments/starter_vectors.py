@@ -70,7 +70,7 @@ class Config:
 
 
 QUICK = Config(
-    dataset="synthetic:160",
+    dataset="synthetic:160:0:64",
     starters=("smiling", "older"),
     calibrating=2,
     testing=1,

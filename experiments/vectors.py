@@ -110,7 +110,7 @@ class Config:
 
 
 QUICK = Config(
-    dataset="synthetic:160",
+    dataset="synthetic:160:0:64",
     ways=("neighbours, shrunk", "fitted"),
     attributes=("Smiling",),
     photos=1,

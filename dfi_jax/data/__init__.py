@@ -27,7 +27,8 @@ def load_dataset(spec: str, *, folder: str | Path = "") -> Dataset:
     - `pair:WITHOUT:WITH`: Two folders of images, without and with an attribute, which is called
       `Target`. Text files of paths, one per line, can replace the folders.
     - `folder:DIR`: Images and a table of their scores, `DIR/scores.csv`.
-    - `synthetic:N`: N drawn faces of people who don't exist. `synthetic:N:SEED` draws others.
+    - `synthetic:N`: N drawn faces of people who don't exist. `synthetic:N:SEED` draws others, and
+      `synthetic:N:SEED:SIZE` draws them so that the face's crop has another size than 200 pixels.
 
     - `crop:X0,Y0,X1,Y1:SPEC`: The dataset of another of these texts, with this box of pixels as
       the face in every image, in place of the dataset's own crop or landmarks.
@@ -91,13 +92,13 @@ def _load_pair(rest: str, folder: Path) -> Dataset:
 
 def _load_synthetic(rest: str, _: Path) -> Dataset:
     numbers = rest.split(":")
-    if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
+    if len(numbers) > 3 or not all(number.isdecimal() for number in numbers):
         raise InputError(
-            f"synthetic:{rest} doesn't have the form synthetic:N or synthetic:N:SEED; "
-            f"give the number of images and, if you like, a seed."
+            f"synthetic:{rest} doesn't have the form synthetic:N, synthetic:N:SEED or "
+            f"synthetic:N:SEED:SIZE; give whole numbers."
         )
-    n, seed = (*map(int, numbers), 0)[:2]
-    return synthetic.load(n, seed=seed)
+    names = ("n", "seed", "size")
+    return synthetic.load(**dict(zip(names, map(int, numbers), strict=False)))
 
 
 _LOADERS: dict[str, Callable[[str, Path], Dataset]] = {
