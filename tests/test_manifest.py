@@ -26,7 +26,7 @@ from dfi_jax import (
     near,
 )
 from dfi_jax.data import folders
-from dfi_jax.editor.record import network_record
+from dfi_jax.editor.record import network_record, versions
 from dfi_jax.manifest import check_files, read_manifest, run_jobs, select_unfinished
 from dfi_jax.photo.photo import read
 
@@ -154,9 +154,12 @@ def test_an_edit_whose_picture_is_gone_is_made_again(folder):
     (name,) = succeeds(*batch(folder)).split()
     pictures = list((folder / "out" / "me-smile").glob("alpha-*"))
     content = pictures[0].read_bytes()
-    pictures[0].unlink()
+    pictures[0].write_bytes(b"")
     assert succeeds(*batch(folder)).split() == [name]
     assert pictures[0].read_bytes() == content
+    pictures[0].unlink()
+    jobs = read_manifest(folder / "jobs.jsonl")
+    assert select_unfinished(jobs, folder / "out", editor=Editor(weights="random-vgg16")) == jobs
 
 
 def test_results_of_another_recipe_network_or_photo_are_not_taken_for_these(folder):
@@ -196,10 +199,13 @@ def test_results_with_another_value_of_any_field_are_not_taken_for_these(
         "recipe": editor.recipe.to_dict(),
         "network": network_record(editor.vgg),
         "files": [],
+        "versions": versions() | {"jax": "0.0.1"},
     }
     (tmp_path / "me").mkdir()
     (tmp_path / "me" / "result.json").write_text(json.dumps(made))
-    assert select_unfinished([job], tmp_path, editor=editor) == []
+    older = []
+    assert select_unfinished([job], tmp_path, editor=editor, on_older=older.append) == []
+    assert older == ["jax 0.0.1"]
     changed = dataclasses.replace(job, **{field: value})
     with pytest.raises(FileError, match=f"has results with a different value of {field};"):
         select_unfinished([changed], tmp_path, editor=editor)
@@ -391,6 +397,7 @@ def test_a_byte_order_mark_and_blank_lines_are_skipped(folder):
         ({"photo": "me.png", "attribute": "a", "dataset": "fitted:x"}, "x has no fitted dataset"),
         ({"photo": "me.png", "attribute": "a", "dataset": f"folder:{'x' * 300}"}, "doesn't exist"),
         ({"photo": "me.png", "attribute": "a", "rule": "mine"}, "the rule 'mine' doesn't exist"),
+        ('{"photo": "a", "photo": "b", "attribute": "a"}', "the field 'photo' is given twice"),
         ({"photo": "me.png", "attribute": "a", "name": "a/b"}, "give the name of a folder"),
         ({"photo": "me.png", "attribute": "a", "name": "a\0"}, "give the name of a folder"),
         ({"photo": "me.png", "attribute": "a", "name": "\ud800"}, "give the name of a folder"),
@@ -481,6 +488,8 @@ def test_a_manifest_that_cannot_be_read_is_one_sentence(folder):
     line = {"photo": "me.png", "attribute": "older"}
     write(folder, line, line)
     assert "has 2 jobs with the name me-older" in fails(*batch(folder))
+    write(folder, line | {"name": "Ann"}, line | {"name": "ann"})
+    assert "with the names Ann and ann, which are the same folder on" in fails(*batch(folder))
     write(folder, line)
     assert "batch_size is 0" in fails(*batch(folder, "--batch-size", "0"))
 

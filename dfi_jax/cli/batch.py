@@ -1,5 +1,6 @@
 """`dfi batch`: the edits of a manifest in one run, on one machine or several."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -111,9 +112,14 @@ def batch(
             batch_size=batch_size,
             on_progress=on_progress,
         )
-        unfinished = select_unfinished(share, out, editor=editor)
+        older: list[str] = []
+        unfinished = select_unfinished(share, out, editor=editor, on_older=older.append)
         if not quiet and len(unfinished) < len(share):
             print_note(f"{len(share) - len(unfinished)} of {len(share)} edits are finished already")
+            for versions, times in Counter(older).items():
+                print_note(
+                    f"{times} of them made with {versions}; delete their folders to make them again"
+                )
         run_jobs(editor, unfinished, out, on_outcome=announce, on_progress=on_progress)
     if failures:
         exit_with_failures(failures, total=len(unfinished))

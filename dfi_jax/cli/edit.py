@@ -27,7 +27,8 @@ from dfi_jax.editor.job import (
 )
 from dfi_jax.errors import DfiError, FileError, InputError
 from dfi_jax.photo.choice import parse_face
-from dfi_jax.photo.photo import FORMATS, Photo
+from dfi_jax.photo.photo import Photo, check_suffix
+from dfi_jax.recipe import TransferDifference
 
 LONGEST_NAME = 200
 """Maximum number of bytes in the name of a folder. File systems allow 255."""
@@ -123,7 +124,7 @@ def edit(
             f"because the attribute vector comes from only one."
         )
     folders = _name_folders(files, attribute, out=out, several=several)
-    alone = out is not None and out.suffix.lower() in FORMATS and not out.is_dir()
+    alone = out is not None and out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir()
     if alone and (several or len(alpha_values or ()) > 1):
         raise InputError(
             f"{out} is one file, but there are several photos or strengths; give a folder."
@@ -133,6 +134,9 @@ def edit(
         check(folder, overwrite=overwrite)
     # If one of several photos can't be opened, the others are edited all the same.
     images = [file if several else Photo.open(file) for file in files]
+    if alone and out is not None:
+        whole = any(isinstance(step, TransferDifference) for step in chosen_recipe.finish)
+        check_suffix(out, fits_jpeg=not whole or _fits_jpeg(images[0]))
     mask_image = None if mask is None else Photo.open(mask)
     images_with_scores = load_optional_dataset(dataset)
     options.check_attribute(attribute, dataset=images_with_scores, rule=rule, near=nearness, k=k)
@@ -188,6 +192,11 @@ def edit(
                 print_result("\n".join(map(str, written)))
     if failures:
         exit_with_failures(failures, total=len(jobs))
+
+
+def _fits_jpeg(photo: Photo | Path) -> bool:
+    original = photo.original if isinstance(photo, Photo) else None
+    return original is None or original.fits_jpeg
 
 
 def _find_photos(paths: Sequence[Path]) -> tuple[list[Path], bool]:

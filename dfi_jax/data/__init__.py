@@ -18,6 +18,10 @@ SPECS = (
 """The forms of text that `load_dataset` accepts."""
 
 
+LONGEST_NUMBER = 1000
+"""Maximum number of digits of a number in such a text."""
+
+
 def load_dataset(spec: str, *, folder: str | Path = "") -> Dataset:
     """Loads the dataset that a text names.
 
@@ -92,7 +96,8 @@ def _load_pair(rest: str, folder: Path) -> Dataset:
 
 def _load_synthetic(rest: str, _: Path) -> Dataset:
     numbers = rest.split(":")
-    if len(numbers) > 3 or not all(number.isdecimal() for number in numbers):
+    # Python reads no integer of thousands of digits.
+    if len(numbers) > 3 or not all(n.isdecimal() and len(n) < LONGEST_NUMBER for n in numbers):
         raise InputError(
             f"synthetic:{rest} doesn't have the form synthetic:N, synthetic:N:SEED or "
             f"synthetic:N:SEED:SIZE; give whole numbers."

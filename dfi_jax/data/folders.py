@@ -203,6 +203,7 @@ def load_table(path: Path) -> Dataset:
     attributes = tuple(name for name in header if name not in ("image", "person"))
     names, people, scores = [], [], []
     lines: dict[str, int] = {}
+    folder = table.parent.absolute()
     for number, cells in rows:
         where = f"{table}, line {number},"
         if len(cells) != len(header):
@@ -214,11 +215,12 @@ def load_table(path: Path) -> Dataset:
         if not row["image"]:
             raise FileError(f"{where} names no image; correct the line.")
         name = os.path.normpath(row["image"])
-        if name in lines:
+        file = os.path.normpath(folder / name)
+        if file in lines:
             raise FileError(
-                f"{where} is about {name}, as line {lines[name]} is; remove one of them."
+                f"{where} is about {name}, as line {lines[file]} is; remove one of them."
             )
-        lines[name] = number
+        lines[file] = number
         values = _scores([row[attribute] for attribute in attributes], where)
         if is_file(table.parent / name):
             names.append(name)

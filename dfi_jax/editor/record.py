@@ -65,10 +65,18 @@ def make_record(
             "count": jax.local_device_count(),
             "batch_size": batch_size,
         },
-        "versions": {"python": platform.python_version()}
-        | {name: metadata.version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | versions(),
         "seconds": {phase: round(seconds, 3) for phase, seconds in work.seconds.items()},
     }
+
+
+def versions() -> dict[str, str]:
+    """Returns the version of each of the `PACKAGES`.
+
+    >>> versions()["numpy"] == np.__version__
+    True
+    """
+    return {name: metadata.version(name) for name in PACKAGES}
 
 
 SUBTRACTED = (

@@ -11,20 +11,28 @@ import numpy as np
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.editor.editor import Editor
 from dfi_jax.editor.job import Job
-from dfi_jax.editor.record import network_record, vector_record
+from dfi_jax.editor.record import network_record, vector_record, versions
 from dfi_jax.editor.work import work_recipe
 from dfi_jax.errors import FileError
 from dfi_jax.storage.files import file_sha256, is_file
 from dfi_jax.vectors.attribute_vector import AttributeVector
 
 
-def select_unfinished(jobs: Sequence[Job], folder: Path, *, editor: Editor) -> list[Job]:
+def select_unfinished(
+    jobs: Sequence[Job],
+    folder: Path,
+    *,
+    editor: Editor,
+    on_older: Callable[[str], None] | None = None,
+) -> list[Job]:
     """Returns the jobs whose results aren't in the folder yet.
 
     Args:
       jobs: The jobs.
       folder: The folder that has a subfolder for each job.
       editor: The editor whose recipe and network the results should have.
+      on_older: Function that is called for each job whose results were made with other versions of
+        packages, with those versions, as in `jax 0.9.0`. Such results count as finished.
 
     Raises:
       FileError: If a job's subfolder has results that were made with another photo, mask, vector,
@@ -36,6 +44,7 @@ def select_unfinished(jobs: Sequence[Job], folder: Path, *, editor: Editor) -> l
     1
     """
     unfinished = []
+    now = versions()
     # Thousands of jobs may share a vector or images, which take milliseconds to read.
     compare = _Compare(
         editor=editor,
@@ -54,6 +63,8 @@ def select_unfinished(jobs: Sequence[Job], folder: Path, *, editor: Editor) -> l
                 f"{folder / job.label} has results with a different value of {differing[0]}; "
                 f"choose another folder, or give the job another name."
             )
+        elif on_older is not None and (older := _other_versions(made, now)):
+            on_older(older)
     return unfinished
 
 
@@ -98,6 +109,13 @@ class _Compare(NamedTuple):
         ]
 
 
+def _other_versions(made: dict[str, Any], now: dict[str, str]) -> str:
+    then = made.get("versions")
+    if not isinstance(then, dict):
+        return "unknown versions"
+    return ", ".join(f"{name} {then.get(name)}" for name in now if then.get(name) != now[name])
+
+
 def _images_sha256(dataset: Dataset, names: tuple[str, ...]) -> str | None:
     """Returns the fingerprint of images, or None if one of them doesn't exist any more."""
     rows = {name: row for row, name in enumerate(dataset.names)}
@@ -108,10 +126,11 @@ def _images_sha256(dataset: Dataset, names: tuple[str, ...]) -> str | None:
 
 
 def _has_files(folder: Path, made: dict[str, Any]) -> bool:
-    """Returns whether all pictures that a record names still exist."""
+    """Returns whether all pictures that a record names still exist and aren't empty."""
     files = made.get("files")
     return isinstance(files, list) and all(
-        isinstance(name, str) and is_file(folder / name) for name in files
+        isinstance(name, str) and is_file(folder / name) and (folder / name).stat().st_size
+        for name in files
     )
 
 

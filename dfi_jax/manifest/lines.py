@@ -7,6 +7,7 @@ dataset's text.
 """
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from functools import cache, partial
@@ -101,7 +102,28 @@ def read_manifest(
             raise InputError(
                 f"{path} has {times} jobs with the name {label}; give each a `name` of its own."
             )
+    folders: dict[str, str] = {}
+    for job in jobs:
+        other = folders.setdefault(_folder(job.label), job.label)
+        if other != job.label:
+            raise InputError(
+                f"{path} has jobs with the names {other} and {job.label}, which are the same "
+                f"folder on some computers; give one of them another `name`."
+            )
     return jobs
+
+
+def _folder(label: str) -> str:
+    """Returns a text that is the same for the names of what may be the same folder."""
+    return unicodedata.normalize("NFC", label).casefold().rstrip(". ")
+
+
+def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns an object of a line, in which no field may be twice."""
+    for name, times in Counter(name for name, _ in pairs).items():
+        if times > 1:
+            raise InputError(f"the field {name!r} is given twice; give it once.")
+    return dict(pairs)
 
 
 def _parse_line(
@@ -111,7 +133,7 @@ def _parse_line(
     load: Callable[[str], Dataset | FittedDataset | None],
 ) -> Job:
     try:
-        values = json.loads(line)
+        values = json.loads(line, object_pairs_hook=_fields)
     except (ValueError, RecursionError) as error:
         raise InputError(f"it isn't JSON ({error}).") from None
     if not isinstance(values, dict):

@@ -117,6 +117,11 @@ class Original:
         """Number of channels without alpha."""
         return {1: 1, 2: 1, 3: 3, 4: 3}[self.values.shape[2]]
 
+    @property
+    def fits_jpeg(self) -> bool:
+        """Whether a JPEG file can hold an edit: it has 8 bits and no alpha."""
+        return self.values.dtype == np.uint8 and self.values.shape[2] == self.colours
+
     def edited(
         self, before: Float[np.ndarray, "H W 3"], after: Float[np.ndarray, "H W 3"]
     ) -> Image.Image:

@@ -231,15 +231,7 @@ def save(path: Path, image: Image.Image, *, original: Original | None = None) ->
       FileError: If the file can't be written.
       InputError: If the path has another suffix, or the format can't hold the image.
     """
-    format = FORMATS.get(path.suffix.lower())
-    if format is None:
-        raise InputError(
-            f"{path} has the suffix {path.suffix!r}; give a path that ends in .png, .jpg or .jpeg."
-        )
-    if format == "JPEG" and image.mode not in _JPEG_MODES:
-        raise InputError(
-            f"{path} can't hold the photo's transparency or 16 bits; give a path that ends in .png."
-        )
+    format = check_suffix(path, fits_jpeg=image.mode in _JPEG_MODES)
     options: dict[str, Any] = {"quality": 95, "subsampling": 0} if format == "JPEG" else {}
     if format == "JPEG" and original is not None and original.encoding is not None:
         tables, subsampling = original.encoding
@@ -251,6 +243,31 @@ def save(path: Path, image: Image.Image, *, original: Original | None = None) ->
         options |= original.metadata.options(format)
     with replacing(path) as temporary:
         image.save(temporary, format=format, **options)
+
+
+def check_suffix(path: Path, *, fits_jpeg: bool) -> Literal["PNG", "JPEG"]:
+    """Returns the format that a path's suffix stands for.
+
+    >>> check_suffix(Path("me.PNG"), fits_jpeg=False)
+    'PNG'
+
+    Args:
+      path: Path of the file.
+      fits_jpeg: Whether a JPEG file can hold the image.
+
+    Raises:
+      InputError: If the path has another suffix, or the format can't hold the image.
+    """
+    format = FORMATS.get(path.suffix.lower())
+    if format is None:
+        raise InputError(
+            f"{path} has the suffix {path.suffix!r}; give a path that ends in .png, .jpg or .jpeg."
+        )
+    if format == "JPEG" and not fits_jpeg:
+        raise InputError(
+            f"{path} can't hold the photo's transparency or 16 bits; give a path that ends in .png."
+        )
+    return format
 
 
 def to_pil(pixels: Float[np.ndarray, "H W 3"]) -> Image.Image:
@@ -300,8 +317,7 @@ def _too_large(name: str) -> str:
 
 def _edit_format(image: Image.Image, original: Original) -> Literal["PNG", "JPEG"]:
     # A program may have added alpha to an image that it read from a JPEG file.
-    fits = original.values.dtype == np.uint8 and original.values.shape[2] == original.colours
-    return "JPEG" if image.format in _JPEG_FORMATS and fits else "PNG"
+    return "JPEG" if image.format in _JPEG_FORMATS and original.fits_jpeg else "PNG"
 
 
 @functools.cache

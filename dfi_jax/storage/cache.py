@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import platformdirs
 import safetensors
-import safetensors.numpy
 
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.storage import compiled
@@ -102,12 +101,12 @@ class Cache:
         key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
         path = self.folder / kind / f"{key}.safetensors"
         try:
-            return safetensors.numpy.load_file(path)
+            return _load(path)
         except (OSError, safetensors.SafetensorError):
             pass
         arrays = _compute(compute)
         try:
-            write_tensors(path, arrays)
+            write_tensors(path, arrays, metadata={"sha256": _sha256(arrays)})
         except FileError as error:
             _log.warning("The result couldn't be stored in the cache: %s", error)
         return arrays
@@ -185,6 +184,29 @@ def remember(
 
 def _compute(compute: Callable[[], Arrays]) -> Arrays:
     return {name: np.asarray(array, order="C") for name, array in compute().items()}
+
+
+def _load(path: Path) -> Arrays:
+    """Returns the arrays of a file.
+
+    Raises:
+      OSError: If the file can't be read, or isn't as it was written.
+      SafetensorError: If it is no file of arrays.
+    """
+    with safetensors.safe_open(path, framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
+        recorded = (file.metadata() or {}).get("sha256")
+    if recorded not in (None, _sha256(arrays)):
+        raise OSError
+    return arrays
+
+
+def _sha256(arrays: Arrays) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(repr((name, arrays[name].dtype.str, arrays[name].shape)).encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
 
 
 def _size(path: Path) -> int | None:

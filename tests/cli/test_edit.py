@@ -507,5 +507,21 @@ def test_a_name_of_a_picture_is_that_of_the_only_file(photo, vector_file, tmp_pa
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("me.tiff", "has the suffix '.tiff'; give a path that ends in .png, .jpg or .jpeg"),
+        ("me.jpg", "can't hold the photo's transparency or 16 bits; give a path that ends in .png"),
+    ],
+)
+def test_a_file_that_cannot_hold_the_edit_is_refused_before_anything_is_loaded(
+    tmp_path, monkeypatch, name, sentence
+):
+    Image.new("RGBA", (40, 40)).save(tmp_path / "clear.png")
+    monkeypatch.setattr("dfi_jax.cli.options.load_editor", None)
+    assert sentence in fails("edit", tmp_path / "clear.png", "older", "-o", tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
 def test_an_empty_name_is_no_photo():
     assert "PHOTO" in dfi("edit", "", "older").stderr

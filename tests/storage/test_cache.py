@@ -80,10 +80,11 @@ def test_a_result_with_other_dependencies_is_another_result(cache):
         assert cache.remember("means", depends, lambda: numbers(5.0))["w"][0, 0] == 5
 
 
-def test_a_damaged_file_is_computed_again(cache):
+@pytest.mark.parametrize("damage", [lambda data: data[:50], lambda data: data[:-1] + b"\x7f"])
+def test_a_damaged_file_is_computed_again(cache, damage):
     cache.remember("means", {"a": 1}, numbers)
     (file,) = cache.usage()["means"].folder.iterdir()
-    file.write_bytes(file.read_bytes()[:50])
+    file.write_bytes(damage(file.read_bytes()))
     assert cache.remember("means", {"a": 1}, lambda: numbers(2.0))["w"][0, 0] == 2
     assert cache.remember("means", {"a": 1}, never)["w"][0, 0] == 2
 
