@@ -31,7 +31,7 @@ UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 """Function that turns a photo's array upright, for each orientation except 1, which is upright."""
 
-STRUCTURE = (*range(254, 260), 262, 266, 273, *range(277, 281), 284, *range(322, 326), 338, 339)
+STRUCTURE = (*range(254, 260), 262, 266, 273, *range(277, 282), 284, *range(322, 326), 338, 339)
 """Numbers of the EXIF tags of a TIFF file that say how its pixels are stored."""
 
 PROFILE = 34675
@@ -295,7 +295,7 @@ def _read_dpi(image: Image.Image) -> tuple[float, float] | None:
         x, y = (float(value) for value in dpi)  # type: ignore[union-attr]
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    return (x, y) if min(x, y) > 0 and max(x, y) <= LARGEST_DPI else None
+    return (x, y) if 0 < x <= LARGEST_DPI and 0 < y <= LARGEST_DPI else None
 
 
 def _read_values(image: Image.Image, stored: str) -> np.ndarray:

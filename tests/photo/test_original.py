@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import io
 import struct
@@ -5,9 +6,10 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin, TiffTags
 
 from dfi_jax.errors import FileError
+from dfi_jax.photo.original import Original
 from dfi_jax.photo.photo import Photo, save
 
 BOX = (slice(10, 20), slice(15, 30))
@@ -196,6 +198,52 @@ def test_what_an_edit_loses_is_reported(tmp_path):
     assert Photo.open(tmp_path / "plain.png").losses == ()
 
 
+@pytest.mark.parametrize(
+    ("chunks", "lost"),
+    [
+        ([(b"gAMA", [45455])], False),  # 1/2.2
+        ([(b"gAMA", [47000])], True),
+        ([(b"gAMA", [100_000])], True),
+        ([(b"gAMA", [100_000]), (b"sRGB", [])], False),  # The gamma is for old decoders then.
+        ([(b"cHRM", [31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000])], False),
+        ([(b"cHRM", [31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000])], True),
+    ],
+)
+def test_a_png_s_gamma_and_primaries_are_lost_unless_they_are_srgb_s(tmp_path, chunks, lost):
+    extra = PngImagePlugin.PngInfo()
+    for kind, numbers in chunks:
+        extra.add(kind, struct.pack(f">{len(numbers)}I", *numbers) or b"\0")
+    picture().save(tmp_path / "me.png", pnginfo=extra)
+    losses = Photo.open(tmp_path / "me.png").losses
+    assert ["gamma or its primaries" in loss for loss in losses] == [True] * lost
+
+
+def test_data_that_no_edit_keeps_is_named(tmp_path):
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Author", "A person")
+    picture().save(tmp_path / "text.png", pnginfo=texts)
+    picture().save(tmp_path / "text.jpg", comment=b"hello", xmp=b"<x:xmpmeta/>")
+    assert Photo.open(tmp_path / "text.png").losses == (
+        "the photo has text (Author), and its edit has none.",
+    )
+    assert Photo.open(tmp_path / "text.jpg").losses == (
+        "the photo has XMP data, and its edit has none.",
+        "the photo has a comment, and its edit has none.",
+    )
+
+
+@pytest.mark.parametrize("mode", ["P", "RGB", "L"])
+def test_a_transparent_colour_becomes_alpha(tmp_path, mode):
+    image = picture(mode)
+    key = image.getpixel((20, 10))
+    image.save(tmp_path / "me.png", transparency=key)
+    photo = Photo.open(tmp_path / "me.png")
+    transparent = (np.asarray(image).reshape(40, 60, -1) == key).all(axis=-1)
+    np.testing.assert_array_equal(photo.original.values[..., -1] == 0, transparent)
+    assert photo.pixels[transparent].min() == 1
+    assert photo.original.values.shape[2] == (2 if mode == "L" else 4)
+
+
 def test_exif_data_that_a_jpeg_cannot_hold_is_left_out(tmp_path):
     exif = Image.Exif()
     exif[0x010E] = "x" * 70_000
@@ -206,9 +254,14 @@ def test_exif_data_that_a_jpeg_cannot_hold_is_left_out(tmp_path):
         save(path, photo.edited(photo.pixels), original=photo.original)
         with Image.open(path) as image:
             assert (0x010E in image.getexif()) == kept
+    for length in (65_533, 65_534):  # A segment has two bytes for its length, which count, too.
+        original = dataclasses.replace(photo.original, exif=b"Exif\0\0".ljust(length, b"\0"))
+        save(path, photo.edited(photo.pixels), original=original)
+        with Image.open(path) as image:
+            assert ("exif" in image.info) == (length == 65_533)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 7.0])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 7.0, -0.0011, 1.0011])
 def test_floats_outside_the_range_are_refused(tmp_path, value):
     values = np.full((40, 60), 0.5, np.float32)
     values[3, 3] = value
@@ -217,11 +270,25 @@ def test_floats_outside_the_range_are_refused(tmp_path, value):
         Photo.open(tmp_path / "me.tif")
 
 
+def test_floats_outside_the_range_by_a_rounding_are_clipped():
+    values = np.array([[-0.0009, 0.25, 1.0009]] * 2, np.float32)
+    seen = Photo.of(Image.fromarray(values)).pixels[0, :, 0]
+    np.testing.assert_allclose(seen, [0, 0.25, 1], atol=1e-5)
+
+
 def test_integers_of_32_bits_are_scaled_by_their_type(tmp_path):
     values = np.array([[0, 2**30, 2**31 - 1]] * 2, np.int32)
     Image.fromarray(values).save(tmp_path / "me.tif")
     seen = Photo.open(tmp_path / "me.tif").pixels[0, :, 0]
-    np.testing.assert_allclose(seen, [0, 0.5, 1], atol=1e-4)
+    np.testing.assert_allclose(seen, [0, 0.5, 1], atol=1e-5)
+    raw = bytearray((tmp_path / "me.tif").read_bytes())
+    at = raw.index(struct.pack("<HHI", 339, 3, 1)) + 8  # The tag SampleFormat: 2 is signed.
+    assert raw[at] == 2
+    raw[at] = 1
+    (tmp_path / "me.tif").write_bytes(raw)
+    photo = Photo.open(tmp_path / "me.tif")
+    np.testing.assert_allclose(photo.pixels[0, :, 0], [0, 0.25, 0.5], atol=1e-5)
+    assert photo.losses == ("the photo has 32 bits per pixel, and its edit has 16.",)
 
 
 def test_an_eps_file_is_not_opened_because_it_is_a_program(tmp_path):
@@ -301,6 +368,27 @@ def test_16_bit_integers_of_every_kind_are_read_alike(tmp_path):
         assert photo.losses == ()
 
 
+@pytest.mark.parametrize(
+    ("dpi", "kept"),
+    [
+        ((72, 300), (72, 300)),
+        ((65_535, 1), (65_535, 1)),
+        ((72, 65_536), None),
+        ((0, 72), None),
+        ((72, -1), None),
+        ((72, float("nan")), None),
+        ((float("nan"), 72), None),
+        ((72,), None),
+        (("high", "low"), None),
+        (None, None),
+    ],
+)
+def test_a_resolution_is_kept_if_every_format_can_hold_it(dpi, kept):
+    image = picture()
+    image.info["dpi"] = dpi
+    assert Photo.of(image).original.dpi == kept
+
+
 def test_a_resolution_that_no_jpeg_can_hold_is_left_out(tmp_path):
     picture().save(tmp_path / "me.tif", dpi=(4e9, 4e9))
     photo = Photo.open(tmp_path / "me.tif")
@@ -321,6 +409,41 @@ def test_the_exif_data_of_a_tiff_file_has_nothing_about_its_pixels(tmp_path):
     picture().save(tmp_path / "me.tif", exif=exif, compression="tiff_lzw")
     made = edit_file(tmp_path / "me.tif", tmp_path / "out.png")
     assert set(made.getexif()) - {0x011A, 0x011B, 0x0128} == {0x010F}
+
+
+def test_of_a_tiff_file_s_tags_those_about_its_pixels_are_left_out_and_the_others_kept():
+    names = [
+        "NewSubfileType",
+        "SubfileType",
+        "ImageWidth",
+        "ImageLength",
+        "BitsPerSample",
+        "Compression",
+        "PhotometricInterpretation",
+        "FillOrder",
+        "StripOffsets",
+        "SamplesPerPixel",
+        "RowsPerStrip",
+        "StripByteCounts",
+        "MinSampleValue",
+        "MaxSampleValue",
+        "PlanarConfiguration",
+        "TileWidth",
+        "TileLength",
+        "TileOffsets",
+        "TileByteCounts",
+        "ExtraSamples",
+        "SampleFormat",
+    ]
+    pixels = {tag for tag, info in TiffTags.TAGS_V2.items() if info.name in names}
+    assert len(pixels) == len(names)
+    image = picture()
+    image.format = "TIFF"
+    image.getexif().update(dict.fromkeys((269, 270, 271, 272, 305, 306, 315, 316, 33432), "text"))
+    image.getexif().update(dict.fromkeys((*pixels, 265, 282, 283, 296, 301, 318, 34675), 1))
+    kept = Image.Exif()
+    kept.load(Original.of(image)[0].exif)
+    assert set(image.getexif()) - set(kept) == pixels | {34675}
 
 
 @pytest.mark.parametrize("quality", [60, 90])
