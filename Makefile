@@ -3,11 +3,13 @@
 
 PYTHON ?= python3
 EXTRAS ?= demo,docs,test
+SAMPLE ?= 60
+SEED ?= 0
 BIN := .venv/bin
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test docs docs-tables soak test-oldest test-wheel clean
+.PHONY: demo test docs docs-tables soak mutants test-oldest test-wheel clean
 
 demo: .venv/installed
 	$(BIN)/python experiments/demo.py
@@ -30,6 +32,11 @@ docs-tables: .venv/installed
 # 20,000 damaged files of every kind that the package reads.
 soak: .venv/installed
 	$(BIN)/pytest -n 2 tests/fuzz --cases 20000
+
+# How many small faults in the code the tests notice; CONTRIBUTING.md explains it.
+mutants: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[mutants]'
+	$(BIN)/python tests/mutants.py --sample $(SAMPLE) --seed $(SEED) $(AREAS)
 
 # The tests with the oldest versions that pyproject.toml allows.
 test-oldest:

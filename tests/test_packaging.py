@@ -11,7 +11,7 @@ from dfi_jax.network.weights.catalog import CATALOG, Published
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-FOR_CONTRIBUTORS = {"docs", "test"}
+FOR_CONTRIBUTORS = {"docs", "mutants", "test"}
 
 
 def normalize(name):
