@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,11 +22,13 @@ from dfi_jax import (
     Stretch,
     TransferDifference,
     UnguardedLBFGS,
+    Wanted,
     load_dataset,
     load_vgg,
     make_problem,
     near,
     reconstruct,
+    starter,
 )
 from dfi_jax.editor import solve
 from dfi_jax.manifest import read_manifest, run_jobs
@@ -562,6 +565,8 @@ def test_a_starter_and_a_file_are_vectors_too(random_vgg, vector, tmp_path):
         "1 × Eyeglasses",
         "0.5 × ~Young",
     )
+    for single in ("older", {"older": 1.0}):  # It isn't described as a sum of one vector.
+        assert editor.vector(single).provenance == starter("older").provenance
 
 
 @pytest.mark.parametrize(
@@ -570,6 +575,8 @@ def test_a_starter_and_a_file_are_vectors_too(random_vgg, vector, tmp_path):
         ("taller", "choose from bangs, beard"),
         ("eyeglasses,eyeglasses", "has the same name twice"),
         ("eyeglasses=much", "has the strength 'much'"),
+        ("eyeglasses=inf", "has the strength 'inf'"),
+        ({}, "give"),
         ("eyeglasses,", "lacks a name"),
         ("absent.safetensors", "doesn't exist"),
     ],
@@ -667,12 +674,33 @@ def test_an_editor_that_cannot_be_is_one_sentence(options, message):
         ([], "alphas is empty"),
         ([0.1, np.nan], "alpha is nan"),
         ([np.inf], "alpha is inf"),
+        ([0.1, 1.1e6], r"alpha is 1\.1e\+06; give a number from -1e\+06 to 1e\+06"),
+        ([-1.1e6], r"alpha is -1\.1e\+06"),
         ([0.1, 0.1000000001], r"alpha 0\.1 is given twice"),
     ],
 )
 def test_strengths_that_cannot_be_are_one_sentence(alphas, message):
     with pytest.raises(InputError, match=message):
         Job(photo="me.jpg", attribute="older", alphas=alphas)
+    Job(photo="me.jpg", attribute="older", alphas=[-1e6, 1e6])
+
+
+@pytest.mark.parametrize(
+    ("options", "label"),
+    [
+        ({"photo": "a folder/me.at.home.jpg"}, "me-at-home-older"),
+        ({"photo": Path("me.jpg"), "attribute": Path("to/smile.safetensors")}, "me-smile"),
+        ({"attribute": "to/smile.safetensors"}, "photo-smile"),
+        ({"attribute": {"older": 0.5, "beard": -1}}, "photo-older-0-5-beard--1"),
+        (
+            {"photo": Image.new("L", (9, 9)), "attribute": Wanted.parse("Male, ~Young")},
+            "photo-Male-~Young",
+        ),
+        ({"photo": "me.jpg", "name": "mine"}, "mine"),
+    ],
+)
+def test_a_job_is_named_after_its_photo_and_its_attribute(pixels, options, label):
+    assert Job(**{"photo": pixels, "attribute": "older"} | options).label == label
 
 
 def test_what_is_saved_is_what_was_edited(random_vgg, vector, photo, tmp_path):

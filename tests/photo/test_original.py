@@ -156,6 +156,18 @@ def test_a_malformed_tag_beside_the_orientation_costs_the_exif_data_only(tmp_pat
     save(tmp_path / "out.jpg", photo.edited(photo.pixels), original=photo.original)
 
 
+@pytest.mark.parametrize("damage", ["exif", "orientation"])
+def test_a_photo_whose_orientation_cannot_be_read_is_not_turned(damage):
+    image = picture()
+    if damage == "exif":
+        image.info["exif"] = b"Exif\0\0nonsense"
+    else:
+        image.getexif()[0x0112] = "six"
+    photo = Photo.of(image)
+    np.testing.assert_array_equal(photo.original.values, np.asarray(picture()))
+    assert photo.losses == ("the photo's EXIF data is damaged, and its edit has none.",)
+
+
 def test_16_bits_of_grey_are_kept(tmp_path):
     deep = (np.asarray(picture("L"), np.uint16) * 257) + 100
     Image.fromarray(deep).save(tmp_path / "me.png")
