@@ -2,11 +2,19 @@
 
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image
 
 from dfi_jax import AttributeVector, Provenance, Recipe
 from dfi_jax.network.vgg import feature_shapes
 
 LAYERS = ("conv1_2", "conv2_1")
+
+
+def picture(mode="RGB"):
+    """A smooth picture of 40 × 60 with all kinds of colours."""
+    y, x = np.mgrid[:40, :60]
+    channels = np.stack([4 * x, 6 * y, 255 - 2 * (x + y)], axis=-1).astype(np.uint8)
+    return Image.fromarray(channels).convert(mode)
 
 
 def small_recipe(size=16, iterations=25, layers=LAYERS, **settings):

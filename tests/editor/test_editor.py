@@ -241,7 +241,9 @@ def test_landmarks_of_a_warp_are_detected_once(random_vgg, vector, pixels, monke
 
 
 def test_a_mask_of_another_size_or_none_where_one_is_needed_is_rejected(random_vgg, vector, pixels):
-    with pytest.raises(InputError, match="the mask photo is 10 × 20 pixels and the photo is 80"):
+    with pytest.raises(
+        InputError, match="the mask photo is 10 × 20 pixels and the photo is 80 × 60"
+    ):
         make_editor(random_vgg).edit(pixels, vector, face=BOX, mask=np.zeros((20, 10)))
     needing = RECIPE.replace(finish=(Mask(),))
     with pytest.raises(InputError, match="has the step mask, but photo has no mask"):

@@ -6,7 +6,10 @@ import pytest
 from builders import make_vector, small_recipe
 
 from dfi_jax import Job, Replacement
+from dfi_jax.editor.record import removal_warnings
 from dfi_jax.editor.work import prepare_work
+from dfi_jax.photo.faces import CANONICAL_LANDMARKS
+from dfi_jax.photo.warp import Warp
 
 SIZE = 32
 BOX = (20, 10, 60, 50)
@@ -49,6 +52,10 @@ def test_as_much_is_replaced_as_the_share_of_the_usual_strength_inside_the_mask(
         assert not replaced[:, 18:].any()
         assert not replaced[18:].any()
     assert work.replaced(0.4) is None
+    # Interpolation overshoots beside an edge, also where a warp moves nothing.
+    work.warp = Warp.between(CANONICAL_LANDMARKS, CANONICAL_LANDMARKS)
+    replaced = work.replaced(-0.4)
+    assert (replaced.min(), replaced.max()) == (0, 1)
     assert prepare(random_vgg, pixels, recipe, face="whole").replaced(-1.0) is None
 
 
@@ -66,3 +73,9 @@ def test_what_is_replaced_lies_where_the_crop_lies_in_its_margin(random_vgg, pix
     replaced = work.replaced(-0.4)
     np.testing.assert_allclose(replaced[:, :14], 1.0, atol=1e-5)
     np.testing.assert_allclose(replaced[:, 18:], 0.0, atol=1e-5)
+
+
+def test_only_a_strength_that_takes_away_can_warn_that_it_subtracts(random_vgg, pixels):
+    for alphas, warned in (((0.0,), 0), ((0.3,), 0), ((0.3, -0.1), 1)):
+        work = prepare(random_vgg, pixels, small_recipe(size=SIZE), face="whole", alphas=alphas)
+        assert len(removal_warnings(work)) == warned
