@@ -188,6 +188,24 @@ def test_a_crop_beside_the_photo_is_refused(scale):
         placement.check((100, 90))
 
 
+@pytest.mark.parametrize(
+    ("box", "shift"),
+    [
+        ((-30, 5, 1, 36), (-1, 0)),
+        ((99, 5, 130, 36), (1, 0)),
+        ((5, -30, 36, 1), (0, -1)),
+        ((5, 89, 36, 120), (0, 1)),
+    ],
+)
+def test_a_crop_lies_beside_the_photo_from_the_first_pixel_without_it(box, shift):
+    x0, y0, x1, y1 = box
+    inside = (max(x0, 0), max(y0, 0), min(x1, 100), min(y1, 90))
+    assert Placement.from_box(box).extent((100, 90)) == inside
+    x, y = shift
+    with pytest.raises(InputError, match="outside the photo, which is 100 × 90 pixels"):
+        Placement.from_box((x0 + x, y0 + y, x1 + x, y1 + y)).extent((100, 90))
+
+
 @pytest.mark.parametrize("box", [(0, 0, 61, 40), (-1, 0, 10, 10), (0, 0, 10, 41), (0, -3, 5, 9)])
 def test_a_box_that_is_not_inside_the_photo_is_refused(box):
     placement = Placement.from_box(box)
