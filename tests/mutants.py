@@ -47,7 +47,8 @@ EDITOR = tuple(f"dfi_jax/editor/{name}.py" for name in ("job", "query", "record"
 
 AREAS = {
     "engine": Area(
-        code=("dfi_jax/recipe", "dfi_jax/engine"), tests=("tests/recipe", "tests/engine")
+        code=("dfi_jax/recipe", "dfi_jax/engine"),
+        tests=("tests/recipe", "tests/engine", "tests/test_tables.py"),
     ),
     "vectors": Area(code=("dfi_jax/vectors",), tests=("tests/vectors",)),
     "photo": Area(code=("dfi_jax/photo",), tests=("tests/photo",)),
@@ -103,6 +104,13 @@ class Behaviour(ast.NodeTransformer):
 
     def visit_arg(self, node):
         return ast.arg(node.arg)
+
+    def visit_arguments(self, node):
+        """Merges the arguments: the `*` that separates them isn't an operator."""
+        node.args = [*node.posonlyargs, *node.args, *node.kwonlyargs]
+        node.defaults += [default for default in node.kw_defaults if default is not None]
+        node.posonlyargs, node.kwonlyargs, node.kw_defaults = [], [], []
+        return self.generic_visit(node)
 
     def visit_AnnAssign(self, node):
         return ast.AnnAssign(node.target, ast.Name("_"), node.value, node.simple)
@@ -228,7 +236,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
     options = parser.parse_args()
     shutil.rmtree(TREE, ignore_errors=True)
-    for folder in ("dfi_jax", "tests"):
+    for folder in ("dfi_jax", "docs", "tests"):
         shutil.copytree(
             ROOT / folder, TREE / folder, ignore=shutil.ignore_patterns("__pycache__", ".*")
         )

@@ -1,6 +1,5 @@
 """The README and docs: every example runs, every link resolves, and everything is explained."""
 
-import dataclasses
 import hashlib
 import importlib.util
 import re
@@ -17,11 +16,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import dfi_jax
-from dfi_jax import recipe as stages
 from dfi_jax.network.weights.catalog import CATALOG
 from dfi_jax.photo.faces import CANONICAL_CORNERS, CANONICAL_LANDMARKS, Face
 from dfi_jax.photo.placement import CANONICAL_SIZE
-from dfi_jax.recipe.stage import Stage
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.name: path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
@@ -57,23 +54,6 @@ def read_prose(page):
 def read_code(page):
     """The code between backticks in the text of a page."""
     return re.findall(r"`([^`]+)`", read_prose(page))
-
-
-def read_tables(page):
-    """The rows of all tables, as dicts of cells by header. An empty cell repeats the kind above."""
-    rows, header = [], None
-    for line in PAGES[page].read_text(encoding="utf-8").splitlines():
-        if not line.startswith("|"):
-            header = None
-        elif header is None:
-            header = [cell.strip() for cell in line.strip("|").split("|")]
-            above = ""
-        elif not set(line) <= set("|- "):
-            cells = [cell.strip().strip("`") for cell in line.strip("|").split("|")]
-            row = dict(zip(header, cells, strict=True))
-            above = row["kind"] = row.get("kind") or above
-            rows.append(row)
-    return rows
 
 
 def list_commands(command, path=("dfi",)):
@@ -281,51 +261,6 @@ def test_every_public_name_has_one_place_in_the_reference():
     assert sorted(names) == sorted(dfi_jax.__all__)
     site = (ROOT / "mkdocs.yml").read_text()
     assert [page for page in pages if f"- reference/{page}" not in site] == []
-
-
-def test_every_stage_and_field_of_a_recipe_is_in_the_tables_with_its_default():
-    rows = read_tables("recipes.md")
-    fields = {(row["kind"], row["field"]): row["default"] for row in rows if row.get("field")}
-    paths = {row["path"]: row.get("default", row["kind"]) for row in rows if row.get("path")}
-    classes = {row["class"]: row["kind"] for row in rows if row.get("class")}
-    for stage in (getattr(stages, name) for name in stages.__all__):
-        if not (isinstance(stage, type) and issubclass(stage, Stage)) or stage is dfi_jax.Recipe:
-            continue
-        nested = stage.kind in {field.name for field in dataclasses.fields(dfi_jax.Recipe)}
-        if not nested and stage is not dfi_jax.VGGSpectrum:
-            assert classes.get(stage.__name__) == stage.kind
-        default = stage()
-        for field in dataclasses.fields(stage):
-            shown = show(getattr(default, field.name))
-            if nested:
-                assert paths.get(f"{stage.kind}.{field.name}") == shown
-            else:
-                assert fields.get((stage.kind, field.name)) == shown
-
-
-def test_every_field_of_a_rule_is_in_the_table_with_its_default():
-    table = {row["field"]: row["default"] for row in read_tables("datasets.md") if "field" in row}
-    assert table == {field.name: show(field.default) for field in dataclasses.fields(dfi_jax.Rule)}
-    named = {row["rule"].split(",")[0] for row in read_tables("datasets.md") if "rule" in row}
-    assert named == set(dfi_jax.RULES) - {"default"}
-
-
-def test_every_stage_of_a_recipe_has_a_section():
-    text = PAGES["recipes.md"].read_text(encoding="utf-8")
-    for field in dataclasses.fields(dfi_jax.Recipe):
-        assert f"### `{field.name}`: " in text
-        default = getattr(dfi_jax.Recipe(), field.name)
-        kinds = [step.kind for step in default] if isinstance(default, tuple) else [default.kind]
-        assert all(f"`{kind}`" in text for kind in kinds)
-
-
-def show(value):
-    """A value as the tables and `--set` write it."""
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Stage):
-        return value.kind
-    return (",".join(map(str, value)) or "none") if isinstance(value, tuple) else str(value)
 
 
 def test_tables_are_those_of_the_records():

@@ -141,9 +141,9 @@ def _remember(state: UnguardedState, gradient: Array, *, first: Bool[Array, ""])
 
 def _times_inverse_hessian(state: UnguardedState, gradient: Array, *, floor: float) -> Array:
     """Returns r of the two loops."""
+    # A position without a pair holds zeros, with which the loops change nothing.
     held = state.curvatures > 0
-    divisors = jnp.where(held, jnp.maximum(state.curvatures, floor), 1)
-    rho = jnp.where(held, 1 / divisors, 0)
+    inverses = 1 / jnp.where(held, jnp.maximum(state.curvatures, floor), 1)
 
     def backwards(q: Array, pair: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         step, change, inverse = pair
@@ -154,7 +154,7 @@ def _times_inverse_hessian(state: UnguardedState, gradient: Array, *, floor: flo
         step, change, inverse, along = pair
         return r + (along - inverse * _inner(change, r)) * step, None
 
-    pairs = (state.steps, state.changes, rho)
+    pairs = (state.steps, state.changes, inverses)
     q, along = lax.scan(backwards, gradient, pairs, reverse=True)
     r, _ = lax.scan(forwards, state.gamma * q, (*pairs, along))
     return r

@@ -114,6 +114,9 @@ def test_the_measured_power_is_that_of_spectra_of_three_colours():
         assert np.linalg.eigvalsh([[rr, rg, rb], [rg, gg, gb], [rb, gb, bb]]).min() > 0
         # The frequencies are dense enough for a smooth curve.
         assert np.abs(np.array([rr, rg, rb, gg, gb, bb]) - before).max() < 0.3
+    rr, rg, rb, gg, gb, bb = upper.T
+    correlations = rg / np.sqrt(rr * gg), rb / np.sqrt(rr * bb), gb / np.sqrt(gg * bb)
+    assert np.abs(np.diff(correlations)).max() < 0.25
 
 
 def test_a_picture_of_one_colour_is_the_same_everywhere():
@@ -136,9 +139,14 @@ def test_places_are_scaled_alike_without_a_contrast_power():
     np.testing.assert_allclose(contrast_scale(picture((16, 16)), scaling), 1, rtol=1e-6)
 
 
-def test_colours_are_scaled_alike_if_the_recipe_says_so():
+def test_colours_are_scaled_alike_by_their_mean_power_if_the_recipe_says_so():
+    frequency = np.hypot(np.fft.fftfreq(16)[:, None], np.fft.rfftfreq(16))
+    frequency[0, 0] = 1 / 32  # Half a wave per image.
+    powers = [np.interp(frequency, POWER_SPECTRUM[:, 0], POWER_SPECTRUM[:, i]) for i in (1, 4, 6)]
+    power = np.mean(powers, axis=0) + SCALING.base_penalty + SCALING.fine_penalty * frequency**2
+    scale = power**-0.5 / np.sqrt(np.mean(1 / power))
     matrices = spectrum((16, 16), SCALING.replace(color=False))
-    np.testing.assert_allclose(matrices, matrices[..., :1, :1] * np.eye(3), atol=1e-6)
+    np.testing.assert_allclose(matrices, scale[..., None, None] * np.eye(3), rtol=1e-5, atol=1e-7)
 
 
 def test_a_larger_fine_penalty_shortens_the_finest_steps():

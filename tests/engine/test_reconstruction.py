@@ -230,7 +230,7 @@ def test_a_batch_larger_than_its_slots_is_as_the_whole(random_vgg, waves, vector
     np.testing.assert_array_equal(seen[-1].in_flight.images[0], found.images[2])
 
 
-def test_the_first_evaluation_every_fifth_and_the_last_are_reported_and_none_follows(
+def test_of_each_problem_the_first_evaluation_every_fifth_and_the_last_are_reported(
     random_vgg, waves, vector, monkeypatch
 ):
     recipe = steady_recipe(iterations=12)
@@ -241,13 +241,13 @@ def test_the_first_evaluation_every_fifth_and_the_last_are_reported_and_none_fol
         return advance(vgg, problem, state, steps, **options)
 
     monkeypatch.setattr(descent, "advance", count)
-    problem = make_problem(random_vgg, waves[:1], vector, jnp.full(1, 0.3), recipe=recipe)
+    problem = make_problem(random_vgg, waves[:2], vector, jnp.full(2, 0.3), recipe=recipe)
     seen = []
-    reconstruct(random_vgg, problem, recipe=recipe, on_progress=seen.append)
+    reconstruct(random_vgg, problem, recipe=recipe, batch_size=1, on_progress=seen.append)
     assert [(p.phase, p.done, p.total, p.unit) for p in seen] == [
-        ("reconstruction", done, 12, "evaluations") for done in (1, 5, 10, 12)
+        ("reconstruction", done, 24, "evaluations") for done in (1, 5, 10, 12, 13, 17, 22, 24)
     ]
-    assert made == [1, 4, 5, 2]
+    assert made == [1, 4, 5, 2, 1, 4, 5, 2]
 
 
 def test_iterations_in_one_compiled_loop_are_those_of_python(

@@ -22,6 +22,8 @@ def test_eight_bits_are_those_of_an_image_file(crops):
     as_file = Image.fromarray(np.uint8(np.floor(255 * crops[0].astype(np.float64) + 0.5)))
     np.testing.assert_array_equal(found[0], np.asarray(as_file, np.float32) / np.float32(255))
     np.testing.assert_array_equal(EightBits().prepare(found, MEAN), found)
+    beyond = np.array([-0.5, -0.1, 1.1, 1.5], np.float32).reshape(1, 2, 2, 1).repeat(3, axis=3)
+    np.testing.assert_array_equal(EightBits().prepare(beyond, MEAN), beyond > 0.5)
 
 
 def test_each_image_gets_the_full_range_by_itself(crops):

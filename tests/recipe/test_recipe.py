@@ -73,6 +73,47 @@ def test_chainer_dfi_has_the_settings_of_its_code():
     )
 
 
+def test_paper_has_the_settings_of_its_code():
+    recipe = RECIPES["paper"]
+    assert (recipe.features.network, recipe.features.size) == ("normalized", 200)
+    variation = recipe.objective.total_variation
+    # Its loss is a third of ½Σd², and its λ 0.001.
+    assert (variation.weight, variation.beta, variation.floor) == (3 * 0.001, 2, 0.001)
+    assert (recipe.objective.bounds.low, recipe.objective.bounds.high) == (-128, 162)
+    solver = recipe.solver
+    assert (solver.iterations, solver.memory, solver.evaluations) == (500, 10, 15000)
+    assert (solver.objective_tolerance, solver.gradient_tolerance) == (1e7 * 2.0**-52, 1e-5)
+    assert (solver.tolerance, recipe.start.iterations_after(500)) == (0, 250)
+
+
+def test_paper_torch_has_the_settings_of_its_code():
+    recipe = RECIPES["paper-torch"]
+    assert (recipe.features.size, recipe.features.preparation[1].multiple) == (200, 64)
+    variation = recipe.objective.total_variation
+    # Its loss is Σd², and its λ 10.
+    assert (variation.weight, variation.beta, variation.floor) == (10 / 2, 2, 0.001)
+    solver = recipe.solver
+    assert (solver.iterations, solver.memory, solver.relaxation) == (500, 100, 1)
+    assert (solver.first_step, solver.curvature_floor) == ("unit", 0)
+    assert (solver.gradient_tolerance, solver.change_tolerance) == (1e-5, 1e-9)
+    assert (solver.tolerance, recipe.start.iterations_after(500)) == (0, 250)
+
+
+def test_dfi_tensorflow_has_the_settings_of_its_code():
+    recipe = RECIPES["dfi-tensorflow"]
+    assert recipe.features.size == 224
+    variation = recipe.objective.total_variation
+    assert (variation.weight, variation.beta) == (0.001, 2)
+    assert recipe.objective.bounds.weight == 1
+    solver = recipe.solver
+    assert (solver.iterations, solver.tolerance) == (2001, 0)
+    # Its pixels are grey levels, 0 to 255.
+    assert solver.learning_rate == pytest.approx(0.1 / 255)
+    assert solver.epsilon == pytest.approx(1e-8 * 255)
+    assert (solver.drops, solver.drop_factor) == ((2000, 4000), 1 / 3)
+    assert solver.epsilon_hat
+
+
 def test_every_field_of_every_stage_is_documented():
     stages = all_stages()
     assert len(stages) > 20
@@ -196,6 +237,33 @@ def test_a_setting_that_cannot_be_is_one_sentence(path, text, message):
 def test_a_stage_that_exists_can_be_run(make):
     with pytest.raises(InputError, match=r"the recipe('s| has)"):
         make()
+
+
+POSITIVE = {
+    *("beta", "drop_factor", "evaluations", "every", "iterations", "later_iterations"),
+    *("learning_rate", "memory", "multiple", "relaxation", "size"),
+}
+"""Numbers of a recipe that have to be larger than 0. Others, but for these, may be 0."""
+
+SIGNED = {"factor", "high", "low"}
+"""Numbers that may be negative."""
+
+
+def test_every_number_of_a_recipe_has_its_range():
+    for stage in all_stages():
+        for name, kind in field_types(stage).items():
+            if kind not in (int, float) or name in SIGNED:
+                continue
+            for value in (-1, 0) if name in POSITIVE else (-1,):
+                with pytest.raises(InputError, match=f"{stage.kind}.{name} is {value}.*; give"):
+                    stage(**{name: kind(value)})
+            if name not in POSITIVE or (stage is not CancelResidual and name != "size"):
+                stage(**{name: kind(name in POSITIVE)})
+
+
+def test_later_strengths_have_a_share_of_the_iterations_and_at_least_one():
+    start = FromPrevious(later_iterations=0.5)
+    assert [start.iterations_after(first) for first in (1, 2, 3, 5)] == [1, 1, 1, 2]
 
 
 def test_settings_are_applied_in_their_order():

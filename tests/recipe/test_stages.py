@@ -226,6 +226,7 @@ def test_noise_is_the_same_for_all_images_within_its_amplitude():
     np.testing.assert_array_equal(noise[0], noise[2])
     assert not np.array_equal(noise, FromNoise(seed=1).images(images, mean))
     off = (noise[0] - np.array(mean)) * 255
+    assert len(np.unique(off)) > 0.99 * off.size  # Each value is drawn by itself.
     assert np.abs(off).max() <= 10.001
     assert off.std() == pytest.approx(10 / np.sqrt(3), rel=0.05)  # The noise is uniform.
     wide = (np.asarray(FromNoise(amplitude=20.0).images(images, mean))[0] - np.array(mean)) * 255
@@ -237,6 +238,7 @@ def test_uniform_noise_covers_the_whole_range():
     noise = np.asarray(FromUniform().images(images, (0.485, 0.456, 0.406)))
     np.testing.assert_array_equal(noise[0], noise[2])
     assert not np.array_equal(noise, FromUniform(seed=1).images(images, (0.5, 0.5, 0.5)))
+    assert len(np.unique(noise[0])) > 0.99 * noise[0].size  # Each value is drawn by itself.
     # The share of n numbers below a level has a standard deviation of 0.5/√n at most.
     for level in (0.01, 0.25, 0.5, 0.9):
         assert np.mean(noise[0] < level) == pytest.approx(level, abs=4 * 0.5 / np.sqrt(3072))

@@ -143,7 +143,7 @@ def test_values_that_are_not_finite_are_rejected(tmp_path, vector):
     ("changes", "what"),
     [
         ({"network": "vgg19"}, "the network"),
-        ({"weights_sha256": "0" * 64}, "the network"),
+        ({"weights_sha256": "0" * 64}, r"the network random-vgg16 \(0{8}\) and this run has"),
         ({"layers": ("conv1_2",)}, "layers"),
         ({"size": 224}, "image size"),
         ({"pool_rounding": "up"}, "pooled sizes rounded up and this run has down"),
@@ -224,5 +224,5 @@ def test_an_unknown_starter_is_rejected_with_a_choice():
 
 
 def test_a_length_whose_square_is_zero_is_no_share_of_anything(vector):
-    made = dataclasses.replace(vector.provenance, length=(1e-200, 2.0), noise=(1.0, 1.0))
+    made = dataclasses.replace(vector.provenance, length=(1e-200, 0.5), noise=(1.0, 0.25))
     assert made.noise_share == 0.25

@@ -89,6 +89,7 @@ def test_probes_are_fitted_anew_where_any_image_score_or_the_network_changes(vgg
     assert not fit()
     assert fit(last=pictures[0])
     assert fit(people=np.arange(12) // 2)
+    assert fit(people=np.arange(12) % 5)  # Five people are enough.
     assert fit(scores=scores[::-1])
     blue_first = dataclasses.replace(vgg.preprocess, bgr=True)
     assert fit(network=dataclasses.replace(vgg, preprocess=blue_first))

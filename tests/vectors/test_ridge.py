@@ -54,3 +54,16 @@ def test_the_penalty_is_that_of_the_smallest_error_for_people_left_out():
     # Nothing predicts noise better than its mean, which a large penalty amounts to.
     assert found["noise"] == max(ridge.PENALTIES)
     assert found["clear"] < max(ridge.PENALTIES)
+
+
+def test_the_choice_of_the_penalty_depends_on_no_score_s_unit_and_origin():
+    rng = np.random.default_rng(3)
+    x, people = rng.normal(size=(60, 200)), np.arange(60)
+    clear = x[:, :3] @ rng.normal(size=(3, 1))
+    y = np.concatenate([clear, rng.normal(size=(60, 9))], axis=1)
+    chosen = [
+        ridge.fit_ridge(x, y * factor + offset, people)[0].penalty
+        for factor, offset in ((1, 0), ([1] + [1000] * 9, 0), ([1e-3] + [1] * 9, [0] + [50] * 9))
+    ]
+    assert chosen == [chosen[0]] * 3
+    assert min(ridge.PENALTIES) < chosen[0] < max(ridge.PENALTIES)
