@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from dfi_jax.manifest import read_manifest, run_jobs
 from dfi_jax.photo.faces import CANONICAL_LANDMARKS
 from dfi_jax.photo.image import resize
 from dfi_jax.photo.photo import read
+from dfi_jax.photo.placement import CANONICAL_POINTS
 from dfi_jax.photo.warp import Warp
 from dfi_jax.storage.cache import Cache
 
@@ -628,10 +630,15 @@ def test_images_near_in_the_features_of_a_layer_are_selected(random_vgg, lfw_fol
     assert chosen.target.tolist() == smiling[:3]
 
 
-@pytest.mark.parametrize("count", [5, 68])
-def test_landmarks_are_detected_if_a_dataset_has_none(random_vgg, lfw_folder, monkeypatch, count):
+@pytest.mark.parametrize(("own", "count"), [(0, 5), (0, 68), (5, 5), (5, 68)])
+def test_landmarks_are_detected_if_a_dataset_has_none_or_too_few(
+    random_vgg, lfw_folder, monkeypatch, own, count
+):
     dataset = load_dataset(f"lfw:{lfw_folder}")
-    shapes = np.random.default_rng(0).normal(0, 5, (48, count, 2))
+    noise = np.random.default_rng(0).normal(0, 5, (48, 68, 2))
+    shapes = CANONICAL_LANDMARKS + noise if count == 68 else CANONICAL_POINTS + noise[:, :5]
+    if own:
+        dataset = dataclasses.replace(dataset, landmarks=CANONICAL_POINTS + noise[:, :5])
     asked = []
 
     def detect(of, rows, *, points, cache, on_progress):
@@ -647,7 +654,8 @@ def test_landmarks_are_detected_if_a_dataset_has_none(random_vgg, lfw_folder, mo
     nearness = near.landmarks(first=near.scores, points=count)
     chosen = editor.select("Smiling", k=3, near=nearness, **options)
     candidates = editor.select("Smiling", k=12, near=near.scores, **options)
-    assert sorted(asked) == sorted([*candidates.source, *candidates.target])
+    needed = [] if own == count else [*candidates.source, *candidates.target]
+    assert sorted(asked) == sorted(needed)
     assert set(chosen.target) <= set(candidates.target)
 
 
