@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from builders import make_vector, small_recipe
 
-from dfi_jax import Job, Replacement
+from dfi_jax import Clip, Job, Replacement, Stretch
 from dfi_jax.editor.record import removal_warnings
 from dfi_jax.editor.work import prepare_work
 from dfi_jax.photo.faces import CANONICAL_LANDMARKS
@@ -33,6 +33,15 @@ def test_an_edit_fades_out_over_the_feather_of_the_recipe(random_vgg, pixels):
         np.testing.assert_allclose(change[20:40, 30:50], 0.2, atol=1e-5)
         # A quarter of the box's side is ten pixels, and a pixel's centre is half a pixel inside.
         np.testing.assert_allclose(change[20:40, 20], border, atol=1e-4)
+
+
+@pytest.mark.parametrize("finish", [(), (Clip(), Stretch())])
+def test_pixels_are_clipped_at_the_end_and_where_the_recipe_says_so(random_vgg, pixels, finish):
+    recipe = small_recipe(size=SIZE).replace(finish=finish)
+    work = prepare(random_vgg, pixels, recipe, face="whole")
+    z = np.linspace(-1, 2, work.face.size, dtype=np.float32).reshape(work.face.shape)
+    finished = work.finish(z, alpha=1.0, unedited=[])
+    np.testing.assert_allclose(finished, np.clip(z, 0, 1), atol=1e-6)
 
 
 def test_as_much_is_replaced_as_the_share_of_the_usual_strength_inside_the_mask(random_vgg, pixels):
