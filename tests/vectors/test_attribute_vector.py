@@ -218,6 +218,17 @@ def test_a_scaled_vector_needs_less_strength(random_vgg, vector):
     assert (scaled.provenance.length, scaled.provenance.noise) == ((6.0,), (2.0,))
 
 
+def test_a_vector_that_is_turned_round_replaces_in_the_other_direction(vector):
+    glasses = starter("eyeglasses")
+    kept, turned = glasses.scaled(0.5).replacement, glasses.scaled(-0.5).replacement
+    for name, backwards in glasses.replacement.backwards.items():
+        assert backwards.any()
+        np.testing.assert_array_equal(kept.backwards[name], backwards)
+        np.testing.assert_array_equal(turned.forwards[name], backwards)
+        assert not turned.backwards[name].any()
+    assert vector.scaled(-0.5).replacement is None
+
+
 def test_an_unknown_starter_is_rejected_with_a_choice():
     with pytest.raises(InputError, match="doesn't exist; choose from bangs, beard"):
         starter("taller")

@@ -31,6 +31,11 @@ def test_combined_vectors_are_added_with_their_strengths(random_vgg, vector):
     assert total.provenance.n_target == 20
 
 
+def test_a_vector_alone_is_scaled(vector):
+    for name, layer in combine([(vector, -2.0)]).features.items():
+        np.testing.assert_array_equal(layer, -2 * vector.features[name])
+
+
 def test_vectors_that_do_not_fit_together_are_not_combined(random_vgg, vector):
     other = make_vector(random_vgg, small_recipe(size=32))
     with pytest.raises(InputError, match="were made with different size"):
