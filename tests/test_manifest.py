@@ -7,7 +7,7 @@ import typing
 
 import numpy as np
 import pytest
-from builders import make_vector
+from builders import LAYERS, make_vector, small_recipe
 from commands import dfi, fails, succeeds
 from PIL import Image
 
@@ -19,10 +19,8 @@ from dfi_jax import (
     InputError,
     Job,
     Progress,
-    Recipe,
     Rule,
     load_dataset,
-    load_vgg,
     near,
 )
 from dfi_jax.data import folders
@@ -32,15 +30,16 @@ from dfi_jax.photo.photo import read
 
 pytestmark = pytest.mark.usefixtures("without_faces")
 
-OPTIONS = ["--weights", "random-vgg16", "--set", "solver.iterations=2"]
+RECIPE = small_recipe(size=32, iterations=2)
+OPTIONS = ["--weights", "random-vgg16", "--set", f"features.layers={','.join(LAYERS)}"]
+OPTIONS += ["--set", "features.size=32", "--set", "solver.iterations=2"]
 
 
 @pytest.fixture
-def folder(photo, tmp_path):
+def folder(photo, random_vgg, tmp_path):
     """A folder with two photos, two vectors, and a manifest of three edits."""
-    vgg = load_vgg("random-vgg16")
     for i, name in enumerate(("smile", "frown")):
-        make_vector(vgg, Recipe(), i).save(tmp_path / f"{name}.safetensors", dtype="int8")
+        make_vector(random_vgg, RECIPE, i).save(tmp_path / f"{name}.safetensors", dtype="int8")
     shutil.copy(photo, tmp_path / "you.png")
     write(
         tmp_path,
@@ -103,6 +102,7 @@ def test_finished_edits_are_skipped(folder):
     assert result.stdout.split() == [str(folder / "out" / "you-frown")]
     assert "2 of 3 edits are finished already" in result.stderr
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    (folder / "you.png").unlink()  # Its edit is finished, and doesn't need it any more.
     assert succeeds(*batch(folder)) == ""
 
 
@@ -139,8 +139,7 @@ def pair(tmp_path):
 
 def test_results_of_other_images_are_not_taken_for_these(folder, pair):
     write(folder, {"photo": "me.png", "attribute": "Target", "face": "whole", "name": "me"})
-    small = ["--set", "features.size=32", "--set", "features.layers=conv1_2"]
-    run = [*batch(folder), *small, "--dataset", f"pair:{pair}/without:{pair}/with"]
+    run = [*batch(folder), "--dataset", f"pair:{pair}/without:{pair}/with"]
     succeeds(*run)
     assert succeeds(*run) == ""
     other = [*run[:-1], f"pair:{pair}/without:{pair}/other/with"]
@@ -176,6 +175,34 @@ def test_results_of_another_recipe_network_or_photo_are_not_taken_for_these(fold
     assert "has results with a different value of photo" in fails(*batch(folder))
 
 
+def write_record(folder, job, editor, **changes):
+    """Writes what an edit without pictures would have in its record."""
+    made = job.request(editor.recipe) | {
+        "recipe": editor.recipe.to_dict(),
+        # On another device, the same convolutions may be computed in another way.
+        "network": network_record(editor.vgg) | {"convolution": "another"},
+        "dataset_sha256": job.dataset_sha256,
+        "files": [],
+    }
+    (folder / job.label).mkdir(exist_ok=True)
+    (folder / job.label / "result.json").write_text(json.dumps(made | changes))
+
+
+def test_images_of_every_selection_are_compared(tmp_path, random_vgg):
+    editor = Editor(weights=random_vgg, cache=None)
+    people = load_dataset("synthetic:2")
+    job = Job(photo="me.png", attribute="Smiling", dataset=people, face="whole", name="me")
+    first, second = ([name] for name in people.names)
+    used = {"source": first, "target": second, "images_sha256": people.fingerprint(np.arange(2))}
+    unreadable = [7, {}]
+    write_record(tmp_path, job, editor, selections=[*unreadable, used])
+    assert select_unfinished([job], tmp_path, editor=editor) == []
+    for changes in ({"images_sha256": "0"}, {"source": ["nobody"]}, {"target": first}):
+        write_record(tmp_path, job, editor, selections=[*unreadable, used | changes])
+        with pytest.raises(FileError, match="a different value of the images of selection 3;"):
+            select_unfinished([job], tmp_path, editor=editor)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -195,14 +222,7 @@ def test_results_with_another_value_of_any_field_are_not_taken_for_these(
 ):
     editor = Editor(weights=random_vgg, cache=None)
     job = Job(photo="me.png", attribute="older", face="whole", name="me")
-    made = job.request(editor.recipe) | {
-        "recipe": editor.recipe.to_dict(),
-        "network": network_record(editor.vgg),
-        "files": [],
-        "versions": versions() | {"jax": "0.0.1"},
-    }
-    (tmp_path / "me").mkdir()
-    (tmp_path / "me" / "result.json").write_text(json.dumps(made))
+    write_record(tmp_path, job, editor, versions=versions() | {"jax": "0.0.1"})
     older = []
     assert select_unfinished([job], tmp_path, editor=editor, on_older=older.append) == []
     assert older == ["jax 0.0.1"]
@@ -225,7 +245,9 @@ def test_each_process_does_its_share_of_the_lines(folder, monkeypatch):
     assert succeeds(*batch(folder, "--distributed")) == ""
 
 
-def test_only_few_edits_wait_to_be_written(tmp_path, random_vgg, monkeypatch):
+def test_only_few_edits_wait_to_be_written_and_one_that_cannot_be_is_a_failure(
+    tmp_path, random_vgg, monkeypatch
+):
     taken, saved, waiting = [], [], []
 
     class Slow:
@@ -234,6 +256,8 @@ def test_only_few_edits_wait_to_be_written(tmp_path, random_vgg, monkeypatch):
         def save(self, folder, *, overwrite):
             time.sleep(0.02)
             saved.append(folder.name)
+            if folder.name == "7":
+                raise FileError("the disk is full.")
 
     def edit_many(editor, jobs, **_):
         for job in jobs:
@@ -246,7 +270,9 @@ def test_only_few_edits_wait_to_be_written(tmp_path, random_vgg, monkeypatch):
     jobs = [Job(photo="me.png", attribute="older", name=str(i)) for i in range(12)]
     outcomes = run(Editor(weights=random_vgg), jobs, tmp_path)
     assert [outcome.job.name for outcome in outcomes] == saved == taken
-    assert all(outcome.failure is None for outcome in outcomes)
+    failures = {outcome.job.name: outcome.failure for outcome in outcomes if outcome.failure}
+    assert failures == {"7": "the disk is full."}
+    assert [outcome.job.name for outcome in outcomes if outcome.record is None] == ["7"]
     assert max(waiting) <= 3
 
 
@@ -326,8 +352,7 @@ def test_a_failure_ends_no_other_edit_and_is_listed(folder):
 def test_an_edit_that_cannot_be_written_is_a_failure(folder, random_vgg):
     (folder / "out").mkdir()
     (folder / "out" / "you-frown").write_text("a file in the way")
-    recipe = Recipe().set({"solver.iterations": "2"})
-    editor = Editor(weights=random_vgg, recipe=recipe, cache=None)
+    editor = Editor(weights=random_vgg, recipe=RECIPE, cache=None)
     jobs = read_manifest(folder / "jobs.jsonl")
     seen = []
     outcomes = run(editor, jobs, folder / "out", on_progress=seen.append)
@@ -399,6 +424,7 @@ def test_a_byte_order_mark_and_blank_lines_are_skipped(folder):
         ({"photo": "me.png", "attribute": "a", "rule": "mine"}, "the rule 'mine' doesn't exist"),
         ('{"photo": "a", "photo": "b", "attribute": "a"}', "the field 'photo' is given twice"),
         ({"photo": "me.png", "attribute": "a", "name": "a/b"}, "give the name of a folder"),
+        ({"photo": "me.png", "attribute": "a", "name": ".."}, "give the name of a folder"),
         ({"photo": "me.png", "attribute": "a", "name": "a\0"}, "give the name of a folder"),
         ({"photo": "me.png", "attribute": "a", "name": "\ud800"}, "give the name of a folder"),
     ],
@@ -420,7 +446,9 @@ def test_a_photo_that_no_file_can_be_is_reported_like_a_missing_one(folder):
     assert all(failure.isprintable() and len(failure) < 1000 for failure in failures)
 
 
-@pytest.mark.parametrize("text", ["[]", "7", "[" * 100_000, "{", ""])
+@pytest.mark.parametrize(
+    "text", ["[]", "7", "[" * 100_000, "{", "", "{}", '{"files": 7}', '{"files": [7]}']
+)
 def test_a_record_that_is_no_record_counts_as_no_result(folder, random_vgg, text):
     write(folder, {"photo": "me.png", "attribute": "older", "name": "a"})
     (folder / "out" / "a").mkdir(parents=True)
@@ -501,17 +529,21 @@ def test_an_unknown_attribute_is_named_before_anything_is_made(folder):
     assert not (folder / "out").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_found_before_the_others_are_edited(folder):
+def test_a_folder_that_cannot_be_written_is_found_before_the_others_are_edited(folder, monkeypatch):
     lines = [
         {"photo": "me.png", "attribute": "smile.safetensors", "face": "whole", "name": name}
-        for name in ("fine", "file", "x" * 300)
+        for name in ("fine", "file", "locked", "x" * 300)
     ]
-    (folder / "out").mkdir()
+    (folder / "out" / "locked").mkdir(parents=True)
     (folder / "out" / "file").touch()
+    # Root may write into every folder.
+    monkeypatch.setattr("os.access", lambda path, _: path.name != "locked")
     write(folder, *lines)
-    editor = Editor(weights="random-vgg16", recipe=Recipe().set({"solver.iterations": "1"}))
+    editor = Editor(weights="random-vgg16", recipe=RECIPE)
     outcomes = run(editor, read_manifest(folder / "jobs.jsonl"), folder / "out")
     failures = {outcome.job.label: outcome.failure for outcome in outcomes}
-    assert failures["fine"] is None
-    assert "is a file; choose a folder" in failures["file"]
-    assert "can't be written to (File name too long); change its name" in failures["x" * 300]
+    assert failures.pop("fine") is None
+    file, locked, long = failures.values()  # In the manifest's order.
+    assert "file is a file; choose a folder" in file
+    assert "locked can't be written to; check its permissions" in locked
+    assert "can't be written to (File name too long); change its name" in long

@@ -193,9 +193,7 @@ def _estimate(vgg: VGG, chosen: Selection, query: Query, *, recipe: Recipe) -> A
     )
 
 
-def find_selection(
-    vgg: VGG, wanted: Wanted | str | None, query: Query, *, size: int = 200
-) -> Selection:
+def find_selection(vgg: VGG, wanted: Wanted | str | None, query: Query, *, size: int) -> Selection:
     """Returns the images of a dataset with and without attributes, near a photo if there is one.
 
     Args:
@@ -210,7 +208,8 @@ def find_selection(
 
     >>> import dfi_jax
     >>> vgg, people = dfi_jax.load_vgg("random-vgg16"), dfi_jax.load_dataset("synthetic:80")
-    >>> len(find_selection(vgg, "Smiling", Query(dataset=people, rule=Rule(k=10))).target)
+    >>> query = Query(dataset=people, rule=Rule(k=10))
+    >>> len(find_selection(vgg, "Smiling", query, size=200).target)
     10
     """
     dataset, located = query.dataset, query.located

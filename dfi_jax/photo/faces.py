@@ -187,7 +187,7 @@ def detect(pixels: Float[np.ndarray, "H W 3"], *, points: Literal[5, 68] = 5) ->
         )
     predict = _load_predictor(locate_model(f"shape_predictor_{points}_face_landmarks.dat"))
     boxes = _detect_boxes(pixels)
-    boxes.sort(key=lambda box: (box[2] - box[0]) * (box[3] - box[1]), reverse=True)
+    boxes.sort(key=lambda box: box[2] - box[0], reverse=True)  # dlib's boxes are squares.
     return [Face(box, _detect_points(pixels, box, predict)) for box in boxes]
 
 

@@ -20,7 +20,7 @@ ORIENTATION = 0x0112
 STRUCTURE = (
     *range(254, 260),
     *(262, 266, 273),
-    *range(277, 281),
+    *range(277, 282),
     *(284, 317, 320),
     *range(322, 326),
     *(330, 338, 339, 347),
@@ -283,4 +283,4 @@ def _read_dpi(image: Image.Image) -> tuple[float, float] | None:
         x, y = (float(value) for value in dpi)  # type: ignore[union-attr]
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    return (x, y) if min(x, y) > 0 and max(x, y) <= LARGEST_DPI else None
+    return (x, y) if 0 < x <= LARGEST_DPI and 0 < y <= LARGEST_DPI else None

@@ -107,8 +107,8 @@ class Placement:
 
         It is the similarity transform (scaling, rotation and translation) that maps the template to
         the points with the least squared error. With the template as complex numbers p and the
-        points as q, the transform is q ≈ a·p + b, where a = Σ p̄'q' / Σ |p'|² over the centred p'
-        and q', and b = mean(q) − a·mean(p).
+        points as q, the transform is q ≈ a·p + b, where a = Σ p̄'q / Σ |p'|² over the centred p'
+        and b = mean(q) − a·mean(p).
 
         >>> placement = Placement.from_landmarks(2 * CANONICAL_POINTS + 10)
         >>> round(placement.side), placement.map_points(np.array([0.0, 50.0])).round().tolist()
@@ -128,7 +128,7 @@ class Placement:
                 )
         p, q = (np.asarray(pairs, float) @ np.array([1, 1j]) for pairs in (template, points))
         centred = p - p.mean()
-        a = np.sum(centred.conj() * (q - q.mean())) / np.sum(np.abs(centred) ** 2)
+        a = np.sum(centred.conj() * q) / np.sum(np.abs(centred) ** 2)
         b = q.mean() - a * p.mean()
         return cls(_to_matrix(np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])))
 

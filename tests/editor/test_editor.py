@@ -1,4 +1,6 @@
+import dataclasses
 import json
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,17 +23,20 @@ from dfi_jax import (
     Stretch,
     TransferDifference,
     UnguardedLBFGS,
+    Wanted,
     load_dataset,
     load_vgg,
     make_problem,
     near,
     reconstruct,
+    starter,
 )
 from dfi_jax.editor import solve
 from dfi_jax.manifest import read_manifest, run_jobs
 from dfi_jax.photo.faces import CANONICAL_LANDMARKS
 from dfi_jax.photo.image import resize
 from dfi_jax.photo.photo import read
+from dfi_jax.photo.placement import CANONICAL_POINTS
 from dfi_jax.photo.warp import Warp
 from dfi_jax.storage.cache import Cache
 
@@ -238,7 +243,9 @@ def test_landmarks_of_a_warp_are_detected_once(random_vgg, vector, pixels, monke
 
 
 def test_a_mask_of_another_size_or_none_where_one_is_needed_is_rejected(random_vgg, vector, pixels):
-    with pytest.raises(InputError, match="the mask photo is 10 × 20 pixels and the photo is 80"):
+    with pytest.raises(
+        InputError, match="the mask photo is 10 × 20 pixels and the photo is 80 × 60"
+    ):
         make_editor(random_vgg).edit(pixels, vector, face=BOX, mask=np.zeros((20, 10)))
     needing = RECIPE.replace(finish=(Mask(),))
     with pytest.raises(InputError, match="has the step mask, but photo has no mask"):
@@ -563,6 +570,8 @@ def test_a_starter_and_a_file_are_vectors_too(random_vgg, vector, tmp_path):
         "1 × Eyeglasses",
         "0.5 × ~Young",
     )
+    for single in ("older", {"older": 1.0}):  # It isn't described as a sum of one vector.
+        assert editor.vector(single).provenance == starter("older").provenance
 
 
 @pytest.mark.parametrize(
@@ -571,6 +580,8 @@ def test_a_starter_and_a_file_are_vectors_too(random_vgg, vector, tmp_path):
         ("taller", "choose from bangs, beard"),
         ("eyeglasses,eyeglasses", "has the same name twice"),
         ("eyeglasses=much", "has the strength 'much'"),
+        ("eyeglasses=inf", "has the strength 'inf'"),
+        ({}, "give"),
         ("eyeglasses,", "lacks a name"),
         ("absent.safetensors", "doesn't exist"),
     ],
@@ -620,10 +631,15 @@ def test_images_near_in_the_features_of_a_layer_are_selected(random_vgg, lfw_fol
     assert chosen.target.tolist() == smiling[:3]
 
 
-@pytest.mark.parametrize("count", [5, 68])
-def test_landmarks_are_detected_if_a_dataset_has_none(random_vgg, lfw_folder, monkeypatch, count):
+@pytest.mark.parametrize(("own", "count"), [(0, 5), (0, 68), (5, 5), (5, 68)])
+def test_landmarks_are_detected_if_a_dataset_has_none_or_too_few(
+    random_vgg, lfw_folder, monkeypatch, own, count
+):
     dataset = load_dataset(f"lfw:{lfw_folder}")
-    shapes = np.random.default_rng(0).normal(0, 5, (48, count, 2))
+    noise = np.random.default_rng(0).normal(0, 5, (48, 68, 2))
+    shapes = CANONICAL_LANDMARKS + noise if count == 68 else CANONICAL_POINTS + noise[:, :5]
+    if own:
+        dataset = dataclasses.replace(dataset, landmarks=CANONICAL_POINTS + noise[:, :5])
     asked = []
 
     def detect(of, rows, *, points, cache, on_progress):
@@ -639,7 +655,8 @@ def test_landmarks_are_detected_if_a_dataset_has_none(random_vgg, lfw_folder, mo
     nearness = near.landmarks(first=near.scores, points=count)
     chosen = editor.select("Smiling", k=3, near=nearness, **options)
     candidates = editor.select("Smiling", k=12, near=near.scores, **options)
-    assert sorted(asked) == sorted([*candidates.source, *candidates.target])
+    needed = [] if own == count else [*candidates.source, *candidates.target]
+    assert sorted(asked) == sorted(needed)
     assert set(chosen.target) <= set(candidates.target)
 
 
@@ -668,12 +685,33 @@ def test_an_editor_that_cannot_be_is_one_sentence(options, message):
         ([], "alphas is empty"),
         ([0.1, np.nan], "alpha is nan"),
         ([np.inf], "alpha is inf"),
+        ([0.1, 1.1e6], r"alpha is 1\.1e\+06; give a number from -1e\+06 to 1e\+06"),
+        ([-1.1e6], r"alpha is -1\.1e\+06"),
         ([0.1, 0.1000000001], r"alpha 0\.1 is given twice"),
     ],
 )
 def test_strengths_that_cannot_be_are_one_sentence(alphas, message):
     with pytest.raises(InputError, match=message):
         Job(photo="me.jpg", attribute="older", alphas=alphas)
+    Job(photo="me.jpg", attribute="older", alphas=[-1e6, 1e6])
+
+
+@pytest.mark.parametrize(
+    ("options", "label"),
+    [
+        ({"photo": "a folder/me.at.home.jpg"}, "me-at-home-older"),
+        ({"photo": Path("me.jpg"), "attribute": Path("to/smile.safetensors")}, "me-smile"),
+        ({"attribute": "to/smile.safetensors"}, "photo-smile"),
+        ({"attribute": {"older": 0.5, "beard": -1}}, "photo-older-0-5-beard--1"),
+        (
+            {"photo": Image.new("L", (9, 9)), "attribute": Wanted.parse("Male, ~Young")},
+            "photo-Male-~Young",
+        ),
+        ({"photo": "me.jpg", "name": "mine"}, "mine"),
+    ],
+)
+def test_a_job_is_named_after_its_photo_and_its_attribute(pixels, options, label):
+    assert Job(**{"photo": pixels, "attribute": "older"} | options).label == label
 
 
 def test_what_is_saved_is_what_was_edited(random_vgg, vector, photo, tmp_path):

@@ -13,12 +13,14 @@ import pytest
 from builders import make_provenance, make_vector, small_recipe
 from PIL import Image
 
-from dfi_jax import Edit, FileError, Job, Placement, Recipe, Replacement
+from dfi_jax import Edit, FileError, InputError, Job, Placement, Recipe, Replacement
 from dfi_jax.editor.record import find_warnings, make_record, vector_record
 from dfi_jax.editor.work import prepare_work
 from dfi_jax.engine.reconstruction import concatenate
 from dfi_jax.engine.slots import Reconstruction
+from dfi_jax.photo.faces import CANONICAL_LANDMARKS
 from dfi_jax.photo.photo import Photo
+from dfi_jax.photo.warp import Warp
 
 RECIPE = small_recipe(size=32, iterations=4)
 
@@ -28,21 +30,26 @@ def vector(random_vgg):
     return make_vector(random_vgg, RECIPE)
 
 
-@pytest.mark.parametrize("blocked", ["alpha-0.4.png", "alpha-1.png", "sheet.png", "loss.png"])
-def test_a_record_is_only_written_after_everything_else(tmp_path, blocked):
-    grey = np.full((40, 40, 3), 0.5, np.float32)
-    edit = Edit(
+def grey_edit(*alphas):
+    """An edit at some strengths, which changed nothing."""
+    grey, count = np.full((40, 40, 3), 0.5, np.float32), len(alphas)
+    return Edit(
         photo=Photo.of(grey),
         placement=Placement.whole((40, 40)),
         face=grey,
-        faces=np.stack([grey, grey]),
-        pixels=(grey, grey),
-        alphas=(0.4, 1.0),
-        objective=np.zeros(2),
-        history=np.ones((2, 3)),
-        iterations=np.array([3, 3]),
-        record={"recipe": Recipe().to_dict(), "files": ["alpha-0.4.png", "alpha-1.png"]},
+        faces=np.stack([grey] * count),
+        pixels=(grey,) * count,
+        alphas=alphas,
+        objective=np.zeros(count),
+        history=np.ones((count, 3)),
+        iterations=np.full(count, 3),
+        record={"recipe": Recipe().to_dict(), "files": [f"alpha-{a:g}.png" for a in alphas]},
     )
+
+
+@pytest.mark.parametrize("blocked", ["alpha-0.4.png", "alpha-1.png", "sheet.png", "loss.png"])
+def test_a_record_is_only_written_after_everything_else(tmp_path, blocked):
+    edit = grey_edit(0.4, 1.0)
     (tmp_path / blocked).mkdir()
     with pytest.raises(FileError, match=f"{blocked} can't be written"):
         edit.save(tmp_path, overwrite=True)
@@ -50,6 +57,22 @@ def test_a_record_is_only_written_after_everything_else(tmp_path, blocked):
     (tmp_path / blocked).rmdir()
     edit.save(tmp_path, overwrite=True)
     assert json.loads((tmp_path / "result.json").read_text()) == edit.record
+
+
+def test_a_single_photo_is_saved_alone_and_replaces_a_file_only_if_told(tmp_path):
+    path = tmp_path / "me.png"
+    grey_edit(0.4).save_photo(path)
+    with pytest.raises(FileError, match=r"me\.png exists already"):
+        grey_edit(0.4).save_photo(path)
+    grey_edit(0.4).save_photo(path, overwrite=True)
+    with pytest.raises(InputError, match="is one file, but there are 2 strengths; give a folder"):
+        grey_edit(0.4, 1.0).save_photo(tmp_path / "you.png")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_with_nothing_but_what_a_killed_run_left_is_free(tmp_path):
+    (tmp_path / ".left.png").touch()
+    assert len(grey_edit(0.4).save(tmp_path)) == 4
 
 
 @pytest.fixture
@@ -111,6 +134,19 @@ def test_a_noisy_vector_is_warned_of_with_the_numbers_of_its_images(random_vgg):
         if share == 0.9:
             assert "90% of the attribute vector is the noise of 3 images without" in warnings[0]
             assert "and 7 with the attribute" in warnings[0]
+
+
+def test_a_vector_of_warped_faces_warns_unless_the_face_is_warped_too(random_vgg, work):
+    def warnings():
+        record = make_record(work, reconstruction(4), vgg=random_vgg, batch_size=None)
+        return " ".join(record["warnings"])
+
+    assert "warp" not in warnings()
+    made = dataclasses.replace(work.vector.provenance, warped=True)
+    work.vector = work.vector.replace(provenance=made)
+    assert "was fitted to warped faces, and this face isn't warped" in warnings()
+    work.warp = Warp.between(CANONICAL_LANDMARKS, CANONICAL_LANDMARKS)
+    assert "warp" not in warnings()
 
 
 def test_the_checksum_of_a_vector_changes_with_any_of_its_numbers(vector):

@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 from builders import make_vector, small_recipe
 
-from dfi_jax import Job, Replacement
+from dfi_jax import Clip, Job, Replacement, Stretch
+from dfi_jax.editor.record import removal_warnings
 from dfi_jax.editor.work import prepare_work
+from dfi_jax.photo.faces import CANONICAL_LANDMARKS
+from dfi_jax.photo.warp import Warp
 
 SIZE = 32
 BOX = (20, 10, 60, 50)
@@ -32,6 +35,15 @@ def test_an_edit_fades_out_over_the_feather_of_the_recipe(random_vgg, pixels):
         np.testing.assert_allclose(change[20:40, 20], border, atol=1e-4)
 
 
+@pytest.mark.parametrize("finish", [(), (Clip(), Stretch())])
+def test_pixels_are_clipped_at_the_end_and_where_the_recipe_says_so(random_vgg, pixels, finish):
+    recipe = small_recipe(size=SIZE).replace(finish=finish)
+    work = prepare(random_vgg, pixels, recipe, face="whole")
+    z = np.linspace(-1, 2, work.face.size, dtype=np.float32).reshape(work.face.shape)
+    finished = work.finish(z, alpha=1.0, unedited=[])
+    np.testing.assert_allclose(finished, np.clip(z, 0, 1), atol=1e-6)
+
+
 def test_as_much_is_replaced_as_the_share_of_the_usual_strength_inside_the_mask(random_vgg, pixels):
     recipe = small_recipe(size=SIZE, vector="unit_times_phi")
     assert recipe.vector.usual_alpha == 0.4
@@ -49,6 +61,10 @@ def test_as_much_is_replaced_as_the_share_of_the_usual_strength_inside_the_mask(
         assert not replaced[:, 18:].any()
         assert not replaced[18:].any()
     assert work.replaced(0.4) is None
+    # Interpolation overshoots beside an edge, also where a warp moves nothing.
+    work.warp = Warp.between(CANONICAL_LANDMARKS, CANONICAL_LANDMARKS)
+    replaced = work.replaced(-0.4)
+    assert (replaced.min(), replaced.max()) == (0, 1)
     assert prepare(random_vgg, pixels, recipe, face="whole").replaced(-1.0) is None
 
 
@@ -66,3 +82,9 @@ def test_what_is_replaced_lies_where_the_crop_lies_in_its_margin(random_vgg, pix
     replaced = work.replaced(-0.4)
     np.testing.assert_allclose(replaced[:, :14], 1.0, atol=1e-5)
     np.testing.assert_allclose(replaced[:, 18:], 0.0, atol=1e-5)
+
+
+def test_only_a_strength_that_takes_away_can_warn_that_it_subtracts(random_vgg, pixels):
+    for alphas, warned in (((0.0,), 0), ((0.3,), 0), ((0.3, -0.1), 1)):
+        work = prepare(random_vgg, pixels, small_recipe(size=SIZE), face="whole", alphas=alphas)
+        assert len(removal_warnings(work)) == warned

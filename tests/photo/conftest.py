@@ -21,9 +21,9 @@ def nobody():
 
 @pytest.fixture
 def two_heads(astronaut):
-    """The astronaut's head at half its size on the left, and at its own size on the right."""
+    """The astronaut's head at its own size on the left, and at half its size on the right."""
     head = astronaut[:256, 96:352]
     half = (head[::2, ::2] + head[1::2, ::2] + head[::2, 1::2] + head[1::2, 1::2]) / 4
     pixels = np.full((256, 400, 3), 0.5, np.float32)
-    pixels[64:192, :128], pixels[:, 136:392] = half, head
+    pixels[:, :256], pixels[64:192, 264:392] = head, half
     return pixels

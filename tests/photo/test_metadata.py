@@ -1,11 +1,16 @@
+"""What a photo's file holds beside its picture, and what an edit keeps of it."""
+
+import dataclasses
 import io
 import struct
 
+import numpy as np
 import pytest
-from pictures import edit_file, picture, png_chunk
-from PIL import Image, PngImagePlugin
+from pictures import edit_file, picture, png_chunk, png_of_16_bits
+from PIL import Image, PngImagePlugin, TiffTags
 
 from dfi_jax.photo.metadata import coding_losses
+from dfi_jax.photo.original import Original
 from dfi_jax.photo.photo import Photo, save
 
 
@@ -23,6 +28,18 @@ def test_exif_and_resolution_are_kept_and_the_photo_counts_as_upright(tmp_path, 
     assert [round(value) for value in made.info["dpi"]] == [300, 300]
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_turned_as_pillow_turns_it(tmp_path, orientation):
+    from PIL import ImageOps
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture().save(tmp_path / "me.png", exif=exif)
+    with Image.open(tmp_path / "me.png") as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(np.round(Photo.open(tmp_path / "me.png").pixels * 255), expected)
+
+
 def test_a_malformed_tag_beside_the_orientation_costs_the_exif_data_only(tmp_path):
     exif = Image.Exif()
     exif[0x0112], exif[0x0128] = 6, 2
@@ -37,6 +54,58 @@ def test_a_malformed_tag_beside_the_orientation_costs_the_exif_data_only(tmp_pat
     save(tmp_path / "out.jpg", photo.edited(photo.pixels), original=photo.original)
 
 
+@pytest.mark.parametrize("damage", ["exif", "orientation"])
+def test_a_photo_whose_orientation_cannot_be_read_is_not_turned(damage):
+    image = picture()
+    if damage == "exif":
+        image.info["exif"] = b"Exif\0\0nonsense"
+    else:
+        image.getexif()[0x0112] = "six"
+    photo = Photo.of(image)
+    np.testing.assert_array_equal(photo.original.values, np.asarray(picture()))
+    assert photo.losses == ("the photo's EXIF data is damaged, and its edit has none.",)
+
+
+def test_what_an_edit_loses_is_reported(tmp_path):
+    png_of_16_bits(tmp_path / "deep.png", np.asarray(picture(), np.uint16) * 257)
+    picture("CMYK").save(tmp_path / "print.jpg")
+    picture().save(
+        tmp_path / "film.gif",
+        save_all=True,
+        append_images=[picture().rotate(9 * i) for i in (1, 2)],
+    )
+    Image.fromarray(np.asarray(picture("L"), np.float32) / 255).save(tmp_path / "float.tif")
+    losses = {path.name: Photo.open(path).losses for path in tmp_path.iterdir()}
+    assert losses == {
+        "deep.png": ("the photo has 16 bits per channel, and its edit has 8.",),
+        "print.jpg": ("the photo is in CMYK, and its edit is in sRGB.",),
+        "film.gif": ("the photo has 3 frames, and its edit has one.",),
+        "float.tif": ("the photo has 32 bits per pixel, and its edit has 16.",),
+    }
+    picture().save(tmp_path / "plain.png")
+    assert Photo.open(tmp_path / "plain.png").losses == ()
+
+
+@pytest.mark.parametrize(
+    ("chunks", "lost"),
+    [
+        ([(b"gAMA", [45455])], False),  # 1/2.2
+        ([(b"gAMA", [47000])], True),
+        ([(b"gAMA", [100_000])], True),
+        ([(b"gAMA", [100_000]), (b"sRGB", [])], False),  # The gamma is for old decoders then.
+        ([(b"cHRM", [31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000])], False),
+        ([(b"cHRM", [31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000])], True),
+    ],
+)
+def test_a_png_s_gamma_and_primaries_are_lost_unless_they_are_srgb_s(tmp_path, chunks, lost):
+    extra = PngImagePlugin.PngInfo()
+    for kind, numbers in chunks:
+        extra.add(kind, struct.pack(f">{len(numbers)}I", *numbers) or b"\0")
+    picture().save(tmp_path / "me.png", pnginfo=extra)
+    losses = Photo.open(tmp_path / "me.png").losses
+    assert ["gamma or its primaries" in loss for loss in losses] == [True] * lost
+
+
 def test_exif_data_that_a_jpeg_cannot_hold_is_left_out(tmp_path):
     exif = Image.Exif()
     exif[0x010E] = "x" * 70_000
@@ -47,6 +116,34 @@ def test_exif_data_that_a_jpeg_cannot_hold_is_left_out(tmp_path):
         save(path, photo.edited(photo.pixels), original=photo.original)
         with Image.open(path) as image:
             assert (0x010E in image.getexif()) == kept
+    for length in (65_533, 65_534):  # A segment has two bytes for its length, which count, too.
+        exif = b"Exif\0\0".ljust(length, b"\0")
+        metadata = dataclasses.replace(photo.original.metadata, exif=exif)
+        original = dataclasses.replace(photo.original, metadata=metadata)
+        save(path, photo.edited(photo.pixels), original=original)
+        with Image.open(path) as image:
+            assert ("exif" in image.info) == (length == 65_533)
+
+
+@pytest.mark.parametrize(
+    ("dpi", "kept"),
+    [
+        ((72, 300), (72, 300)),
+        ((65_535, 1), (65_535, 1)),
+        ((72, 65_536), None),
+        ((0, 72), None),
+        ((72, -1), None),
+        ((72, float("nan")), None),
+        ((float("nan"), 72), None),
+        ((72,), None),
+        (("high", "low"), None),
+        (None, None),
+    ],
+)
+def test_a_resolution_is_kept_if_every_format_can_hold_it(dpi, kept):
+    image = picture()
+    image.info["dpi"] = dpi
+    assert Photo.of(image).original.metadata.dpi == kept
 
 
 def test_a_resolution_that_no_jpeg_can_hold_is_left_out(tmp_path):
@@ -72,6 +169,41 @@ def test_the_exif_data_of_a_tiff_file_has_nothing_about_its_pixels(tmp_path):
     picture().save(tmp_path / "me.tif", exif=exif, compression="tiff_lzw")
     made = edit_file(tmp_path / "me.tif", tmp_path / "out.png")
     assert set(made.getexif()) - {0x011A, 0x011B, 0x0128} == {0x010F}
+
+
+def test_of_a_tiff_file_s_tags_those_about_its_pixels_are_left_out_and_the_others_kept():
+    names = [
+        "NewSubfileType",
+        "SubfileType",
+        "ImageWidth",
+        "ImageLength",
+        "BitsPerSample",
+        "Compression",
+        "PhotometricInterpretation",
+        "FillOrder",
+        "StripOffsets",
+        "SamplesPerPixel",
+        "RowsPerStrip",
+        "StripByteCounts",
+        "MinSampleValue",
+        "MaxSampleValue",
+        "PlanarConfiguration",
+        "TileWidth",
+        "TileLength",
+        "TileOffsets",
+        "TileByteCounts",
+        "ExtraSamples",
+        "SampleFormat",
+    ]
+    pixels = {tag for tag, info in TiffTags.TAGS_V2.items() if info.name in names}
+    assert len(pixels) == len(names)
+    image = picture()
+    image.format = "TIFF"
+    image.getexif().update(dict.fromkeys((269, 270, 271, 272, 305, 306, 315, 316, 33432), "text"))
+    image.getexif().update(dict.fromkeys((*pixels, 265, 282, 283, 296, 301, 318, 34675), 1))
+    kept = Image.Exif()
+    kept.load(Original.of(image)[0].metadata.exif)
+    assert set(image.getexif()) - set(kept) == pixels | {34675}
 
 
 def jpeg_segment(number, data):

@@ -132,6 +132,15 @@ def test_a_difference_finer_than_the_photo_s_pixels_is_averaged():
     np.testing.assert_allclose(difference[inner], 0.4, atol=0.01)
 
 
+def test_a_difference_is_averaged_along_the_side_of_the_crop_that_the_photo_shows_smaller():
+    stripes = 0.8 * (np.arange(200) % 2)[:, None, None] * np.ones((1, 200, 3))
+    # Columns of the crop are rows of the photo, and four of its rows are a column.
+    placement = Placement(((0.0, 0.25, 20.0), (1.0, 0.0, 10.0)))
+    photo = np.zeros((220, 100, 3), np.float32)
+    difference = placement.paste(photo, stripes.astype(np.float32), feather=0.0)
+    np.testing.assert_allclose(difference[20:200, 25:65], 0.4, atol=0.01)
+
+
 def test_an_edit_far_from_the_photo_is_refused():
     photo = np.zeros((50, 50, 3), np.float32)
     with pytest.raises(InputError, match="outside the photo"):

@@ -310,9 +310,11 @@ def test_what_is_no_photo_at_all_is_refused(photo):
         of(Photo, photo)
 
 
-def test_an_array_of_too_many_pixels_is_refused():
+def test_an_array_of_more_than_100_megapixels_is_refused():
     with pytest.raises(FileError, match="has more than 100 megapixels"):
-        Photo.of(np.broadcast_to(np.uint8(0), (12_000, 12_000, 3)))
+        Photo.of(np.broadcast_to(np.uint8(0), (17, 5_882_353)))  # One pixel more.
+    with pytest.raises(InputError, match="of type int64"):  # Its size is fine.
+        Photo.of(np.broadcast_to(np.int64(0), (10_000, 10_000)))
 
 
 def test_damaged_exif_data_is_no_reason_to_reject_a_photo_or_to_warn(tmp_path):

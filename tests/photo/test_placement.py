@@ -139,6 +139,7 @@ def test_the_matrix_of_a_box_is_that_of_its_pixels():
     photo = np.random.default_rng(0).random((400, 300, 3)).astype(np.float32)
     placement = Placement.from_box((40, 120, 240, 320))
     by_matrix = Placement(placement.matrix)
+    assert Placement(Placement.from_box((0, 0, 300, 400)).matrix).side == pytest.approx(300)
     np.testing.assert_allclose(by_matrix.crop(photo), photo[120:320, 40:240], atol=1e-6)
     assert placement.extent((300, 400)) == (40, 120, 240, 320)
     beyond = Placement.from_box((-40, 120, 240, 520))
@@ -172,12 +173,10 @@ def test_a_crop_without_a_size_has_the_photo_s_resolution(scale, expected):
 
 
 def test_outside_the_photo_its_border_continues():
-    photo = np.random.default_rng(0).random((100, 100, 3)).astype(np.float32)
-    face = Placement.from_landmarks(CANONICAL_POINTS).crop(photo)
-    np.testing.assert_allclose(face[:100, :100], photo, atol=1e-6)
-    border = np.repeat(photo[:, -1:], 100, axis=1)
-    np.testing.assert_allclose(face[:100, 100:], border, atol=1e-6)
-    np.testing.assert_allclose(face[150, 150], photo[-1, -1], atol=1e-6)
+    photo = np.random.default_rng(0).random((100, 110, 3)).astype(np.float32)
+    face = placement_of(similarity(1.0, 0.0, -40.0, -50.0)).crop(photo)
+    row, column = np.clip(np.arange(200) - 50, 0, 99), np.clip(np.arange(200) - 40, 0, 109)
+    np.testing.assert_allclose(face, photo[row[:, None], column], atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
@@ -187,6 +186,24 @@ def test_a_crop_beside_the_photo_is_refused(scale):
         placement.crop(np.zeros((90, 100, 3), np.float32))
     with pytest.raises(InputError, match="outside the photo, which is 100 × 90 pixels"):
         placement.check((100, 90))
+
+
+@pytest.mark.parametrize(
+    ("box", "shift"),
+    [
+        ((-30, 5, 1, 36), (-1, 0)),
+        ((99, 5, 130, 36), (1, 0)),
+        ((5, -30, 36, 1), (0, -1)),
+        ((5, 89, 36, 120), (0, 1)),
+    ],
+)
+def test_a_crop_lies_beside_the_photo_from_the_first_pixel_without_it(box, shift):
+    x0, y0, x1, y1 = box
+    inside = (max(x0, 0), max(y0, 0), min(x1, 100), min(y1, 90))
+    assert Placement.from_box(box).extent((100, 90)) == inside
+    x, y = shift
+    with pytest.raises(InputError, match="outside the photo, which is 100 × 90 pixels"):
+        Placement.from_box((x0 + x, y0 + y, x1 + x, y1 + y)).extent((100, 90))
 
 
 @pytest.mark.parametrize("box", [(0, 0, 61, 40), (-1, 0, 10, 10), (0, 0, 10, 41), (0, -3, 5, 9)])
