@@ -39,61 +39,39 @@ edits a drawn face.
 import dataclasses
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import judged_edits
-import matplotlib.cbook
 import numpy as np
-from jaxtyping import Float, Int
-from PIL import Image
 from safetensors.numpy import load_file
+from warped_sets import edit_whole, fit_sets
+from whole_photos import Pixels, Subject, find_man, find_photo
 
 from dfi_jax import (
     RECIPES,
-    VGG,
     Anchor,
     Cache,
     Dataset,
     Editor,
     InputError,
-    Placement,
     Recipe,
     Selection,
     Wiener,
     load_dataset,
-    make_problem,
-    prepare,
     select,
 )
-from dfi_jax import reconstruct as solve
-from dfi_jax.data import landmarks, synthetic
-from dfi_jax.data.wanted import find_attribute
+from dfi_jax.data import landmarks
 from dfi_jax.metrics.judge import Judge, fit_judge
-from dfi_jax.network.means import feature_moments
 from dfi_jax.photo import faces
 from dfi_jax.photo.finish import apply_mask
-from dfi_jax.photo.image import resize
-from dfi_jax.photo.photo import read, write
+from dfi_jax.photo.photo import write
 from dfi_jax.photo.placement import CANONICAL_SIZE
-from dfi_jax.photo.resampling import warp
-from dfi_jax.photo.two_scales import fit_two_scales
-from dfi_jax.recipe.features import Features
-from dfi_jax.recipe.preparation import prepare_images, restore_images
 from dfi_jax.report.sheet import contact_sheet
 from dfi_jax.storage.files import replacing, write_tensors
-
-Pixels = Float[np.ndarray, "h w 3"]
-
-Laid = tuple[Int[np.ndarray, " r"], Float[np.ndarray, "r 2 3"]]
-"""Images, by their numbers, and the maps that lay them over the photo.
-
-Maps count from the corner of the first pixel."""
 
 
 class Kind(NamedTuple):
@@ -124,28 +102,8 @@ PUBLISHED = {"vector": "gain", "vector.factor": "1"}
 STRENGTH, PUBLISHED_STRENGTH = 1.0, 3.5
 """Strengths. The default recipe multiplies w by 4, and `PUBLISHED` by 1."""
 
-SHORTEST, LONGEST = 200, 1000
-"""Limits of a photo's shorter and longer side. Other photos are resized."""
-
-SEEN = 1_000_000
-"""Maximum number of pixels that the network sees at a time. With more, the images of the sets would
-take more memory than the reconstruction."""
-
-BEYOND = 0.5
-"""Grey level beyond a warped image, as in the authors' code."""
-
 AMPLIFIED = 4
 """Factor of the differences on a sheet."""
-
-MAN = {"Male": 1, "Smiling": -1, "No Beard": 1, "Young": 1, "Wearing Hat": -1}
-"""Signs of the scores of the subject `man`, to whom all edits apply."""
-
-CERTAIN = 1.0
-"""Smallest distance of his scores from 0. Of men with scores nearer to 0, many wear caps or are
-bearded."""
-
-ASTRONAUT = slice(25, 425)
-"""Columns of the astronaut's photo that are edited, so that it isn't square."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,40 +151,6 @@ QUICK = Config(
     changes={"features.layers": "conv1_2,conv2_1", "features.size": "64"},
     weights="random-vgg16",
 )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Subject:
-    """A photo that is edited.
-
-    Attributes:
-      name: Name of the photo.
-      pixels: The photo, at the size at which it is edited.
-      points: The 68 points of its largest face.
-      placement: The canonical crop of this face.
-      mask: Where the photo may change, from 0 to 1, or None.
-    """
-
-    name: str
-    pixels: Pixels
-    points: Float[np.ndarray, "68 2"]
-    placement: Placement
-    mask: Pixels | None
-
-    @classmethod
-    def open(cls, path: Path) -> "Subject":
-        """Opens a photo and the mask beside it, and finds its largest face."""
-        pixels = fit_limits(read(path))
-        found = faces.detect(pixels, points=68)
-        if not found:
-            raise InputError(f"no face was detected in {path}; give another photo.")
-        return cls(
-            name=path.stem,
-            pixels=pixels,
-            points=found[0].points,
-            placement=found[0].placement,
-            mask=find_mask(path, pixels.shape[:2]),
-        )
 
 
 class Result(NamedTuple):
@@ -286,15 +210,6 @@ def run(config: Config) -> dict[str, Any]:
     }
 
 
-def find_man(dataset: Dataset, rows: list[int]) -> int:
-    """Returns an image of a man, drawn at random, whose scores have the signs of `MAN`."""
-    columns = [find_attribute(name, dataset.attributes) for name in MAN]
-    signed = dataset.scores[rows][:, columns] * np.array(list(MAN.values()))
-    certain = np.all(signed >= CERTAIN, axis=1)
-    some = np.array(rows)[certain].tolist()
-    return next(iter(judged_edits.choose_photos(dataset, some, "~No Beard", 1)))
-
-
 def only(dataset: Dataset, rows: list[int], *, leave_out: int | None = None) -> Dataset:
     """Returns some of a dataset's images, without those of the person in `leave_out`."""
     if leave_out is not None and dataset.people is not None:
@@ -307,48 +222,6 @@ def only(dataset: Dataset, rows: list[int], *, leave_out: int | None = None) -> 
         people=None if dataset.people is None else dataset.people[rows],
         landmarks=None if dataset.landmarks is None else dataset.landmarks[rows],
     )
-
-
-def find_photo(name: str, dataset: Dataset, man: int | None, out: Path) -> Path:
-    """Returns the file of a subject, which is written if it is a name."""
-    match name:
-        case "astronaut":
-            import skimage.data
-
-            pixels = skimage.data.astronaut()[:, ASTRONAUT] / 255
-        case "hopper":
-            file = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
-            pixels = read(str(file))
-        case "man":
-            assert man is not None
-            pixels = dataset.read(man)
-        case "drawn":
-            pixels = synthetic.load(1, seed=1, size=150).read(0)[:, 10:-10]
-        case _:
-            return Path(name)
-    write(out / f"{name}.png", pixels)
-    return out / f"{name}.png"
-
-
-def fit_limits(pixels: Pixels) -> Pixels:
-    """Returns a photo whose sides are within the limits, of the same shape.
-
-    >>> fit_limits(np.zeros((100, 150, 3), np.float32)).shape
-    (200, 300, 3)
-    >>> fit_limits(np.zeros((500, 2000, 3), np.float32)).shape
-    (250, 1000, 3)
-    """
-    height, width = pixels.shape[:2]
-    factor = max(1.0, SHORTEST / min(height, width))
-    factor = min(factor, LONGEST / max(height, width))
-    size = round(factor * height), round(factor * width)
-    return resize(pixels, size, resample=Image.Resampling.LANCZOS).clip(0, 1)
-
-
-def find_mask(path: Path, size: tuple[int, int]) -> Pixels | None:
-    """Returns the mask that lies beside a photo, resized, or None if there is none."""
-    beside = path.with_name(f"{path.stem}-mask.png")
-    return resize(read(beside), size) if beside.exists() else None
 
 
 def describe(subject: Subject, scores: dict[str, float]) -> dict[str, Any]:
@@ -401,7 +274,7 @@ def make_edit(
         edit = editor.edit(subject.pixels, vector, face=subject.placement)
         count = vector.provenance.n_source + vector.provenance.n_target
         return Result(edit.pixels[0].astype(np.float32), {"images": count})
-    sets = fit_sets(editor, subject, selection)
+    sets = fit_sets(selection, subject, cache=editor.cache)
     recipe, alpha = editor.resolved_recipe, STRENGTH
     if way == "shrunk":
         recipe = recipe.replace(shrinkage=Wiener())
@@ -414,82 +287,6 @@ def make_edit(
         edit_whole(editor.vgg, subject.pixels, selection.dataset, sets, recipe, alpha),
         {"images": len(maps), "enlarged": np.sqrt(np.linalg.det(maps[:, :, :2])).mean()},
     )
-
-
-def fit_sets(editor: Editor, subject: Subject, selection: Selection) -> list[Laid]:
-    """Returns the images with the opposite and those with the attribute, and their maps.
-
-    Images in which no face is detected are left out.
-    """
-    found = []
-    for rows in (selection.source, selection.target):
-        points = landmarks.detect(selection.dataset, rows, points=68, cache=editor.cache)
-        # Warping counts from the corner of the first pixel, and points count from its centre.
-        fit = fit_two_scales(points + 0.5, subject.points + 0.5)
-        known = np.isfinite(fit.distances)
-        found.append((rows[known], fit.matrices[known]))
-    return found
-
-
-def edit_whole(
-    vgg: VGG, pixels: Pixels, dataset: Dataset, sets: list[Laid], recipe: Recipe, alpha: float
-) -> Pixels:
-    """Returns the whole photo with its features moved, at its own size."""
-    steps, mean_rgb = recipe.features.preparation, vgg.preprocess.mean_rgb
-    # Winograd's convolutions take nearly 1 GB more at 1000 × 1000, and hardly less time.
-    vgg = prepare(vgg, layers=recipe.features.layers, winograd=False)
-    # Nothing but the engine holds the problem. At 1000 × 1000, each set of features takes 0.1 GB.
-    problems = (
-        make_problem(
-            vgg,
-            prepare_images(pixels[None], steps, mean_rgb),
-            mean_difference(vgg, dataset, sets, recipe, pixels.shape[:2]),
-            [alpha],
-            recipe=recipe,
-        )
-        for _ in range(1)
-    )
-    # The engine counts with the recipe's size, which isn't the photo's.
-    ((_, found),) = solve(vgg, problems, recipe=recipe, batch_size=1)
-    return restore_images(found.images, pixels[None], steps, mean_rgb)[0].clip(0, 1)
-
-
-def mean_difference(
-    vgg: VGG, dataset: Dataset, sets: list[Laid], recipe: Recipe, size: tuple[int, int]
-) -> Features:
-    """Returns the mean features of warped images with the attribute, minus those without it."""
-    stage, mean_rgb = recipe.features, vgg.preprocess.mean_rgb
-    source, target = (
-        feature_moments(
-            vgg,
-            (
-                prepare_images(batch, stage.preparation, mean_rgb)
-                for batch in lay_over(dataset, rows, maps, size)
-            ),
-            layers=stage.layers,
-            pool_rounding=stage.pool_rounding,
-        )
-        for rows, maps in sets
-    )
-    variance = jax.tree.map(
-        lambda a, b: a / target.images + b / source.images, target.variance, source.variance
-    )
-    return recipe.shrinkage.shrink(jax.tree.map(jnp.subtract, target.mean, source.mean), variance)
-
-
-def lay_over(
-    dataset: Dataset,
-    rows: Int[np.ndarray, " r"],
-    maps: Float[np.ndarray, "r 2 3"],
-    size: tuple[int, int],
-) -> Iterator[Float[np.ndarray, "_ h w 3"]]:
-    """Yields images warped to a photo's frame, as many at a time as `SEEN` allows."""
-    inverses = [np.linalg.inv(np.vstack([each, [0, 0, 1]]))[:2] for each in maps]
-    count = max(1, SEEN // (size[0] * size[1]))
-    for i in range(0, len(rows), count):
-        pairs = zip(rows[i : i + count].tolist(), inverses[i : i + count], strict=True)
-        # Beyond the image, `warp` gives 0.
-        yield np.stack([warp(dataset.read(row) - BEYOND, m, size) + BEYOND for row, m in pairs])
 
 
 def finish(subject: Subject, edited: Pixels) -> Pixels:

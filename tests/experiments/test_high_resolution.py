@@ -6,7 +6,9 @@ import doctest
 import high_resolution
 import numpy as np
 import pytest
-from high_resolution import Subject
+import warped_sets
+import whole_photos
+from whole_photos import Subject
 
 import dfi_jax
 from dfi_jax.data import synthetic
@@ -54,7 +56,7 @@ def test_a_point_of_an_image_comes_to_the_photos_point(people, subject):
     for i in rng.choice(68, 3, replace=False):
         image = blob(points[i], (100, 100))
         dataset = dataclasses.replace(people, read=lambda index, image=image: image)
-        ((laid,),) = high_resolution.lay_over(dataset, np.array([0]), fit.matrices, SIZE)
+        ((laid,),) = warped_sets.lay_over(dataset, np.array([0]), fit.matrices, SIZE)
         assert laid.shape == (*SIZE, 3)
         mass = laid[..., 0] - 0.5
         row, column = np.mgrid[: SIZE[0], : SIZE[1]]
@@ -64,7 +66,7 @@ def test_a_point_of_an_image_comes_to_the_photos_point(people, subject):
 
 def test_beyond_an_image_is_grey(people):
     beyond = np.array([[[1.0, 0, 100], [0, 1.0, 0]]])  # 48 columns, from the 100th.
-    ((laid,),) = high_resolution.lay_over(people, np.array([3]), beyond, SIZE)
+    ((laid,),) = warped_sets.lay_over(people, np.array([3]), beyond, SIZE)
     np.testing.assert_allclose(laid[:, :99], 0.5, atol=1e-6)
     np.testing.assert_allclose(laid[:48, 100:], people.read(3)[:, :30], atol=1e-6)
 
@@ -111,7 +113,7 @@ def test_images_that_fit_as_they_are_give_the_edit_of_the_square_crop(random_vgg
         (rows, np.broadcast_to(np.eye(2, 3), (len(rows), 2, 3)))
         for rows in (selection.source, selection.target)
     ]
-    found = high_resolution.edit_whole(random_vgg, photo, people, sets, recipe, 1.0)
+    found = warped_sets.edit_whole(random_vgg, photo, people, sets, recipe, 1.0)
     editor = dfi_jax.Editor(recipe=recipe, weights=random_vgg, cache=None)
     expected = editor.edit(photo, selection, face="whole").pixels[0]
     assert np.abs(expected - photo).max() > 0.02
@@ -123,9 +125,9 @@ def test_the_mask_beside_a_photo_limits_its_change(tmp_path, subject):
     left = np.zeros((45, 65, 3))  # Half of the photo's size.
     left[:, :30] = 1
     path = tmp_path / "me.jpg"
-    assert high_resolution.find_mask(path, SIZE) is None
+    assert whole_photos.find_mask(path, SIZE) is None
     write(tmp_path / "me-mask.png", left)
-    mask = high_resolution.find_mask(path, SIZE)
+    mask = whole_photos.find_mask(path, SIZE)
     edited = 1 - subject.pixels
     masked = high_resolution.finish(dataclasses.replace(subject, mask=mask), edited)
     np.testing.assert_allclose(masked[:, :58], edited[:, :58], atol=1e-6)
@@ -166,5 +168,5 @@ def test_an_edit_is_made_once(tmp_path, monkeypatch, subject):
 
 
 def test_the_examples_in_docstrings_hold():
-    assert doctest.testmod(high_resolution).attempted
-    assert not doctest.testmod(high_resolution).failed
+    assert doctest.testmod(whole_photos).attempted
+    assert not doctest.testmod(whole_photos).failed
