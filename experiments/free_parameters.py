@@ -1,6 +1,6 @@
 """What is each free parameter of Deep Feature Interpolation worth?
 
-    python experiments/free_parameters.py lfw:DIR [--photos N] [--attribute NAME] [--json]
+    python experiments/free_parameters.py lfw:DIR [--photos N] [--attribute NAME] [--out DIR]
     python experiments/free_parameters.py --quick
 
 Section 4.4 of the DFI paper discusses these parameters. Each is changed by itself, around two
@@ -15,13 +15,19 @@ layers, the size of the crop, and the number of evaluations. λ is for images in
 deviations of ImageNet's colours: the paper's 0.001, for grey levels and a third of ½Σd², is 10.
 
 Rows are compared at the strength whose mean gain is `goal`, except those of α, which is given
-relative to that strength of the unchanged recipe. The columns are those of `normalization.py`.
+relative to that strength of the unchanged recipe. The columns are those of `normalization.py`, and
+each figure has its standard deviation between photos. The folder keeps the rows of each setting, so
+rerunning the command resumes it.
 """
 
 import dataclasses
-from collections.abc import Mapping
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -39,6 +45,7 @@ from matched_edits import (
 from neighbor_vectors import neighbor_vectors
 
 from dfi_jax import VGG, Recipe, load_dataset
+from dfi_jax.storage.files import replacing
 
 PAPER = {
     "shrinkage": "unshrunk",
@@ -55,8 +62,8 @@ PAPER = {
 }
 """The paper's settings, as changes to the default recipe."""
 
-MEASURES = ("gain", "varies", "spread", "others", "mean", "border", "luma", "chroma")
-"""The columns of the table."""
+MEASURES = ("gain", "others", "mean", "border", "luma", "chroma")
+"""The columns of the tables with a mean over photos."""
 
 WEIGHT = "objective.total_variation.weight"
 
@@ -115,7 +122,7 @@ class Config:
       changes: Changes to both recipes.
       weights: Name of the network.
       workers: Number of recipes at a time: while one is compiled, others edit.
-      out: Folder for pictures, of which there are none.
+      out: Folder for the rows of each setting.
     """
 
     dataset: str
@@ -197,7 +204,7 @@ def run(config: Config) -> dict[str, Any]:
             seen = see_all(vgg, subjects, recipe_of(name, config), config)
         with phase(f"{name}: edits"), ThreadPoolExecutor(config.workers) as pool:
             jobs = [
-                pool.submit(edit, vgg, seen, subjects, s, config) for s in settings(name, config)
+                pool.submit(resume, vgg, seen, subjects, s, config) for s in settings(name, config)
             ]
             rows += [row for job in jobs for row in job.result()]
     return {
@@ -255,6 +262,31 @@ def see_all(
     return found
 
 
+def resume(
+    vgg: VGG,
+    seen: Mapping[tuple[int, int], Photos],
+    subjects: Subjects,
+    setting: Setting,
+    config: Config,
+) -> list[dict[str, Any]]:
+    """Returns the rows of a setting from the folder, where they are kept once they are known."""
+    parts = setting.base, setting.parameter, setting.value
+    path = Path(config.out, digest(config), f"{' '.join(filter(None, parts))}.json")
+    if not path.exists():
+        rows = edit(vgg, seen, subjects, setting, config)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(rows), encoding="utf-8")
+        print(path.stem, file=sys.stderr, flush=True)
+    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def digest(config: Config) -> str:
+    """Returns a name for what determines the rows: all but the folder and the number of workers."""
+    same = dataclasses.replace(config, out="", workers=1)
+    return hashlib.sha256(json.dumps(dataclasses.asdict(same)).encode()).hexdigest()[:8]
+
+
 def edit(
     vgg: VGG,
     seen: Mapping[tuple[int, int], Photos],
@@ -276,19 +308,32 @@ def edit(
         for relative in config.alphas:
             alpha = relative * found["alpha"]
             measured = subjects.measure(np.asarray(photos.faces), editing.edit(alpha * factors))
-            row = {"alpha": alpha, "varies": float("nan"), **judged_edits.average(measured)}
+            row = {"alpha": alpha, "varies": None, "photos": measured}
+            row |= judged_edits.average(measured)
             rows.append(names | {"parameter": "α", "value": f"{relative:g}"} | row)
     return rows
 
 
 def print_tables(record: dict[str, Any]) -> None:
-    """Prints one row per setting."""
-    print(f"| recipe | parameter | α | {' | '.join(MEASURES)} |")
-    print("| --- " * (3 + len(MEASURES)) + "|")
-    for row in record["rows"]:
-        what = f"{row['parameter']} {row['value']}".strip() or "unchanged"
-        measured = " | ".join(f"{row[name]:.2f}" for name in MEASURES)
-        print(f"| {row['recipe']} | {what} | {row['alpha']:.3g} | {measured} |")
+    """Prints a table for each recipe, with one row per setting."""
+    for base in record["config"]["bases"]:
+        print(f"\nAround {base}:\n\n| setting | α | varies | {' | '.join(MEASURES)} |")
+        print("| --- " * (3 + len(MEASURES)) + "|")
+        for row in record["rows"]:
+            if row["recipe"] == base:
+                what = f"{row['parameter']} {row['value']}".strip() or "unchanged"
+                varies = "" if row["varies"] is None else f"{row['varies']:.2f}"
+                cells = [show([photo[name] for photo in row["photos"]]) for name in MEASURES]
+                print(f"| {what} | {row['alpha']:.3g} | {varies} | {' | '.join(cells)} |")
+
+
+def show(values: Sequence[float]) -> str:
+    """Returns the mean of some values and their standard deviation.
+
+    >>> show([1.0, 2.0, 3.0])
+    '2.00 ± 0.82'
+    """
+    return f"{np.mean(values):.2f} ± {np.std(values):.2f}"
 
 
 def main() -> None:

@@ -258,6 +258,7 @@ class Editing:
         - `alphas`: the strength at which each photo itself has the gain, or NaN
         - `unreached`: number of photos without such a strength
         - `varies`: standard deviation of these strengths divided by their mean
+        - `photos`: the measures of each photo
         """
         faces, units = np.asarray(self.photos.faces), self.photos.relative(factors)
         alpha = curves.strength(units, goal)
@@ -270,6 +271,7 @@ class Editing:
             "alphas": each.tolist(),
             "unreached": int(np.isnan(each).sum()),
             "varies": variation(each),
+            "photos": measured,
         }
         return row | judged_edits.average(measured), edited
 
