@@ -60,6 +60,16 @@ def test_the_oldest_versions_that_are_tested_are_those_that_are_allowed():
             assert oldest[name] == bound or oldest[name].removesuffix(".0") == bound, name
 
 
+def test_the_versions_of_python_that_are_published_are_those_that_were_tried():
+    prefix = "Programming Language :: Python :: "
+    published = [item.removeprefix(prefix) for item in PROJECT["classifiers"] if prefix in item]
+    published.remove("3")
+    assert PROJECT["requires-python"] == f">={published[0]}"
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    tried = re.findall(r"^\| (3\.\d+)\.\d+ \|", text, re.MULTILINE)
+    assert list(dict.fromkeys(tried)) == published
+
+
 def test_every_package_and_extra_is_constrained():
     newest = read_constraints("constraints.txt")
     for item in [*PROJECT["dependencies"], *(i for extra in EXTRAS.values() for i in extra)]:
