@@ -43,7 +43,9 @@ class Area(NamedTuple):
     tests: tuple[str, ...]
 
 
-EDITOR = tuple(f"dfi_jax/editor/{name}.py" for name in ("job", "query", "record", "result", "work"))
+EDITOR = tuple(
+    f"dfi_jax/editor/{name}.py" for name in ("job", "query", "record", "result", "solve", "work")
+)
 
 AREAS = {
     "engine": Area(

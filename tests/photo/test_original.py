@@ -149,17 +149,17 @@ def test_floats_outside_the_range_by_a_rounding_are_clipped():
 
 
 def test_integers_of_32_bits_are_scaled_by_their_type(tmp_path):
-    values = np.array([[0, 2**30, 2**31 - 1]] * 2, np.int32)
+    values = np.array([[0, 2**30, 2**31 - 1, -1]] * 2, np.int32)
     Image.fromarray(values).save(tmp_path / "me.tif")
     seen = Photo.open(tmp_path / "me.tif").pixels[0, :, 0]
-    np.testing.assert_allclose(seen, [0, 0.5, 1], atol=1e-5)
+    np.testing.assert_allclose(seen, [0, 0.5, 1, 0], atol=1e-5)
     raw = bytearray((tmp_path / "me.tif").read_bytes())
     at = raw.index(struct.pack("<HHI", 339, 3, 1)) + 8  # The tag SampleFormat: 2 is signed.
     assert raw[at] == 2
     raw[at] = 1
     (tmp_path / "me.tif").write_bytes(raw)
     photo = Photo.open(tmp_path / "me.tif")
-    np.testing.assert_allclose(photo.pixels[0, :, 0], [0, 0.25, 0.5], atol=1e-5)
+    np.testing.assert_allclose(photo.pixels[0, :, 0], [0, 0.25, 0.5, 1], atol=1e-5)
     assert photo.losses == ("the photo has 32 bits per pixel, and its edit has 16.",)
 
 
