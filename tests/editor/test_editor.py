@@ -432,14 +432,14 @@ def test_the_range_of_a_result_can_be_stretched_and_its_difference_truncated(
     np.testing.assert_allclose(edit.pixels[0], expected, atol=1e-5)
 
 
-def test_alone_in_a_sweep_and_in_a_manifest_of_ten_the_bytes_are_the_same(
+def test_alone_in_a_sweep_and_in_a_manifest_the_bytes_are_the_same(
     random_vgg, vector, pixels, tmp_path
 ):
-    # With 100 iterations each, Winograd's convolutions are used, and 1,000 iterations are queued.
+    # With 100 iterations each, Winograd's convolutions are used, and 300 iterations are queued.
     editor = make_editor(random_vgg, small_recipe(size=32, iterations=100))
     vector.save(tmp_path / "smile.safetensors")
     lines = []
-    for i in range(10):
+    for i in range(3):
         shifted = np.roll(pixels, i, axis=1)
         Image.fromarray(np.round(255 * shifted).astype(np.uint8)).save(tmp_path / f"{i}.png")
         line = {"photo": f"{i}.png", "attribute": "smile.safetensors", "alphas": [0.3]}
@@ -448,18 +448,18 @@ def test_alone_in_a_sweep_and_in_a_manifest_of_ten_the_bytes_are_the_same(
     manifest.write_text("\n".join(lines))
     outcomes = []
     run_jobs(editor, read_manifest(manifest), tmp_path, on_outcome=outcomes.append)
-    assert [outcome.failure for outcome in outcomes] == [None] * 10
+    assert [outcome.failure for outcome in outcomes] == [None] * 3
 
-    photo, smile = tmp_path / "6.png", tmp_path / "smile.safetensors"
+    photo, smile = tmp_path / "2.png", tmp_path / "smile.safetensors"
     editor.edit(photo, smile, alphas=[0.3], face=BOX).save(tmp_path / "alone")
-    strengths = [0.1, 0.2, 0.3, 0.4, 0.5]
+    strengths = [0.1, 0.3, 0.5]
     editor.edit(photo, smile, alphas=strengths, face=BOX).save(tmp_path / "sweep")
     files = {}
-    for name in ("alone", "sweep", "5", "6"):
+    for name in ("alone", "sweep", "1", "2"):
         files[name] = (tmp_path / name / "alpha-0.3.png").read_bytes()
         record = json.loads((tmp_path / name / "result.json").read_text())
         assert record["network"]["convolution"] == "winograd"
-    assert files["alone"] == files["sweep"] == files["6"] != files["5"]
+    assert files["alone"] == files["sweep"] == files["2"] != files["1"]
 
 
 def test_jobs_in_one_queue_are_edited_as_each_alone(random_vgg, photo):
