@@ -56,7 +56,7 @@ class Generator:
 
     def edit(self, faces: Faces, direction: Float[np.ndarray, " k"], alpha: float) -> Faces:
         """Returns the faces drawn from z + α·direction."""
-        moved = _edit(self.settings, self.params, jnp.asarray(faces), alpha * direction)
+        moved = _edit(self.settings, self.params, jnp.asarray(faces), alpha * direction[None])
         return np.asarray(moved)
 
 

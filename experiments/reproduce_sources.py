@@ -191,7 +191,7 @@ def in_grey_levels(vgg: VGG) -> VGG:
         name: {"kernel": layer["kernel"], "bias": scale * layer["bias"]}
         for name, layer in vgg.params.items()
     }
-    kernel = params["conv1_1"]["kernel"] * (scale / std)[:, None]
+    kernel = params["conv1_1"]["kernel"] * (scale / std)[None, None, :, None]
     params["conv1_1"]["kernel"] = kernel[:, :, ::-1]
     return dataclasses.replace(
         vgg,

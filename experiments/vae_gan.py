@@ -31,11 +31,9 @@ References:
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
@@ -165,21 +163,18 @@ def networks(settings: Settings) -> Networks:
     return Networks(Encoder(settings), Decoder(settings), Discriminator(settings))
 
 
-@partial(jax.jit, static_argnames="settings")
 def encode(settings: Settings, params: Params, x: Images) -> Normal:
     """Returns the distributions of the codes of faces."""
     found: Any = Encoder(settings).apply({"params": params}, x)
     return found
 
 
-@partial(jax.jit, static_argnames="settings")
 def decode(settings: Settings, params: Params, z: Float[Array, "n k"]) -> Images:
     """Returns the faces that codes stand for."""
     found: Any = Decoder(settings).apply({"params": params}, z)
     return found
 
 
-@partial(jax.jit, static_argnames="settings")
 def discriminate(
     settings: Settings, params: Params, x: Images
 ) -> tuple[Float[Array, "n 8 8 c"], Float[Array, " n"]]:

@@ -109,7 +109,7 @@ def distance(f: Float[Array, "n h w c"], of: Float[Array, "n h w c"]) -> Float[A
     >>> round(distance(jnp.ones((2, 1, 1, 1)), of).item(), 3), distance(of, of).item()
     (1.0, 0.0)
     """
-    variance = of.var(axis=(0, 1, 2)) + 1e-6
+    variance = of.var(axis=(0, 1, 2), keepdims=True) + 1e-6
     return jnp.mean((f - of) ** 2 / jax.lax.stop_gradient(variance))
 
 
@@ -195,7 +195,8 @@ def step(
     # What the three losses share is computed once: the compiler finds it.
     for loss, own, moment in zip(LOSSES, state.params, state.moments, strict=True):
         gradient, parts = jax.grad(loss, has_aux=True)(own, settings, state.params, batch)
-        update, moment = optimizer(settings).update(gradient, moment)
+        with jax.numpy_dtype_promotion("standard"):  # Optax mixes integers and floats.
+            update, moment = optimizer(settings).update(gradient, moment)
         params.append(optax.apply_updates(own, update))
         moments.append(moment)
         measured |= parts

@@ -248,7 +248,7 @@ def test_reports_come_after_every_few_steps_and_show_the_images_of_shorter_runs(
 def test_a_problem_that_ends_by_its_tolerance_keeps_the_image_of_that_step(make, random_vgg):
     recipe, vgg, problem = make(UnguardedLBFGS(), random_vgg.preprocess)
     in_pixels = jax.grad(lambda z: objective(vgg, z, problem, recipe=recipe).sum())(problem.start)
-    start = np.abs(in_pixels * np.array(vgg.preprocess.unit_rgb)).max()
+    start = np.abs(np.asarray(in_pixels) * np.array(vgg.preprocess.unit_rgb)).max()
     solver = UnguardedLBFGS(iterations=20, gradient_tolerance=0.7 * float(start))
     found = reconstruct(vgg, problem, recipe=recipe.replace(solver=solver), batch_size=2)
     for i, steps in enumerate(found.iterations.tolist()):

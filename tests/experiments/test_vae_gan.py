@@ -79,9 +79,8 @@ def test_the_distance_of_unrelated_activations_is_two():
     f, of = (jnp.asarray(scale * rng.standard_normal((50, 8, 8, 2)) + 3) for _ in range(2))
     # 3200 values per channel know a variance to 3 %.
     assert vae_gan_training.distance(f, of) == pytest.approx(2, rel=0.05)
-    assert vae_gan_training.distance(of.mean(axis=(0, 1, 2)) + 0 * of, of) == pytest.approx(
-        1, rel=1e-4
-    )
+    means = of.mean(axis=(0, 1, 2), keepdims=True)
+    assert vae_gan_training.distance(means + 0 * of, of) == pytest.approx(1, rel=1e-4)
 
 
 def test_augmented_faces_are_windows_of_the_image_or_its_mirror(images):
