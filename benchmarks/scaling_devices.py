@@ -110,7 +110,7 @@ def run_simulation(count: int) -> dict[str, Any]:
             "features.size": "16",
             "vector": "unit_times_phi",
             "solver.iterations": "60",
-            "solver.tolerance": "0.001",
+            "solver.tolerance": "0.02",
             "solver.memory": "5",
         }
     )

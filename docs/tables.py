@@ -5,6 +5,9 @@
 A table between two comments belongs to a record: `<!-- table 2 of experiments/fonts -->` before it
 and `<!-- end -->` after it stand for the second table that the program prints for the record
 `docs/records/fonts.json`, which it wrote with `--json`.
+
+Other tables of figures are typed, above all those of seconds, which only a quiet machine can
+measure, and those of runs on a GPU that left no record.
 """
 
 import contextlib
