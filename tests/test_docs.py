@@ -28,7 +28,7 @@ NOT_RUN = ("make ", "pip install ", "python benchmarks/", "python experiments/")
 """Commands that install packages, or that are tested where they are."""
 
 OPTIONS_OF_OTHERS = {
-    *("--quick", "--people", "--frames"),
+    *("--quick", "--people", "--frames", "--no-host"),
     *("--clip-rect", "--discrete-knn", "--random-start"),
 }
 """Options of benchmarks, experiments, chainer-dfi and dfi-tensorflow."""
