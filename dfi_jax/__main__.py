@@ -116,7 +116,7 @@ def _ignore_settings() -> None:
     flags = os.environ.pop("XLA_FLAGS", "").split()
     if kept := [flag for flag in flags if flag.startswith(CUDA_FOLDER)]:
         os.environ["XLA_FLAGS"] = " ".join(kept)
-    # Its warnings are about the folder where it keeps its own files.
+    # matplotlib warns if its own cache folder isn't writable, which harms no edit.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 

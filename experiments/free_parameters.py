@@ -24,9 +24,10 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,8 @@ def run(config: Config) -> dict[str, Any]:
             seen = see_all(vgg, subjects, recipe_of(name, config), config)
         with phase(f"{name}: edits"), ThreadPoolExecutor(config.workers) as pool:
             jobs = [
-                pool.submit(resume, vgg, seen, subjects, s, config) for s in settings(name, config)
+                pool.submit(resume, s, config, partial(edit, vgg, seen, subjects, s, config))
+                for s in settings(name, config)
             ]
             rows += [row for job in jobs for row in job.result()]
     return {
@@ -263,17 +265,13 @@ def see_all(
 
 
 def resume(
-    vgg: VGG,
-    seen: Mapping[tuple[int, int], Photos],
-    subjects: Subjects,
-    setting: Setting,
-    config: Config,
+    setting: Setting, config: Config, make: Callable[[], list[dict[str, Any]]]
 ) -> list[dict[str, Any]]:
-    """Returns the rows of a setting from the folder, where they are kept once they are known."""
+    """Returns the rows of a setting, read from the folder or else made and written there."""
     parts = setting.base, setting.parameter, setting.value
     path = Path(config.out, digest(config), f"{' '.join(filter(None, parts))}.json")
     if not path.exists():
-        rows = edit(vgg, seen, subjects, setting, config)
+        rows = make()
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(rows), encoding="utf-8")
         print(path.stem, file=sys.stderr, flush=True)

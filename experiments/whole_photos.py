@@ -1,4 +1,4 @@
-"""Photos that are edited whole: where they come from, the face in each, and its mask.
+"""Photos that are edited whole: their origin, the face in each, and the mask.
 
 `high_resolution.py` edits them.
 """

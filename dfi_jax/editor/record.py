@@ -1,6 +1,5 @@
 """The record of an edit: everything about how it was made, as JSON can write it."""
 
-import hashlib
 import platform
 from importlib import metadata
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from dfi_jax.editor.work import Work
 from dfi_jax.engine.slots import Reconstruction
 from dfi_jax.network.vgg import VGG
+from dfi_jax.storage.files import tensors_sha256
 from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.provenance import Provenance
 from dfi_jax.vectors.replacement import takes_away
@@ -143,11 +143,8 @@ def vector_record(vector: AttributeVector) -> dict[str, Any]:
     >>> vector_record(dfi_jax.starter("older"))["attributes"]
     ['~Young']
     """
-    digest = hashlib.sha256()
-    for name in sorted(vector.features):
-        digest.update(name.encode() + np.asarray(vector.features[name]).tobytes())
-    for path, layer in jax.tree.leaves_with_path(vector.replacement):
-        digest.update(jax.tree_util.keystr(path).encode() + np.asarray(layer).tobytes())
+    layers = jax.tree.leaves_with_path((vector.features, vector.replacement))
+    numbers = {jax.tree_util.keystr(path): np.asarray(layer) for path, layer in layers}
     fields = vector.provenance.to_dict().items()
     described = {name: list(v) if isinstance(v, tuple) else v for name, v in fields}
-    return described | {"sha256": digest.hexdigest()}
+    return described | {"sha256": tensors_sha256(numbers)}

@@ -21,7 +21,7 @@ import safetensors
 
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.storage import compiled
-from dfi_jax.storage.files import user_path, write_tensors
+from dfi_jax.storage.files import tensors_sha256, user_path, write_tensors
 
 KINDS = ("means", "probes", "landmarks", "compiled", "weights")
 """The subfolders of the cache: mean features, attribute probes, landmarks of faces,
@@ -106,7 +106,7 @@ class Cache:
             pass
         arrays = _compute(compute)
         try:
-            write_tensors(path, arrays, metadata={"sha256": _sha256(arrays)})
+            write_tensors(path, arrays, metadata={"sha256": tensors_sha256(arrays)})
         except FileError as error:
             _log.warning("The result couldn't be stored in the cache: %s", error)
         return arrays
@@ -196,17 +196,9 @@ def _load(path: Path) -> Arrays:
     with safetensors.safe_open(path, framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
         recorded = (file.metadata() or {}).get("sha256")
-    if recorded not in (None, _sha256(arrays)):
+    if recorded not in (None, tensors_sha256(arrays)):
         raise OSError
     return arrays
-
-
-def _sha256(arrays: Arrays) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(repr((name, arrays[name].dtype.str, arrays[name].shape)).encode())
-        digest.update(arrays[name].tobytes())
-    return digest.hexdigest()
 
 
 def _size(path: Path) -> int | None:

@@ -45,7 +45,7 @@ def keep(folder: Path, *, seconds: float) -> None:
 
 
 def ignore_warnings() -> None:
-    """Hides JAX's warnings about programs that it can't read or write, and compiles instead."""
+    """Hides JAX's warnings about stored programs that can't be read or written."""
     warnings.filterwarnings(
         "ignore", "Error (reading|writing) persistent compilation cache entry", UserWarning
     )

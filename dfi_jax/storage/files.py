@@ -141,6 +141,22 @@ def write_tensors(
             raise FileError(f"{path} can't be written ({error}).") from None
 
 
+def tensors_sha256(tensors: Mapping[str, np.ndarray]) -> str:
+    """Returns the SHA-256 of arrays with their names, types and shapes, in hexadecimal.
+
+    The order of the arrays makes no difference.
+
+    >>> a, b = np.zeros(2), np.ones(2)
+    >>> tensors_sha256({"a": a, "b": b}) == tensors_sha256({"b": b, "a": a})
+    True
+    """
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(repr((name, tensors[name].dtype.str, tensors[name].shape)).encode())
+        digest.update(tensors[name].tobytes())
+    return digest.hexdigest()
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a UTF-8 text file, whole or not at all.
 
