@@ -97,7 +97,7 @@ class Config:
 
 
 QUICK = Config(
-    source="synthetic:60",
+    source="synthetic:160:0:64",
     settings=Settings(width=16, latent=8, batch=4),
     steps=4,
     round=2,
@@ -159,9 +159,16 @@ def test(settings: Settings, state: State, unseen: Array) -> dict[str, Float[Arr
     }
 
 
+@partial(jax.jit, static_argnames="settings")
 def redraw(settings: Settings, averages: Networks, x: Images) -> Images:
     """Returns the faces drawn from the means of the codes of faces."""
     z = vae_gan.encode(settings, averages.encoder, x).mean
+    return vae_gan.decode(settings, averages.decoder, z)
+
+
+@partial(jax.jit, static_argnames="settings")
+def imagine(settings: Settings, averages: Networks, z: Float[Array, "n k"]) -> Images:
+    """Returns the faces drawn from codes."""
     return vae_gan.decode(settings, averages.decoder, z)
 
 
@@ -182,7 +189,7 @@ def write(path: Path, config: Config, state: State, unseen: Array, record: dict[
         [
             x,
             redraw(config.settings, state.averages, x),
-            vae_gan.decode(config.settings, state.averages.decoder, z),
+            imagine(config.settings, state.averages, z),
         ]
     )
     Image.fromarray(tile(np.asarray(rows), len(x))).save(path.with_suffix(".png"))
