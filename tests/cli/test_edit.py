@@ -169,8 +169,7 @@ def test_json_and_quiet_are_for_scripts(photo, vector_file, tmp_path):
 def test_a_photo_in_a_dataset_gets_its_annotation_and_its_scores(lfw_folder, tmp_path):
     photo = lfw_folder / "lfw-deepfunneled" / "Person_Number0" / "Person_Number0_0001.jpg"
     options = ["--dataset", f"lfw:{lfw_folder}", "--k", "3", "-o", tmp_path / "out"]
-    options += ["--weights", "random-vgg16", "--set", "solver.iterations=2"]
-    result = dfi("edit", photo, "smiling", *options)
+    result = dfi("edit", photo, "smiling", *options, "--weights", "random-vgg16", *SMALL)
     assert result.exit_code == 0, result.output
     saved = record(tmp_path / "out")
     (warning,) = saved["warnings"]  # Three images per set leave little but noise.

@@ -80,8 +80,8 @@ def test_faces_are_warped_on_request_and_edits_without_a_warp_say_so(tmp_path, m
         "dfi_jax.photo.faces.nearest", lambda pixels, placement: placement.map_points(points)
     )
     plain, warped = tmp_path / "plain", tmp_path / "warped"
-    succeeds("vectors", "fit", "synthetic:40", "-o", plain, *SMALL)
-    succeeds("vectors", "fit", "synthetic:40", "-o", warped, "--warp", *SMALL)
+    succeeds("vectors", "fit", "synthetic:40:0:64", "-o", plain, *SMALL)
+    succeeds("vectors", "fit", "synthetic:40:0:64", "-o", warped, "--warp", *SMALL)
     sums = [FittedDataset.load(folder).products["conv1_1"] for folder in (plain, warped)]
     assert np.abs(sums[0] - sums[1]).max() > 0.1 * np.abs(sums[0]).max()
     file = tmp_path / "smile.safetensors"

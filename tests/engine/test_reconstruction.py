@@ -18,6 +18,12 @@ of the batch: by up to 0.0016 with jax 0.8.0, and by less than 0.001 with jax 0.
 
 
 @pytest.fixture(scope="module")
+def direct(random_vgg):
+    """The network with direct convolutions, because Winograd's take long to compile."""
+    return prepare(random_vgg, layers=LAYERS, winograd=False)
+
+
+@pytest.fixture(scope="module")
 def vector(random_vgg, waves):
     phi = features(random_vgg, waves, layers=LAYERS)
     return {name: layer[1] - layer[2] for name, layer in phi.items()}
@@ -79,17 +85,17 @@ def test_strength_0_from_the_image_gives_the_image_back(random_vgg, waves, vecto
     np.testing.assert_allclose(result.objective, 0, atol=1e-9)
 
 
-def test_a_problem_that_ends_stops_alone(random_vgg, waves):
+def test_a_problem_that_ends_stops_alone(direct, waves):
     recipe = steady_recipe(iterations=60, solver__tolerance=0.3)
     starts = jnp.stack([waves[0], jnp.full_like(waves[1], 0.5)])
-    problem = targets(random_vgg, starts, waves[:2])
-    result = reconstruct(random_vgg, problem, recipe=recipe, batch_size=2)
+    problem = targets(direct, starts, waves[:2])
+    result = reconstruct(direct, problem, recipe=recipe, batch_size=2)
     assert result.iterations[0] == 20  # It starts at its solution, which ten more don't improve.
-    alone = reconstruct(random_vgg, singles(problem)[1], recipe=recipe)
+    alone = reconstruct(direct, singles(problem)[1], recipe=recipe)
     assert result.iterations[1] == alone.iterations[0] > 20
     np.testing.assert_allclose(result.images[1], alone.images[0], atol=HALF_A_LEVEL)
     np.testing.assert_array_equal(result.history[0, 20:], result.objective[0])
-    traced = jax.jit(lambda problem: reconstruct(random_vgg, problem, recipe=recipe))(problem)
+    traced = jax.jit(lambda problem: reconstruct(direct, problem, recipe=recipe))(problem)
     assert traced.iterations[0] == 20
     np.testing.assert_array_equal(traced.history[0, 20:], traced.objective[0])
 
@@ -162,13 +168,13 @@ def test_a_queue_flows_through_a_smaller_batch_and_each_is_as_alone(random_vgg, 
     assert [now.indices for now in seen if 7 in now.iterations] == [[0, 1], [2, 3], [4]]
 
 
-def test_a_problem_that_ends_early_leaves_its_slot_to_the_next(random_vgg, waves):
+def test_a_problem_that_ends_early_leaves_its_slot_to_the_next(direct, waves):
     recipe = steady_recipe(iterations=60, solver__tolerance=0.3)
     starts = jnp.stack([waves[0], jnp.full_like(waves[1], 0.5), waves[2]])
-    problem = targets(random_vgg, starts, waves)
+    problem = targets(direct, starts, waves)
     seen = []
     results = reconstruct(
-        random_vgg,
+        direct,
         singles(problem),
         recipe=recipe,
         batch_size=2,
@@ -177,7 +183,7 @@ def test_a_problem_that_ends_early_leaves_its_slot_to_the_next(random_vgg, waves
     found = dict(results)
     assert found[0].iterations[0] == found[2].iterations[0] == 20
     assert any(sorted(now.indices) == [1, 2] for now in seen)
-    alone = reconstruct(random_vgg, singles(problem)[1], recipe=recipe)
+    alone = reconstruct(direct, singles(problem)[1], recipe=recipe)
     assert found[1].iterations[0] == alone.iterations[0]
     np.testing.assert_allclose(found[1].images, alone.images, atol=HALF_A_LEVEL)
 
