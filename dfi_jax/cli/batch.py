@@ -53,7 +53,7 @@ def batch(
     out: Out,
     points: options.Points = options.DEFAULT_POINTS,
     warp: options.Warp = options.DEFAULT_WARP,
-    dataset: options.DatasetSpec = "",
+    dataset: options.DatasetOrFitted = "",
     rule: options.RuleText = options.DEFAULT_RULE,
     near: options.Near = "",
     k: options.K = None,

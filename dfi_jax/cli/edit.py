@@ -89,7 +89,7 @@ def edit(
     points: options.Points = options.DEFAULT_POINTS,
     warp: options.Warp = options.DEFAULT_WARP,
     mask: MaskImage = None,
-    dataset: options.DatasetSpec = "",
+    dataset: options.DatasetOrFitted = "",
     rule: options.RuleText = options.DEFAULT_RULE,
     near: options.Near = "",
     k: options.K = None,

@@ -95,12 +95,15 @@ Warp = Annotated[
 ]
 DEFAULT_WARP: bool = default(Job, "warp")
 
-DatasetSpec = Annotated[
+DATASET_HELP = f"Dataset of images with and without the attribute: {SPECS}"
+
+DatasetSpec = Annotated[str, typer.Option(metavar="SPEC", help=f"{DATASET_HELP}.")]
+
+DatasetOrFitted = Annotated[
     str,
     typer.Option(
         metavar="SPEC",
-        help=f"Dataset of images with and without the attribute: {SPECS}, or fitted:FOLDER with "
-        "what `dfi vectors fit` wrote.",
+        help=f"{DATASET_HELP}; or fitted:FOLDER, a folder that `dfi vectors fit` wrote.",
     ),
 ]
 

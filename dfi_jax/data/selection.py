@@ -265,5 +265,6 @@ def _cap(
 
 def _unlike(rule: Rule, reason: str) -> InputError:
     return InputError(
-        f"the rule is {rule}, and {reason}; leave out like_photo, and weights by nearness."
+        f"the rule {rule} can't be used because {reason}; leave out like_photo, and weights by "
+        f"nearness."
     )
