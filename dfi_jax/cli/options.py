@@ -112,8 +112,9 @@ RuleText = Annotated[
     typer.Option(
         "--rule",
         metavar="RULE",
-        help=f"Rule by which images are selected: {', '.join(RULES)}, or changes of its fields, as "
-        "in k=50,leave_out=image or chainer-dfi,weights=nearness.",
+        help=f"Rule by which images are selected: {', '.join(RULES)}; or changes to fields of the "
+        "default rule, as in k=50,leave_out=image, or of another rule, as in "
+        "chainer-dfi,weights=nearness.",
     ),
 ]
 DEFAULT_RULE: str = default(Job, "rule")
@@ -138,7 +139,12 @@ K = Annotated[
 ]
 
 RecipeName = Annotated[
-    str, typer.Option("--recipe", metavar="NAME", help=f"Recipe: {', '.join(RECIPES)}.")
+    str,
+    typer.Option(
+        "--recipe",
+        metavar="NAME",
+        help=f"Recipe, which holds every setting of the method: {', '.join(RECIPES)}.",
+    ),
 ]
 NO_SETTINGS: list[str] = []
 
