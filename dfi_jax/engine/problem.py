@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -11,8 +13,10 @@ from jaxtyping import Array, Float
 from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG, check_layers, feature_shapes, features, trunk_layers
 from dfi_jax.recipe import LBFGS, Recipe, UnguardedLBFGS
-from dfi_jax.recipe.features import Features, square_norms
-from dfi_jax.recipe.removal import Replacement
+from dfi_jax.recipe.features import Features, FeatureStage, square_norms
+from dfi_jax.recipe.removal import Replace, Replacement
+from dfi_jax.recipe.start import StartStage
+from dfi_jax.recipe.vector import VectorStage
 
 ACTIVATION_COPIES = 1.7
 """Memory of an evaluation and its gradient, relative to the size of all activations.
@@ -80,23 +84,39 @@ def make_problem(
         raise InputError(
             f"there are {len(images)} images and {n} alphas; give one image, or one per alpha."
         )
-    stage = recipe.features
+    stages = (recipe.features, recipe.vector, recipe.removal, recipe.start)
+    return _make_problem(vgg, images, vector, alphas, replacement, start, stages=stages)
+
+
+# Compiled at once, because some 60 operations take longer to compile one by one.
+@partial(jax.jit, static_argnames="stages")
+def _make_problem(
+    vgg: VGG,
+    images: Array,
+    vector: Features,
+    alphas: Array,
+    replacement: Replacement | None,
+    start: Array | None,
+    *,
+    stages: tuple[FeatureStage, VectorStage, Replace | None, StartStage],
+) -> Problem:
+    stage, scaling, removal, starting = stages
     phi = stage.normalize(
         features(vgg, images, layers=stage.layers, pool_rounding=stage.pool_rounding)
     )
-    w = recipe.vector.scale(vector, phi)
+    w = scaling.scale(vector, phi)
     moved = {name: alphas[:, None, None, None] * layer for name, layer in w.items()}
     target = {name: layer + moved[name] for name, layer in phi.items()}
-    if replacement is not None and recipe.removal is not None:
-        usual = alphas / recipe.vector.usual_alpha
-        away = recipe.removal.move(phi, moved, usual, replacement)
+    if replacement is not None and removal is not None:
+        away = removal.move(phi, moved, alphas / scaling.usual_alpha, replacement)
         target = {name: layer + away[name] for name, layer in target.items()}
+    n = len(alphas)
     if start is None:
         repeated = jnp.broadcast_to(images, (n, *images.shape[1:]))
-        start = recipe.start.images(repeated, vgg.preprocess.mean_rgb)
+        start = starting.images(repeated, vgg.preprocess.mean_rgb)
     norms = square_norms(phi, scope="layer")
     return Problem(
-        start=jnp.asarray(start),
+        start=start,
         target=target,
         square_norms={name: jnp.broadcast_to(norm, (n,)) for name, norm in norms.items()},
     )
