@@ -34,6 +34,7 @@ from typing import Any
 import jax.numpy as jnp
 import judged_edits
 import numpy as np
+from command_line import run_experiment
 from matched_edits import (
     Editing,
     Photos,
@@ -336,7 +337,7 @@ def show(values: Sequence[float]) -> str:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ import judged_edits
 import numpy as np
 import small_faces
 import train_vae_gan
+from command_line import run_experiment
 from jaxtyping import Float
 from latent_edits import Faces, Generator, mean_difference, regression
 from PIL import Image
@@ -348,7 +349,7 @@ def print_row(row: Mapping[str, Any], alpha: float, means: Mapping[str, float]) 
 
 def main() -> None:
     """Prints the tables, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

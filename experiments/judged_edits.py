@@ -4,12 +4,9 @@ The experiments on vectors share this module. It divides the people of a dataset
 one for the vectors, one for the judge, and one for the photos that are edited.
 """
 
-import argparse
-import dataclasses
 import hashlib
 import itertools
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,17 +33,6 @@ KEPT = ("same_person", "detail")
 
 LONGEST_NAMES = 100
 """Most characters that strengths take in the name of a file. More of them are hashed."""
-
-OPTIONS = {
-    "alphas": "strengths, separated by commas, such as --alphas=-0.5,0.5",
-    "frames": "number of frames of a movie from the first strength to the last",
-    "photos": "number of photos of each kind",
-    "iterations": "number of evaluations of an edit",
-    "attribute": "attribute that is added",
-    "generator": "file of the weights of the VAE/GAN",
-    "subjects": "files or names of photos, separated by commas",
-}
-"""Fields of configurations that options can set."""
 
 JUDGE_SHARE = 0.6
 """Share of the people who aren't in the vectors whose images teach the judge."""
@@ -187,53 +173,6 @@ def edit_all(
         face = placement.crop(dataset.read(row), size=size)
         for alpha, crop in zip(alphas, read_faces(paths[row]), strict=True):
             yield Edited(row, alpha, face, crop)
-
-
-def command_line(
-    doc: str | None,
-    config: Callable[..., Any],
-    quick: Any,
-    run: Callable[[Any], dict[str, Any]],
-    print_tables: Callable[[dict[str, Any]], None],
-) -> None:
-    """Runs an experiment, and prints its tables, or its record as JSON.
-
-    The fields of `OPTIONS` that the configuration has are options, too.
-
-    Args:
-      doc: Docstring of the experiment.
-      config: Class of its configuration.
-      quick: Configuration of `--quick`.
-      run: Function that returns the record.
-      print_tables: Function that prints the tables of a record.
-    """
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
-    options = {name: text for name, text in OPTIONS.items() if hasattr(quick, name)}
-    for name, text in options.items():
-        kind = type(getattr(quick, name))
-        parser.add_argument(f"--{name}", type=_numbers if kind is tuple else kind, help=text)
-    parser.add_argument("--out", default=quick.out, help="folder for sums, edits and pictures")
-    parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    if not arguments.dataset and not arguments.quick:
-        parser.error("give a dataset, such as lfw:DIR, or --quick")
-    chosen = quick if arguments.quick else config(dataset=arguments.dataset)
-    given = {name: getattr(arguments, name) for name in options}
-    given = {name: value for name, value in given.items() if value is not None}
-    record = run(dataclasses.replace(chosen, out=arguments.out, **given))
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    """Returns the numbers in a text, which are separated by commas."""
-    return tuple(map(float, text.split(",")))
 
 
 def file_of(dataset: Dataset, row: int) -> Path:

@@ -45,9 +45,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import judged_edits
 import loss_factors
 import numpy as np
+from command_line import run_experiment
 from gain_curves import Curves
 from identity import FACES, save_sheet
 from matched_edits import Editing, Moves, Photos, Subjects, edit, fast, load_networks, phase, see
@@ -396,7 +396,7 @@ def ends(values: Sequence[float]) -> str:
 
 def main() -> None:
     """Prints the tables, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

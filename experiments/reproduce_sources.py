@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 import judged_edits
 import numpy as np
+from command_line import run_experiment
 from counterfactuals import draw
 from matched_edits import normalize_on
 
@@ -257,7 +258,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":
