@@ -255,8 +255,8 @@ def see_all(
         counts = config.k if size == config.sizes[0] else config.k[:1]
         selections = [selection for k in counts for selection in subjects.neighbors(k)]
         faces = subjects.faces(size)
-        phi = describe(vgg, faces, layers=layers)
         stage = recipe.features.replace(layers=layers, size=size)
+        phi = describe(vgg, faces, stage)
         (vectors,) = neighbor_vectors(vgg, selections, [stage], shrinkage=recipe.shrinkage)
         for i, k in enumerate(counts):
             some = slice(i * len(faces), (i + 1) * len(faces))
