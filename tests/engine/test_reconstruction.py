@@ -32,7 +32,9 @@ def targets(vgg, starts, wanted):
 def test_an_image_is_found_again_by_its_features(random_vgg, waves):
     problem = targets(random_vgg, jnp.full_like(waves, 0.5), waves)
     recipe = steady_recipe(iterations=99)
-    result = reconstruct(random_vgg, problem, recipe=recipe, batch_size=3)
+    # Winograd's convolutions take longer to compile than these iterations do.
+    vgg = prepare(random_vgg, layers=LAYERS, winograd=False)
+    result = reconstruct(vgg, problem, recipe=recipe, batch_size=3)
     assert np.abs(result.images - np.asarray(waves)).max() < 0.02
     assert np.all(result.objective < 1e-3 * result.history[:, 0])
 
@@ -80,7 +82,7 @@ def test_strength_0_from_the_image_gives_the_image_back(random_vgg, waves, vecto
 
 
 def test_a_problem_that_ends_stops_alone(random_vgg, waves):
-    recipe = steady_recipe(iterations=60, solver__tolerance=0.3)
+    recipe = steady_recipe(iterations=29, solver__tolerance=0.3)
     starts = jnp.stack([waves[0], jnp.full_like(waves[1], 0.5)])
     problem = targets(random_vgg, starts, waves[:2])
     result = reconstruct(random_vgg, problem, recipe=recipe, batch_size=2)
@@ -163,7 +165,7 @@ def test_a_queue_flows_through_a_smaller_batch_and_each_is_as_alone(random_vgg, 
 
 
 def test_a_problem_that_ends_early_leaves_its_slot_to_the_next(random_vgg, waves):
-    recipe = steady_recipe(iterations=60, solver__tolerance=0.3)
+    recipe = steady_recipe(iterations=29, solver__tolerance=0.3)
     starts = jnp.stack([waves[0], jnp.full_like(waves[1], 0.5), waves[2]])
     problem = targets(random_vgg, starts, waves)
     seen = []
