@@ -28,7 +28,7 @@ from typing import Any
 
 import judged_edits
 import numpy as np
-from command_line import run_experiment
+from command_line import SMALL, run_experiment
 from jaxtyping import Float
 from judged_edits import Edited
 from PIL import Image
@@ -84,12 +84,7 @@ QUICK = Config(
     alphas=(-0.2, 0.4),
     frames=3,
     near="pixels",
-    changes=PUBLISHED
-    | {
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "64",
-        "solver.iterations": "10",
-    },
+    changes=PUBLISHED | SMALL,
     weights="random-vgg16",
 )
 

@@ -27,6 +27,13 @@ OPTIONS = {
 }
 """Fields of configurations that are options."""
 
+SMALL = {
+    "features.layers": "conv1_2,conv2_1",
+    "features.size": "64",
+    "solver.iterations": "5",
+}
+"""Changes to a recipe with which `--quick` edits."""
+
 
 def run_experiment(
     doc: str | None,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from command_line import run_experiment
+from command_line import SMALL, run_experiment
 from jaxtyping import Float
 from PIL import Image
 from vectors import WAYS
@@ -69,11 +69,7 @@ QUICK = Config(
     ways=("fitted",),
     attributes=("Eyeglasses",),
     photos=1,
-    changes={
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "64",
-        "solver.iterations": "5",
-    },
+    changes=SMALL,
     weights="random-vgg16",
 )
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import judged_edits
 import numpy as np
-from command_line import run_experiment
+from command_line import SMALL, run_experiment
 from judged_edits import Edited
 
 from dfi_jax import Dataset, Editor, Recipe, load_dataset, near
@@ -77,11 +77,7 @@ QUICK = Config(
     attributes=("smiling", "eyes open", "eyeglasses"),
     photos=1,
     near="pixels",
-    changes={
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "64",
-        "solver.iterations": "5",
-    },
+    changes=SMALL,
     weights="random-vgg16",
 )
 

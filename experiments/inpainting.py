@@ -30,7 +30,7 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from command_line import run_experiment
+from command_line import SMALL, run_experiment
 from counterfactuals import average, draw, psnr
 from jaxtyping import Array, Float, Int
 from skimage.metrics import structural_similarity
@@ -90,11 +90,7 @@ QUICK = Config(
     k=10,
     alphas=(1.0, 2.8),
     nearness="conv2_1",
-    changes={
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "64",
-        "solver.iterations": "5",
-    },
+    changes=SMALL,
     weights="random-vgg16",
 )
 

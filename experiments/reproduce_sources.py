@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 import judged_edits
 import numpy as np
-from command_line import run_experiment
+from command_line import SMALL, run_experiment
 from counterfactuals import draw
 from matched_edits import normalize_on
 
@@ -122,12 +122,7 @@ QUICK = Config(
     dataset="synthetic:80:0:64",
     systems=SYSTEMS[:2],
     normalized_on=10,
-    changes={
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "32",
-        "solver.iterations": "5",
-        "finish": "none",
-    },
+    changes=SMALL | {"features.size": "32", "finish": "none"},
     weights="random-vgg16",
 )
 

@@ -34,7 +34,7 @@ import jax
 import jax.numpy as jnp
 import judged_edits
 import numpy as np
-from command_line import run_experiment
+from command_line import SMALL, run_experiment
 from jax.flatten_util import ravel_pytree
 from starter_fits import STARTERS, make_vectors
 
@@ -74,11 +74,7 @@ QUICK = Config(
     calibrating=2,
     testing=1,
     removing=1,
-    changes={
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "64",
-        "solver.iterations": "5",
-    },
+    changes=SMALL,
     weights="random-vgg16",
 )
 

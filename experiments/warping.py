@@ -24,7 +24,7 @@ from typing import Any
 
 import judged_edits
 import numpy as np
-from command_line import run_experiment
+from command_line import SMALL, run_experiment
 from jaxtyping import Float
 
 from dfi_jax import Dataset, Editor, Recipe, load_dataset, load_vgg
@@ -80,11 +80,7 @@ QUICK = Config(
     attributes=("Smiling",),
     angles=(0, 90),
     photos=1,
-    changes={
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "64",
-        "solver.iterations": "5",
-    },
+    changes=SMALL,
     weights="random-vgg16",
 )
 
