@@ -35,10 +35,10 @@ def targets(vgg, starts, wanted):
     return Problem(starts, phi, square_norms(phi, scope="layer"))
 
 
-def test_an_image_is_found_again_by_its_features(random_vgg, waves):
-    problem = targets(random_vgg, jnp.full_like(waves, 0.5), waves)
+def test_an_image_is_found_again_by_its_features(direct, waves):
+    problem = targets(direct, jnp.full_like(waves, 0.5), waves)
     recipe = steady_recipe(iterations=99)
-    result = reconstruct(random_vgg, problem, recipe=recipe, batch_size=3)
+    result = reconstruct(direct, problem, recipe=recipe, batch_size=3)
     assert np.abs(result.images - np.asarray(waves)).max() < 0.02
     assert np.all(result.objective < 1e-3 * result.history[:, 0])
 
