@@ -174,18 +174,20 @@ def edit(
         )
         for job, made in editor.edit_many(list(jobs), on_progress=on_progress, on_failure=fail):
             try:
+                lost = []
                 if alone:
-                    made.save_photo(jobs[job], overwrite=overwrite)
+                    lost = made.save_photo(jobs[job], overwrite=overwrite)
                     written = [jobs[job]]
                 else:
                     written = made.save(jobs[job], overwrite=overwrite)
             except DfiError as error:
                 fail(job, error)
                 continue
-            for warning in made.record["warnings"]:
+            record = made.record | {"warnings": [*made.record["warnings"], *lost]}
+            for warning in record["warnings"]:
                 print_note(f"{jobs[job]}: {warning}")
             if json_:
-                options.print_json(jobs[job], made.record)
+                options.print_json(jobs[job], record)
             elif several:
                 print_result(jobs[job])
             else:

@@ -137,12 +137,16 @@ class Edit:
         write_text(folder / "result.json", json.dumps(self.record, indent=2) + "\n")
         return [*written, folder / "result.json"]
 
-    def save_photo(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def save_photo(self, path: str | Path, *, overwrite: bool = False) -> list[str]:
         """Writes the edited photo alone, if there is only one strength.
 
         Args:
           path: Path of the file, which ends in .png, .jpg or .jpeg.
           overwrite: Whether a file that exists is replaced.
+
+        Returns:
+          Sentences about what the file's format can't hold of the photo, besides the warnings of
+          the record.
 
         Raises:
           InputError: If there are several strengths, or the format can't hold the photo.
@@ -153,9 +157,9 @@ class Edit:
         >>> quick = dfi_jax.Recipe().set({"solver.iterations": "2"})
         >>> edit = dfi_jax.edit(face, "eyeglasses", face="whole", recipe=quick)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     edit.save_photo(Path(folder, "me.jpg"))
-        ...     [path.name for path in Path(folder).iterdir()]
-        ['me.jpg']
+        ...     lost = edit.save_photo(Path(folder, "me.jpg"))
+        ...     lost, [path.name for path in Path(folder).iterdir()]
+        ([], ['me.jpg'])
         """
         path = Path(path)
         if len(self.alphas) > 1:
@@ -165,7 +169,9 @@ class Edit:
         if exists(path) and not overwrite:
             raise FileError(f"{path} exists already; choose another name, or set overwrite.")
         original = self.photo.original if self._are_whole else None
-        save(path, self._make(self.pixels[0]), original=original)
+        format = save(path, self._make(self.pixels[0]), original=original)
+        lost = self.photo.losses_as(format) if self._are_whole else ()
+        return [sentence for sentence in lost if sentence not in self.record["warnings"]]
 
     def _labels(self) -> list[str]:
         return [f"α = {alpha:g}" for alpha in self.alphas]

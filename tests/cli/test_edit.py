@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from builders import make_vector, small_recipe
 from commands import dfi, fails, succeeds
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from dfi_jax import Recipe, load_vgg
 from dfi_jax.photo.photo import read
@@ -494,9 +494,14 @@ def test_a_face_is_detected_by_default(photo, monkeypatch):
 
 
 def test_a_name_of_a_picture_is_that_of_the_only_file(photo, vector_file, tmp_path):
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Author", "Ann")
+    with Image.open(photo) as picture:
+        picture.save(photo, pnginfo=texts)
     out = tmp_path / "older.jpg"
-    printed = succeeds("edit", photo, vector_file, *OPTIONS, "-a", "1", "-o", out)
-    assert printed.split() == [str(out)]
+    done = dfi("edit", photo, vector_file, *OPTIONS, "-a", "1", "-o", out)
+    assert done.stdout.split() == [str(out)]
+    assert "texts, which a JPEG file can't hold; its edit has none." in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"me.png", "older.jpg"}
     with Image.open(out) as picture:
         assert (picture.format, picture.size) == ("JPEG", (120, 140))
