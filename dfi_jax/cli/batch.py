@@ -112,13 +112,13 @@ def batch(
             batch_size=batch_size,
             on_progress=on_progress,
         )
-        older: list[str] = []
-        unfinished = select_unfinished(share, out, editor=editor, on_older=older.append)
+        different: list[str] = []
+        unfinished = select_unfinished(share, out, editor=editor, on_different=different.append)
         if not quiet and len(unfinished) < len(share):
             print_note(f"{len(share) - len(unfinished)} of {len(share)} edits are finished already")
-            for versions, times in Counter(older).items():
+            for makers, times in Counter(different).items():
                 print_note(
-                    f"{times} of them made with {versions}; delete their folders to make them again"
+                    f"{times} of them made with {makers}; delete their folders to make them again"
                 )
         run_jobs(editor, unfinished, out, on_outcome=announce, on_progress=on_progress)
     if failures:

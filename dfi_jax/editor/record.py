@@ -61,8 +61,7 @@ def make_record(
         "objective": result.objective.tolist(),
         "history": result.history.tolist(),
         "device": {
-            "platform": jax.default_backend(),
-            "kind": jax.local_devices()[0].device_kind,
+            **device(),
             "count": jax.local_device_count(),
             "batch_size": batch_size,
         },
@@ -85,6 +84,16 @@ CROP = (
     "the photo's profile, metadata and transparency."
 )
 """Warning about a recipe without the step `transfer_difference`."""
+
+
+def device() -> dict[str, str]:
+    """Returns the platform and the kind of the devices, which differ in the last bits of an edit.
+
+    >>> device()["platform"] == jax.default_backend()
+    True
+    """
+    return {"platform": jax.default_backend(), "kind": jax.local_devices()[0].device_kind}
+
 
 SUBTRACTED = (
     "nothing was replaced where the attribute was taken away, because it lies nearly everywhere in "

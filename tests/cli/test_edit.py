@@ -341,6 +341,9 @@ def test_normalised_weights_work_without_further_settings(photo, tmp_path):
         (["--dataset", "lfw:/nowhere"], "/nowhere does"),
         (["--mask", "/nowhere.png"], "/nowhere.png doesn't exist"),
         (["--near", "taste"], "can't be selected by 'taste'"),
+        (["--near", "pixels"], "near is pixels and there is no dataset; give a dataset"),
+        (["--rule", "paper", "--k", "9"], "rule is paper and there is no dataset"),
+        (["--k", "9"], "k is 9 and there is no dataset"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(photo, tmp_path, options, sentence):
