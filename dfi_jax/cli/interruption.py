@@ -91,9 +91,8 @@ def _wait(ours: socket.socket, _: socket.socket) -> None:
     while number := ours.recv(1)[0]:
         if number in set(SIGNALS):
             time.sleep(GRACE)
-            if sys.stderr is not None:  # Otherwise print would use stdout.
-                with contextlib.suppress(OSError):
-                    print(f"dfi: {sentence(number)}", file=sys.stderr)  # noqa: T201 (rich locks)
+            with contextlib.suppress(OSError):
+                print(f"dfi: {sentence(number)}", file=sys.stderr)  # noqa: T201 (rich locks)
             end(128 + number)
 
 

@@ -43,6 +43,13 @@ def test_a_terminal_shows_a_bar_for_each_phase(screen):
         assert part in text
 
 
+def test_a_terminal_without_a_cursor_shows_lines_as_a_log_does(screen, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    with terminal.progress() as report:
+        report(images(1))
+        assert screen.getvalue() == "mean features: 1 of 10 images\n"
+
+
 def test_a_log_has_few_lines(log, monkeypatch):
     times = iter((0.0, 5.0, 10.0, 11.0))
     monkeypatch.setattr(terminal.time, "monotonic", lambda: next(times))
