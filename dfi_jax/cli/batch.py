@@ -30,7 +30,7 @@ Manifest = Annotated[
         help='File of JSON lines, one per edit, such as {"photo": "me.jpg", "attribute": "older"}. '
         f"The fields are {', '.join(FIELDS)}, as for `dfi edit`. Paths are relative to the file.",
         show_default=False,
-        readable=False,
+        parser=options.named_path,
     ),
 ]
 
@@ -42,7 +42,7 @@ Out = Annotated[
         metavar="FOLDER",
         help="Folder for the results, with a subfolder for each edit.",
         show_default=False,
-        readable=False,
+        parser=options.named_path,
     ),
 ]
 

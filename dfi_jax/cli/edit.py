@@ -34,20 +34,13 @@ LONGEST_NAME = 200
 """Maximum number of bytes in the name of a folder. File systems allow 255."""
 
 
-def _named_path(text: str) -> Path:
-    """Returns a path. `Path("")` would be the current folder."""
-    if not text:
-        raise typer.BadParameter("it is empty; give a name.")
-    return Path(text)
-
-
 Photos = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="PHOTO...",
         help="Photos, or folders of photos.",
         show_default=False,
-        parser=_named_path,
+        parser=options.named_path,
     ),
 ]
 
@@ -65,7 +58,7 @@ Out = Annotated[
         help="Folder for the results. If there are several photos, each gets a subfolder. By "
         "default, the folder is dfi-PHOTO-ATTRIBUTE, or dfi-ATTRIBUTE for several photos. A name "
         "that ends in .png, .jpg or .jpeg is that of a file, which gets the edited photo alone.",
-        parser=_named_path,
+        parser=options.named_path,
     ),
 ]
 
@@ -75,7 +68,7 @@ MaskImage = Annotated[
         "--mask",
         metavar="IMAGE",
         help="Image of the photo's size that is white where the photo may change.",
-        readable=False,
+        parser=options.named_path,
     ),
 ]
 
@@ -261,4 +254,6 @@ def _name_folders(
 
 
 def _shorten(name: str) -> str:
+    # A terminal obeys control characters, and other systems' names can't have them.
+    name = "".join(character if character.isprintable() else "-" for character in name)
     return name.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")

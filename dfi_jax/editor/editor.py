@@ -35,6 +35,7 @@ from dfi_jax.photo.photo import PhotoLike
 from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import CancelResidual, FromPrevious, Recipe, named_recipe
 from dfi_jax.storage.cache import Cache
+from dfi_jax.storage.files import user_path
 from dfi_jax.vectors import probes
 from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.fit import fit as fit_dataset
@@ -274,7 +275,7 @@ class Editor:
             dataclasses.replace(dataset, warped=True) if warp else dataset,
             recipe=self.resolved_recipe,
             where=where,
-            folder=None if folder is None else Path(folder),
+            folder=None if folder is None else user_path(folder),
             share=share,
             on_progress=on_progress,
         )

@@ -16,7 +16,7 @@ from dfi_jax.photo.placement import Placement
 from dfi_jax.recipe import TransferDifference
 from dfi_jax.report.curves import draw_loss_curves
 from dfi_jax.report.sheet import contact_sheet
-from dfi_jax.storage.files import exists, replacing, write_text
+from dfi_jax.storage.files import exists, replacing, user_path, write_text
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,7 +117,7 @@ class Edit:
         Raises:
           FileError: If the folder holds files and `overwrite` is False, or can't be written to.
         """
-        folder = Path(folder)
+        folder = user_path(folder)
         check_folder(folder, overwrite=overwrite)
         written = []
         original = self.photo.original if self._are_whole else None
@@ -161,7 +161,7 @@ class Edit:
         ...     lost, [path.name for path in Path(folder).iterdir()]
         ([], ['me.jpg'])
         """
-        path = Path(path)
+        path = user_path(path)
         if len(self.alphas) > 1:
             raise InputError(
                 f"{path} is one file, but there are {len(self.alphas)} strengths; give a folder."

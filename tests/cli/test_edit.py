@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from commands import dfi, fails, succeeds
 from PIL import Image, PngImagePlugin
 
 from dfi_jax import Recipe, load_vgg
+from dfi_jax.cli.edit import _name_folders
 from dfi_jax.photo.photo import read
 
 pytestmark = pytest.mark.usefixtures("without_faces")
@@ -529,6 +531,25 @@ def test_a_file_that_cannot_hold_the_edit_is_refused_before_anything_is_loaded(
     monkeypatch.setattr("dfi_jax.cli.options.load_editor", None)
     assert sentence in fails("edit", tmp_path / "clear.png", "older", "-o", tmp_path / name)
     assert not (tmp_path / name).exists()
+
+
+def test_a_folder_that_is_named_after_a_photo_has_no_control_characters():
+    (folder,) = _name_folders([Path("a\x1b[2J\n\udcff.png")], "older", out=None, several=False)
+    assert folder == Path("dfi-a-[2J---older")
+
+
+def test_a_tilde_is_the_home_folder_of_results_too(photo, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes").touch()
+    assert "notes is a file; choose a folder" in fails("edit", photo, "older", "-o", "~/notes")
+
+
+@pytest.mark.parametrize("command", [["edit", "me.png"], ["weights", "show"]])
+def test_a_pipe_is_no_vector_and_no_network(photo, command, monkeypatch):
+    monkeypatch.chdir(photo.parent)
+    os.mkfifo("pipe.safetensors")
+    assert "is a pipe or a device; give a file" in fails(*command, "pipe.safetensors")
 
 
 def test_an_empty_name_is_no_photo():
