@@ -4,6 +4,7 @@ import re
 import shutil
 import time
 import typing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -557,18 +558,20 @@ def test_an_unknown_attribute_is_named_before_anything_is_made(folder):
 def test_a_folder_that_cannot_be_written_is_found_before_the_others_are_edited(folder, monkeypatch):
     lines = [
         {"photo": "me.png", "attribute": "smile.safetensors", "face": "whole", "name": name}
-        for name in ("fine", "file", "locked", "x" * 300)
+        for name in ("fine", "file", "link", "locked", "x" * 300)
     ]
     (folder / "out" / "locked").mkdir(parents=True)
     (folder / "out" / "file").touch()
+    (folder / "out" / "link").symlink_to("nowhere")
     # Root may write into every folder.
-    monkeypatch.setattr("os.access", lambda path, _: path.name != "locked")
+    monkeypatch.setattr("os.access", lambda path, _: Path(path).name != "locked")
     write(folder, *lines)
     editor = Editor(weights="random-vgg16", recipe=RECIPE)
     outcomes = run(editor, read_manifest(folder / "jobs.jsonl"), folder / "out")
     failures = {outcome.job.label: outcome.failure for outcome in outcomes}
     assert failures.pop("fine") is None
-    file, locked, long = failures.values()  # In the manifest's order.
+    file, link, locked, long = failures.values()  # In the manifest's order.
     assert "file is a file; choose a folder" in file
+    assert "link is a link to nowhere; choose" in link
     assert "locked can't be written to; check its permissions" in locked
     assert "can't be written to (File name too long); change its name" in long

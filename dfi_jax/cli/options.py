@@ -327,8 +327,6 @@ def check_out(folder: Path, *, overwrite: bool) -> None:
     """
     try:
         check_folder(folder, overwrite=overwrite)
-        if folder.is_symlink() and not folder.exists():
-            raise FileError(f"{folder} is a link to nowhere; choose another folder.")
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         with tempfile.TemporaryFile(dir=existing):
             pass

@@ -41,6 +41,9 @@ from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.fit import fit as fit_dataset
 from dfi_jax.vectors.fitted import FittedDataset
 
+LARGEST_BATCH_SIZE = 1_000_000
+"""Largest number of problems at a time, which is far beyond the memory of any device."""
+
 OnFailure = Callable[[Job, DfiError], None]
 """A function that is called with a job that failed, and with the error."""
 
@@ -73,8 +76,8 @@ class Editor:
     def __post_init__(self) -> None:
         if isinstance(self.recipe, str):
             object.__setattr__(self, "recipe", named_recipe(self.recipe))
-        if self.batch_size is not None and self.batch_size < 1:
-            raise InputError(f"batch_size is {self.batch_size}; give 1 or more.")
+        if self.batch_size is not None and not 1 <= self.batch_size <= LARGEST_BATCH_SIZE:
+            raise InputError(f"batch_size is {self.batch_size}; give 1 to {LARGEST_BATCH_SIZE:,}.")
 
     @property
     def vgg(self) -> VGG:

@@ -181,12 +181,15 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
     """Checks that results may be written into a folder.
 
     Raises:
-      FileError: If the folder is a file, or holds files and `overwrite` is False.
+      FileError: If the folder is a file or a link to nowhere, or holds files and `overwrite` is
+        False.
 
     >>> check_folder(Path("a-folder-that-does-not-exist"))
     """
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder} is a file; choose a folder for the results.")
+    if folder.is_symlink() and not folder.exists():
+        raise FileError(f"{folder} is a link to nowhere; choose another folder.")
     if not overwrite and folder.is_dir() and any(not _is_hidden(path) for path in folder.iterdir()):
         raise FileError(
             f"{folder} already holds files; choose another folder, or set overwrite (--overwrite) "
