@@ -3,6 +3,8 @@
 It shows a sign of life and answers Ctrl-C while the rest of the package loads, which takes seconds.
 """
 
+import codecs
+import io
 import logging
 import os
 import signal
@@ -82,8 +84,10 @@ class Messages:
 
 def main() -> None:
     """Runs the command line."""
-    if sys.stderr is not None:  # `dfi … 2>&-` closes it.
-        sys.stderr = Messages(sys.stderr)
+    _open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=_errors(sys.stdout.encoding))
+    sys.stderr = Messages(sys.stderr)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, _stop)
     notice = threading.Timer(SOON, _say, ["loading JAX"])
@@ -107,11 +111,35 @@ def main() -> None:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def _open_closed_streams() -> None:
+    """Replaces closed streams, as after `dfi … >&-`, by streams that lose everything.
+
+    Otherwise, a file of the edit would get their number, and XLA's messages are written to it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
+def _errors(encoding: str) -> str:
+    r"""Returns how text is written that an encoding lacks: a path's own bytes, or else escapes.
+
+    >>> "me-\udcff".encode("utf-8", _errors("UTF-8")), "é漢".encode("latin-1", _errors("latin-1"))
+    (b'me-\xff', b'\xe9\\u6f22')
+    """
+    return "surrogateescape" if codecs.lookup(encoding).name == "utf-8" else "backslashreplace"
+
+
 def _ignore_settings() -> None:
     """Removes settings of other programs that would change an edit, or make it fail."""
     for name, value in list(os.environ.items()):
         unheeded = name.startswith("JAX_") and name not in HEEDED
         if unheeded or name in IGNORED or (name == MINIMUM_SECONDS and not _is_number(value)):
+            del os.environ[name]
+    for name in ("COLUMNS", "LINES"):
+        if not os.environ.get(name, "80").strip(
+            "0"
+        ):  # On a terminal of no size, rich shows nothing.
             del os.environ[name]
     flags = os.environ.pop("XLA_FLAGS", "").split()
     if kept := [flag for flag in flags if flag.startswith(CUDA_FOLDER)]:
@@ -138,8 +166,7 @@ def _stop(number: int, _: object) -> NoReturn:
 
 
 def _say(sentence: str) -> None:
-    if sys.stderr is not None:  # Otherwise print would use stdout.
-        print(f"dfi: {sentence}", file=sys.stderr, flush=True)  # noqa: T201 (rich isn't loaded)
+    print(f"dfi: {sentence}", file=sys.stderr, flush=True)  # noqa: T201 (rich isn't loaded)
 
 
 if __name__ == "__main__":

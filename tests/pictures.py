@@ -38,11 +38,11 @@ def png_chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png_of_16_bits(path, values):
-    """Writes colours of 16 bits as a PNG file, which Pillow can't."""
+def png_of_16_bits(path, values, more=()):
+    """Writes colours of 16 bits as a PNG file, which Pillow can't, with more chunks."""
     height, width, _ = values.shape
     header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    chunks = {b"IHDR": header, b"IDAT": zlib.compress(rows), b"IEND": b""}
+    chunks = {b"IHDR": header, **dict(more), b"IDAT": zlib.compress(rows), b"IEND": b""}
     written = b"".join(png_chunk(*chunk) for chunk in chunks.items())
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + written)

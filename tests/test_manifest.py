@@ -4,6 +4,7 @@ import re
 import shutil
 import time
 import typing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from dfi_jax import (
     near,
 )
 from dfi_jax.data import folders
-from dfi_jax.editor.record import network_record, versions
+from dfi_jax.editor.record import device, network_record, versions
 from dfi_jax.manifest import check_files, read_manifest, run_jobs, select_unfinished
 from dfi_jax.photo.photo import read
 
@@ -183,6 +184,8 @@ def write_record(folder, job, editor, **changes):
         "network": network_record(editor.vgg) | {"convolution": "another"},
         "dataset_sha256": job.dataset_sha256,
         "files": [],
+        "versions": versions(),
+        "device": device(),
     }
     (folder / job.label).mkdir(exist_ok=True)
     (folder / job.label / "result.json").write_text(json.dumps(made | changes))
@@ -208,7 +211,7 @@ def test_images_of_every_selection_are_compared(tmp_path, random_vgg):
     [
         ("attribute", "smiling"),
         ("alphas", (0.5,)),
-        ("dataset", load_dataset("synthetic:1")),
+        ("dataset", None),
         ("near", near.pixels),
         ("k", 7),
         ("rule", "leave_out=image"),
@@ -221,14 +224,32 @@ def test_results_with_another_value_of_any_field_are_not_taken_for_these(
     tmp_path, random_vgg, field, value
 ):
     editor = Editor(weights=random_vgg, cache=None)
-    job = Job(photo="me.png", attribute="older", face="whole", name="me")
-    write_record(tmp_path, job, editor, versions=versions() | {"jax": "0.0.1"})
-    older = []
-    assert select_unfinished([job], tmp_path, editor=editor, on_older=older.append) == []
-    assert older == ["jax 0.0.1"]
+    people = load_dataset("synthetic:2")
+    job = Job(photo="me.png", attribute="older", dataset=people, face="whole", name="me")
+    write_record(tmp_path, job, editor)
     changed = dataclasses.replace(job, **{field: value})
     with pytest.raises(FileError, match=f"has results with a different value of {field};"):
         select_unfinished([changed], tmp_path, editor=editor)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, []),
+        ({"versions": versions() | {"jax": "0.0.1"}}, ["jax 0.0.1"]),
+        ({"device": {"kind": "Abacus"}}, ["the device Abacus"]),
+        ({"device": None}, ["the device of an unknown kind"]),
+    ],
+)
+def test_results_of_other_versions_or_devices_count_as_finished_and_are_told(
+    tmp_path, random_vgg, changes, told
+):
+    editor = Editor(weights=random_vgg, cache=None)
+    job = Job(photo="me.png", attribute="older", face="whole", name="me")
+    write_record(tmp_path, job, editor, **changes)
+    different = []
+    assert not select_unfinished([job], tmp_path, editor=editor, on_different=different.append)
+    assert different == told
 
 
 def test_each_process_does_its_share_of_the_lines(folder, monkeypatch):
@@ -467,12 +488,17 @@ def test_a_process_must_know_which_it_is(folder, monkeypatch):
 def test_a_line_s_own_options_come_before_those_of_the_command(folder):
     line = {"photo": "me.png", "attribute": "older"}
     own = {"points": 68, "warp": True, "rule": "paper", "near": "pixels", "k": 7}
-    write(folder, line, line | own | {"name": "own"})
-    shared, other = read_manifest(folder / "jobs.jsonl", near=near.scores, k=30)
+    write(folder, line, line | own | {"name": "own"}, line | {"dataset": "", "name": "starter"})
+    shared, other, starter = read_manifest(
+        folder / "jobs.jsonl", dataset=load_dataset("synthetic:3"), near=near.scores, k=30
+    )
     assert (shared.points, shared.warp, shared.near, shared.k) == (5, False, near.scores, 30)
     assert (other.points, other.warp, other.near, other.k) == (68, True, near.pixels, 7)
     assert shared.resolved_rule == Rule(near=near.scores, k=30)
     assert other.resolved_rule == RULES["paper"].replace(near=near.pixels, k=7)
+    assert starter.resolved_rule == Rule()
+    with pytest.raises(InputError, match="k is 30 and there is no dataset"):
+        read_manifest(write(folder, line), k=30)
 
 
 def test_a_line_s_own_dataset_is_relative_to_the_manifest_and_loaded_once(
@@ -532,18 +558,20 @@ def test_an_unknown_attribute_is_named_before_anything_is_made(folder):
 def test_a_folder_that_cannot_be_written_is_found_before_the_others_are_edited(folder, monkeypatch):
     lines = [
         {"photo": "me.png", "attribute": "smile.safetensors", "face": "whole", "name": name}
-        for name in ("fine", "file", "locked", "x" * 300)
+        for name in ("fine", "file", "link", "locked", "x" * 300)
     ]
     (folder / "out" / "locked").mkdir(parents=True)
     (folder / "out" / "file").touch()
+    (folder / "out" / "link").symlink_to("nowhere")
     # Root may write into every folder.
-    monkeypatch.setattr("os.access", lambda path, _: path.name != "locked")
+    monkeypatch.setattr("os.access", lambda path, _: Path(path).name != "locked")
     write(folder, *lines)
     editor = Editor(weights="random-vgg16", recipe=RECIPE)
     outcomes = run(editor, read_manifest(folder / "jobs.jsonl"), folder / "out")
     failures = {outcome.job.label: outcome.failure for outcome in outcomes}
     assert failures.pop("fine") is None
-    file, locked, long = failures.values()  # In the manifest's order.
+    file, link, locked, long = failures.values()  # In the manifest's order.
     assert "file is a file; choose a folder" in file
+    assert "link is a link to nowhere; choose" in link
     assert "locked can't be written to; check its permissions" in locked
     assert "can't be written to (File name too long); change its name" in long

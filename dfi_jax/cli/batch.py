@@ -30,7 +30,7 @@ Manifest = Annotated[
         help='File of JSON lines, one per edit, such as {"photo": "me.jpg", "attribute": "older"}. '
         f"The fields are {', '.join(FIELDS)}, as for `dfi edit`. Paths are relative to the file.",
         show_default=False,
-        readable=False,
+        parser=options.named_path,
     ),
 ]
 
@@ -42,7 +42,7 @@ Out = Annotated[
         metavar="FOLDER",
         help="Folder for the results, with a subfolder for each edit.",
         show_default=False,
-        readable=False,
+        parser=options.named_path,
     ),
 ]
 
@@ -112,14 +112,14 @@ def batch(
             batch_size=batch_size,
             on_progress=on_progress,
         )
-        older: list[str] = []
-        unfinished = select_unfinished(share, out, editor=editor, on_older=older.append)
+        different: list[str] = []
+        unfinished = select_unfinished(share, out, editor=editor, on_different=different.append)
         if not quiet and len(unfinished) < len(share):
             print_note(f"{len(share) - len(unfinished)} of {len(share)} edits are finished already")
-            for versions, times in Counter(older).items():
+            for makers, times in Counter(different).items():
                 print_note(
-                    f"{times} of these edits used {versions}; delete their folders to make them "
-                    f"again"
+                    f"{times} of these edits were made with {makers}; delete their folders to make "
+                    f"them again"
                 )
         run_jobs(editor, unfinished, out, on_outcome=announce, on_progress=on_progress)
     if failures:

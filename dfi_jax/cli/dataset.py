@@ -61,7 +61,7 @@ def select(
             "-o",
             metavar="FOLDER",
             help="Folder for the results, by default dfi-select-PHOTO.",
-            readable=False,
+            parser=options.named_path,
         ),
     ] = None,
     overwrite: options.Overwrite = False,

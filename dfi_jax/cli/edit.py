@@ -34,20 +34,13 @@ LONGEST_NAME = 200
 """Maximum number of bytes in the name of a folder. File systems allow 255."""
 
 
-def _named_path(text: str) -> Path:
-    """Returns a path. `Path("")` would be the current folder."""
-    if not text:
-        raise typer.BadParameter("it is empty; give a name.")
-    return Path(text)
-
-
 Photos = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="PHOTO...",
         help="Photos, or folders of photos.",
         show_default=False,
-        parser=_named_path,
+        parser=options.named_path,
     ),
 ]
 
@@ -66,7 +59,7 @@ Out = Annotated[
         "default, the folder is dfi-PHOTO-ATTRIBUTE, or dfi-ATTRIBUTE for several photos. If the "
         "name ends in .png, .jpg or .jpeg, only the edited photo is written, to a file of that "
         "name.",
-        parser=_named_path,
+        parser=options.named_path,
     ),
 ]
 
@@ -76,7 +69,7 @@ MaskImage = Annotated[
         "--mask",
         metavar="IMAGE",
         help="Image of the photo's size that is white where the photo may change.",
-        readable=False,
+        parser=options.named_path,
     ),
 ]
 
@@ -175,18 +168,20 @@ def edit(
         )
         for job, made in editor.edit_many(list(jobs), on_progress=on_progress, on_failure=fail):
             try:
+                lost = []
                 if alone:
-                    made.save_photo(jobs[job], overwrite=overwrite)
+                    lost = made.save_photo(jobs[job], overwrite=overwrite)
                     written = [jobs[job]]
                 else:
                     written = made.save(jobs[job], overwrite=overwrite)
             except DfiError as error:
                 fail(job, error)
                 continue
-            for warning in made.record["warnings"]:
+            record = made.record | {"warnings": [*made.record["warnings"], *lost]}
+            for warning in record["warnings"]:
                 print_note(f"{jobs[job]}: {warning}")
             if json_:
-                options.print_json(jobs[job], made.record)
+                options.print_json(jobs[job], record)
             elif several:
                 print_result(jobs[job])
             else:
@@ -260,4 +255,6 @@ def _name_folders(
 
 
 def _shorten(name: str) -> str:
+    # A terminal obeys control characters, and other systems' names can't have them.
+    name = "".join(character if character.isprintable() else "-" for character in name)
     return name.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")

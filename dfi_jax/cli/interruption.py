@@ -66,15 +66,22 @@ def interruptible() -> Iterator[None]:
         _pending[:] = [number]
         raise Interrupted(number)
 
+    def report_lost(lost: "sys.UnraisableHookArgs") -> None:
+        # Python would print a traceback. JAX has such a callback in every garbage collection.
+        if not isinstance(lost.exc_value, Interrupted):
+            report(lost)
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     _pending.clear()
     heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in heeded}
+    report, sys.unraisablehook = sys.unraisablehook, report_lost
     try:
         yield
     finally:
+        sys.unraisablehook = report
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -91,9 +98,8 @@ def _wait(ours: socket.socket, _: socket.socket) -> None:
     while number := ours.recv(1)[0]:
         if number in set(SIGNALS):
             time.sleep(GRACE)
-            if sys.stderr is not None:  # Otherwise print would use stdout.
-                with contextlib.suppress(OSError):
-                    print(f"dfi: {sentence(number)}", file=sys.stderr)  # noqa: T201 (rich locks)
+            with contextlib.suppress(OSError):
+                print(f"dfi: {sentence(number)}", file=sys.stderr)  # noqa: T201 (rich locks)
             end(128 + number)
 
 

@@ -26,6 +26,7 @@ from dfi_jax.errors import FileError, InputError
 from dfi_jax.network.conv import Precision as PrecisionName
 from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import RECIPES, Recipe, named_recipe
+from dfi_jax.storage.files import user_path
 from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.fitted import FittedDataset
 from dfi_jax.vectors.starters import starter, starter_names
@@ -48,8 +49,20 @@ ATTRIBUTE_HELP = (
     "the form pair:WITHOUT:WITH, the attribute is Target."
 )
 
+
+def named_path(text: str) -> Path:
+    """Returns the path of a file or folder; `~` is the user's home folder in `--out=~/edits`, too.
+
+    >>> named_path("~/edits") == Path.home() / "edits"
+    True
+    """
+    if not text:  # This would be the current folder.
+        raise typer.BadParameter("it is empty; give a name.")
+    return user_path(text)
+
+
 Photo = Annotated[
-    Path, typer.Argument(metavar="PHOTO", help="The photo.", show_default=False, readable=False)
+    Path, typer.Argument(metavar="PHOTO", help="The photo.", show_default=False, parser=named_path)
 ]
 
 Alphas = Annotated[
@@ -323,8 +336,6 @@ def check_out(folder: Path, *, overwrite: bool) -> None:
     """
     try:
         check_folder(folder, overwrite=overwrite)
-        if folder.is_symlink() and not folder.exists():
-            raise FileError(f"{folder} is a link to nowhere; choose another folder.")
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         with tempfile.TemporaryFile(dir=existing):
             pass

@@ -128,7 +128,8 @@ def progress(*, quiet: bool = False) -> Iterator[OnProgress]:
     Nothing is shown before the first report, so that an earlier error is printed alone. A report
     also ends a command that was interrupted.
     """
-    shown = _Bars() if console.is_terminal else _Lines()
+    # A terminal that can't move its cursor would show the bars only once all is done.
+    shown = _Bars() if console.is_terminal and not console.is_dumb_terminal else _Lines()
 
     def report(progress: Progress) -> None:
         raise_pending()

@@ -36,7 +36,7 @@ VectorFile = Annotated[
         metavar="FILE",
         help="File to write. Its name must end in .safetensors.",
         show_default=False,
-        readable=False,
+        parser=options.named_path,
     ),
 ]
 
@@ -46,7 +46,7 @@ FittedFolder = Annotated[
         metavar="FOLDER",
         help="Folder that `dfi vectors fit` wrote.",
         show_default=False,
-        readable=False,
+        parser=options.named_path,
     ),
 ]
 
@@ -134,7 +134,7 @@ def make_vector(
             metavar="PHOTO",
             help="Photo that the images should be similar to. Without it, each set is spread "
             "evenly over all images that have the attribute, or that lack it.",
-            readable=False,
+            parser=options.named_path,
         ),
     ] = None,
     face: options.Face = options.DEFAULT_FACE,
@@ -212,7 +212,7 @@ def fit_dataset(
             metavar="FOLDER",
             help="Folder for the sums.",
             show_default=False,
-            readable=False,
+            parser=options.named_path,
         ),
     ],
     where: Annotated[

@@ -26,7 +26,7 @@ WeightsFile = Annotated[
         metavar="FILE",
         help="File of weights, in any format that `--weights` accepts.",
         show_default=False,
-        readable=False,
+        parser=options.named_path,
     ),
 ]
 
@@ -149,7 +149,7 @@ def convert_weights(
             metavar="FILE",
             help="Safetensors file to write.",
             show_default=False,
-            readable=False,
+            parser=options.named_path,
         ),
     ],
     dtype: Annotated[

@@ -35,10 +35,14 @@ from dfi_jax.photo.photo import PhotoLike
 from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import CancelResidual, FromPrevious, Recipe, named_recipe
 from dfi_jax.storage.cache import Cache
+from dfi_jax.storage.files import user_path
 from dfi_jax.vectors import probes
 from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.fit import fit as fit_dataset
 from dfi_jax.vectors.fitted import FittedDataset
+
+LARGEST_BATCH_SIZE = 1_000_000
+"""Largest number of problems at a time, which is far beyond the memory of any device."""
 
 OnFailure = Callable[[Job, DfiError], None]
 """A function that is called with a job that failed, and with the error."""
@@ -72,8 +76,8 @@ class Editor:
     def __post_init__(self) -> None:
         if isinstance(self.recipe, str):
             object.__setattr__(self, "recipe", named_recipe(self.recipe))
-        if self.batch_size is not None and self.batch_size < 1:
-            raise InputError(f"batch_size is {self.batch_size}; give 1 or more.")
+        if self.batch_size is not None and not 1 <= self.batch_size <= LARGEST_BATCH_SIZE:
+            raise InputError(f"batch_size is {self.batch_size}; give 1 to {LARGEST_BATCH_SIZE:,}.")
 
     @property
     def vgg(self) -> VGG:
@@ -274,7 +278,7 @@ class Editor:
             dataclasses.replace(dataset, warped=True) if warp else dataset,
             recipe=self.resolved_recipe,
             where=where,
-            folder=None if folder is None else Path(folder),
+            folder=None if folder is None else user_path(folder),
             share=share,
             on_progress=on_progress,
         )

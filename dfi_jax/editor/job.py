@@ -63,7 +63,7 @@ class Job:
 
     Raises:
       InputError: If there is no strength, or one isn't finite or is given twice, if the rule can't
-        be read, or if a rule or a nearness is given for a fitted dataset.
+        be read, or if a rule or a nearness is given for a fitted dataset, or without a dataset.
 
     >>> Job(photo="me.jpg", attribute="eyeglasses").label
     'me-eyeglasses'
@@ -167,14 +167,20 @@ def resolve_rule(
     """Returns the rule itself, even if its text is given, with another nearness or k if given.
 
     Raises:
-      InputError: If the rule can't be read, or if it or a nearness is given for a fitted dataset.
+      InputError: If the rule can't be read, or if it or a nearness is given for a fitted dataset,
+        or, like k, without a dataset.
 
-    >>> resolve_rule(None, rule="paper", near=None, k=50).k
+    >>> resolve_rule(load_dataset("synthetic:3"), rule="paper", near=None, k=50).k
     50
     """
     found = Rule.of(rule, near=near, k=k)
+    given = f"rule is {rule}" if near is None else f"near is {near}"
+    if dataset is None and found != Rule():
+        given = f"k is {k}" if found.replace(k=Rule.k) == Rule() else given
+        raise InputError(
+            f"{given} and there is no dataset; give a dataset to select images from, or omit it."
+        )
     if isinstance(dataset, FittedDataset) and found.replace(k=Rule.k) != Rule():
-        given = f"rule is {rule}" if near is None else f"near is {near}"
         raise InputError(
             f"{given} and the dataset is fitted; omit it, because a fitted dataset has one vector "
             f"for all photos."

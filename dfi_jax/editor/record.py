@@ -10,6 +10,7 @@ import numpy as np
 from dfi_jax.editor.work import Work
 from dfi_jax.engine.slots import Reconstruction
 from dfi_jax.network.vgg import VGG
+from dfi_jax.recipe import TransferDifference
 from dfi_jax.storage.files import tensors_sha256
 from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.provenance import Provenance
@@ -47,7 +48,7 @@ def make_record(
         "selections": [selection.record() for selection in work.selections],
         "vector": vector_record(work.vector),
         "warnings": [
-            *photo.losses,
+            *photo_warnings(work),
             *find_warnings(work.vector.provenance),
             *removal_warnings(work),
             *warp_warnings(work),
@@ -60,8 +61,7 @@ def make_record(
         "objective": result.objective.tolist(),
         "history": result.history.tolist(),
         "device": {
-            "platform": jax.default_backend(),
-            "kind": jax.local_devices()[0].device_kind,
+            **device(),
             "count": jax.local_device_count(),
             "batch_size": batch_size,
         },
@@ -79,11 +79,35 @@ def versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in PACKAGES}
 
 
+CROP = (
+    "the recipe's edit is the crop of the face in sRGB, which has 8 bits per channel and none of "
+    "the photo's profile, metadata and transparency."
+)
+"""Warning about a recipe without the step `transfer_difference`."""
+
+
+def device() -> dict[str, str]:
+    """Returns the platform and the kind of the devices, which differ in the last bits of an edit.
+
+    >>> device()["platform"] == jax.default_backend()
+    True
+    """
+    return {"platform": jax.default_backend(), "kind": jax.local_devices()[0].device_kind}
+
+
 SUBTRACTED = (
     "the attribute lies nearly everywhere in the face, so the average face didn't take its place; "
     "the vector was only subtracted."
 )
 """Warning about an attribute such as age."""
+
+
+def photo_warnings(work: Work) -> list[str]:
+    """Returns sentences about what of the photo the finished photos lack."""
+    photo = work.located.photo
+    if any(isinstance(step, TransferDifference) for step in work.recipe.finish):
+        return list(photo.losses)
+    return [CROP] if photo.original is not None and photo.original.holds_more else []
 
 
 def find_warnings(made: Provenance) -> list[str]:

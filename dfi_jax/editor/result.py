@@ -16,7 +16,7 @@ from dfi_jax.photo.placement import Placement
 from dfi_jax.recipe import TransferDifference
 from dfi_jax.report.curves import draw_loss_curves
 from dfi_jax.report.sheet import contact_sheet
-from dfi_jax.storage.files import exists, replacing, write_text
+from dfi_jax.storage.files import exists, replacing, user_path, write_text
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,7 +117,7 @@ class Edit:
         Raises:
           FileError: If the folder holds files and `overwrite` is False, or can't be written to.
         """
-        folder = Path(folder)
+        folder = user_path(folder)
         check_folder(folder, overwrite=overwrite)
         written = []
         original = self.photo.original if self._are_whole else None
@@ -137,12 +137,16 @@ class Edit:
         write_text(folder / "result.json", json.dumps(self.record, indent=2) + "\n")
         return [*written, folder / "result.json"]
 
-    def save_photo(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def save_photo(self, path: str | Path, *, overwrite: bool = False) -> list[str]:
         """Writes the edited photo alone, if there is only one strength.
 
         Args:
           path: Path of the file, which ends in .png, .jpg or .jpeg.
           overwrite: Whether a file that exists is replaced.
+
+        Returns:
+          Sentences about what the file's format can't hold of the photo, besides the warnings of
+          the record.
 
         Raises:
           InputError: If there are several strengths, or the format can't hold the photo.
@@ -153,11 +157,11 @@ class Edit:
         >>> quick = dfi_jax.Recipe().set({"solver.iterations": "2"})
         >>> edit = dfi_jax.edit(face, "eyeglasses", face="whole", recipe=quick)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     edit.save_photo(Path(folder, "me.jpg"))
-        ...     [path.name for path in Path(folder).iterdir()]
-        ['me.jpg']
+        ...     lost = edit.save_photo(Path(folder, "me.jpg"))
+        ...     lost, [path.name for path in Path(folder).iterdir()]
+        ([], ['me.jpg'])
         """
-        path = Path(path)
+        path = user_path(path)
         if len(self.alphas) > 1:
             raise InputError(
                 f"{path} is one file, but there are {len(self.alphas)} strengths; give a folder."
@@ -165,7 +169,9 @@ class Edit:
         if exists(path) and not overwrite:
             raise FileError(f"{path} exists already; choose another name, or set overwrite.")
         original = self.photo.original if self._are_whole else None
-        save(path, self._make(self.pixels[0]), original=original)
+        format = save(path, self._make(self.pixels[0]), original=original)
+        lost = self.photo.losses_as(format) if self._are_whole else ()
+        return [sentence for sentence in lost if sentence not in self.record["warnings"]]
 
     def _labels(self) -> list[str]:
         return [f"α = {alpha:g}" for alpha in self.alphas]
@@ -175,12 +181,15 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
     """Checks that results may be written into a folder.
 
     Raises:
-      FileError: If the folder is a file, or holds files and `overwrite` is False.
+      FileError: If the folder is a file or a link to nowhere, or holds files and `overwrite` is
+        False.
 
     >>> check_folder(Path("a-folder-that-does-not-exist"))
     """
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder} is a file; choose a folder for the results.")
+    if folder.is_symlink() and not folder.exists():
+        raise FileError(f"{folder} is a link to nowhere; choose another folder.")
     if not overwrite and folder.is_dir() and any(not _is_hidden(path) for path in folder.iterdir()):
         raise FileError(
             f"{folder} already holds files; choose another folder, or set overwrite (--overwrite) "

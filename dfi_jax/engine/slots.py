@@ -77,7 +77,9 @@ class Slots:
         # caller's own arrays, so the batch is a copy.
         batch = jax.tree.map(lambda *leaves: jnp.array(jnp.concatenate(leaves)), *problems)
         self._problem = devices.shard(batch, self._mesh)
-        state = descent.begin(self._problem, recipe=recipe)
+        # Otherwise, a state that doesn't fit into memory makes the first look wait for ever on a
+        # CPU (jax 0.10.2).
+        state = jax.block_until_ready(descent.begin(self._problem, recipe=recipe))
         empty = jnp.arange(len(problems)) >= len(singles)
         self._descent = devices.shard(state._replace(done=empty), self._mesh)
         self._seen, self._done = self._fetch()

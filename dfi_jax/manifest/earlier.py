@@ -11,7 +11,13 @@ import numpy as np
 from dfi_jax.data.dataset import Dataset
 from dfi_jax.editor.editor import Editor
 from dfi_jax.editor.job import Job
-from dfi_jax.editor.record import network_record, vector_record, versions
+from dfi_jax.editor.record import (
+    PACKAGES,
+    device,
+    network_record,
+    vector_record,
+    versions,
+)
 from dfi_jax.editor.work import work_recipe
 from dfi_jax.errors import FileError
 from dfi_jax.storage.files import file_sha256, is_file
@@ -23,7 +29,7 @@ def select_unfinished(
     folder: Path,
     *,
     editor: Editor,
-    on_older: Callable[[str], None] | None = None,
+    on_different: Callable[[str], None] | None = None,
 ) -> list[Job]:
     """Returns the jobs whose results aren't in the folder yet.
 
@@ -31,8 +37,9 @@ def select_unfinished(
       jobs: The jobs.
       folder: The folder that has a subfolder for each job.
       editor: The editor whose recipe and network the results should have.
-      on_older: Function that is called for each job whose results were made with other versions of
-        packages, with those versions, as in `jax 0.9.0`. Such results count as finished.
+      on_different: Function that is called for each job whose results were made with other
+        versions of packages or on another kind of device, with their names, as in `jax 0.9.0` or
+        `the device NVIDIA H100`. Such results count as finished.
 
     Raises:
       FileError: If a job's subfolder has results that were made with another photo, mask, vector,
@@ -44,7 +51,7 @@ def select_unfinished(
     1
     """
     unfinished = []
-    now = versions()
+    now = _made_with({"versions": versions(), "device": device()})
     # Thousands of jobs may share a vector or images, which take milliseconds to read.
     compare = _Compare(
         editor=editor,
@@ -63,8 +70,10 @@ def select_unfinished(
                 f"{folder / job.label} has results with a different value of {differing[0]}; "
                 f"choose another folder, or give the job another name."
             )
-        elif on_older is not None and (older := _other_versions(made, now)):
-            on_older(older)
+        elif on_different is not None:
+            then = _made_with(made)
+            if differing := [text for name, text in then.items() if text != now[name]]:
+                on_different(", ".join(differing))
     return unfinished
 
 
@@ -109,11 +118,14 @@ class _Compare(NamedTuple):
         ]
 
 
-def _other_versions(made: dict[str, Any], now: dict[str, str]) -> str:
-    then = made.get("versions")
-    if not isinstance(then, dict):
-        return "unknown versions"
-    return ", ".join(f"{name} {then.get(name)}" for name in now if then.get(name) != now[name])
+def _made_with(record: dict[str, Any]) -> dict[str, str]:
+    """Returns texts about the packages and the device of a record, by the package or `device`."""
+    packages, made_on = (
+        value if isinstance(value := record.get(name), dict) else {}
+        for name in ("versions", "device")
+    )
+    texts = {name: f"{name} {packages.get(name, 'of an unknown version')}" for name in PACKAGES}
+    return texts | {"device": f"the device {made_on.get('kind', 'of an unknown kind')}"}
 
 
 def _images_sha256(dataset: Dataset, names: tuple[str, ...]) -> str | None:

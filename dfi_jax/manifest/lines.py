@@ -18,7 +18,7 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.near import Nearness
 from dfi_jax.data.near import parse as parse_near
 from dfi_jax.data.rule import Rule
-from dfi_jax.editor.job import Job, is_vector_file, load_optional_dataset
+from dfi_jax.editor.job import Job, is_vector_file, load_optional_dataset, resolve_rule
 from dfi_jax.errors import DfiError, InputError, one_line
 from dfi_jax.photo.choice import FaceLike, parse_face
 from dfi_jax.storage.files import user_path
@@ -60,16 +60,17 @@ def read_manifest(
       path: The manifest.
       dataset: The dataset for all jobs whose line has none. The datasets of lines are loaded once
         each; an empty text stands for no dataset.
-      rule: The rule by which images are selected, likewise.
+      rule: The rule by which images are selected, for all jobs with a dataset whose line has none.
       near: The nearness, if it isn't the rule's, likewise.
       k: Maximum number of images per set, likewise.
-      points: Number of landmarks that detected faces are aligned by, likewise.
+      points: Number of landmarks that detected faces are aligned by, for lines without one.
       warp: Whether faces are warped to the average face, likewise.
 
     Raises:
       FileError: If the manifest can't be read.
       InputError: If a line is invalid, in which case the message has its number, if there are no
-        lines, or if two jobs have the same name.
+        lines, if two jobs have the same name, or if no job with a dataset uses `rule`, `near` or
+        `k`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -97,6 +98,8 @@ def read_manifest(
                 raise type(error)(f"{path}, line {number}: {error}") from None
     if not jobs:
         raise InputError(f"{path} is empty; write a line for each photo.")
+    if all(job.dataset is None for job in jobs):
+        resolve_rule(None, rule=rule, near=near, k=k)
     for label, times in Counter(job.label for job in jobs).items():
         if times > 1:
             raise InputError(
@@ -165,6 +168,10 @@ def _parse_line(
         options["face"] = _parse_face(values["face"])
     if "dataset" in values:
         options["dataset"] = load(values["dataset"])
+    if options["dataset"] is None:
+        for name in ("rule", "near", "k"):
+            if name not in values:
+                del options[name]
     if "mask" in values:
         options["mask"] = folder / user_path(values["mask"])
     attribute = values["attribute"]

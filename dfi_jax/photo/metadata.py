@@ -47,6 +47,9 @@ LARGEST_DPI = 65_535
 LONGEST = {"exif": 65_533, "xmp": 65_504, "comment": 65_533}
 """Maximum number of bytes of data in a JPEG file."""
 
+NOUNS = {"exif": "EXIF data", "xmp": "XMP data", "comment": "comment"}
+"""Words for such data."""
+
 SRGB_GAMMA = 1 / 2.2
 """Gamma by which PNG files approximate sRGB."""
 
@@ -94,7 +97,7 @@ class Metadata:
         {'comment': b'me'}
         """
         if format == "JPEG":
-            held = {"exif": self.exif, "xmp": self.xmp, "comment": self.comment}
+            held = {name: getattr(self, name) for name in LONGEST}
             return {name: data for name, data in held.items() if 0 < len(data) <= LONGEST[name]}
         chunks = PngImagePlugin.PngInfo()
         for name, text in self.texts:
@@ -104,6 +107,24 @@ class Metadata:
         if self.xmp:
             chunks.add_itxt("XML:com.adobe.xmp", self.xmp.decode())
         return {"pnginfo": chunks} | ({"exif": self.exif} if self.exif else {})
+
+    def losses(self, format: Literal["PNG", "JPEG"]) -> list[str]:
+        """Returns sentences about what the format can't hold.
+
+        >>> Metadata(texts=(("Author", "Ann"),)).losses("JPEG")
+        ["the photo has texts, which a JPEG file can't hold; its edit has none."]
+        """
+        if format == "PNG":
+            return []
+        kept = self.options(format)
+        losses = [
+            f"the photo's {noun} is too long for a JPEG file, and its edit has none."
+            for name, noun in NOUNS.items()
+            if getattr(self, name) and name not in kept
+        ]
+        if self.texts:
+            losses.append("the photo has texts, which a JPEG file can't hold; its edit has none.")
+        return losses
 
 
 def read_metadata(image: Image.Image) -> tuple[Metadata, int, list[str]]:

@@ -42,8 +42,10 @@ _RAMP = np.linspace(0, 255, 9, dtype=np.uint8)
 SAMPLES = np.stack(np.meshgrid(_RAMP, _RAMP, _RAMP), axis=-1).reshape(27, 27, 3)
 """Colours, as an image, by which it is decided whether a profile is that of sRGB."""
 
-CONVERTED = ("CMYK", "YCbCr", "LAB", "HSV")
-"""Modes of images that are converted to sRGB."""
+CONVERTED = ("CMYK", "LAB")
+"""Modes of images that are converted to sRGB.
+
+YCbCr and HSV are other ways to write RGB, so an image in them keeps its profile."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -91,6 +93,8 @@ class Original:
         if image.mode in CONVERTED:
             profile = None
             losses.append(f"the photo is in {image.mode}, and its edit is in sRGB.")
+        if _has_deep_key(image, stored):
+            losses.append("the photo has a transparent colour of 16 bits, and its edit has none.")
         if image.mode == "F" or "32" in stored:
             losses.append("the photo has 32 bits per pixel, and its edit has 16.")
         if orientation in UPRIGHT:
@@ -122,6 +126,11 @@ class Original:
         """Whether a JPEG file can hold an edit: it has 8 bits and no alpha."""
         return self.values.dtype == np.uint8 and self.values.shape[2] == self.colours
 
+    @property
+    def holds_more(self) -> bool:
+        """Whether it has a profile, metadata, alpha or 16 bits, which a plain picture lacks."""
+        return self.profile is not None or self.metadata != Metadata() or not self.fits_jpeg
+
     def edited(
         self, before: Float[np.ndarray, "H W 3"], after: Float[np.ndarray, "H W 3"]
     ) -> Image.Image:
@@ -136,8 +145,6 @@ class Original:
           after: The edited photo, in [0, 1].
         """
         change = self._to_file(before, after)
-        if self.colours == 1:
-            change = (change @ LUMA)[..., None]
         colours = self.values[..., : self.colours]
         if self.values.shape[2] > self.colours:
             # A translucent colour has to change by more than what is seen of it.
@@ -159,7 +166,9 @@ class Original:
         transform = self._transform(to_srgb=True)
         if transform is not None:
             colours = _apply(transform, colours)
-        seen = np.asarray(colours, np.float32) / self.white
+            if self.colours == 1:  # Rounding may have tinted it.
+                colours = colours[..., 1:2]
+        seen = np.asarray(colours, np.float32) / np.iinfo(colours.dtype).max
         seen = np.repeat(seen, 3, axis=-1) if self.colours == 1 else seen
         if self.values.shape[2] == self.colours:
             return seen
@@ -168,37 +177,49 @@ class Original:
 
     def _to_file(
         self, before: Float[np.ndarray, "H W 3"], after: Float[np.ndarray, "H W 3"]
-    ) -> Float[np.ndarray, "H W 3"]:
+    ) -> Float[np.ndarray, "H W c"]:
         """Returns the change in the file's colour space."""
         transform = self._transform(to_srgb=False)
         if transform is None:
-            return after - before
+            change = after - before
+            return change if self.colours == 3 else (change @ LUMA)[..., None]
         # Both are rounded alike, so what didn't change doesn't change here either.
         here, there = (_apply(transform, to_bytes(pixels)) for pixels in (before, after))
-        return (there.astype(np.float32) - here) / 255
+        return (there.astype(np.float32) - here) / self.white
 
     def _transform(self, *, to_srgb: bool) -> ImageCms.ImageCmsTransform | None:
         """Returns the transform from the file's colours to sRGB or back, or None without one.
 
-        A profile that can't be read, or that isn't for RGB, is kept and otherwise ignored.
+        A profile that can't be read, or that is for other channels, is kept and otherwise ignored.
         """
-        if self.profile is None or self.colours != 3:
+        if self.profile is None:
             return None
+        mode = "RGB" if self.colours == 3 else "L" if self.white == 255 else "I;16"
+        samples = SAMPLES if self.colours == 3 else np.arange(self.white + 1)[None, :, None]
+        samples = samples.astype(self.values.dtype)
         with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
             ours = ImageCms.ImageCmsProfile(io.BytesIO(self.profile))
             srgb = ImageCms.createProfile("sRGB")
-            transform = ImageCms.buildTransform(ours, srgb, "RGB", "RGB")
-            moved = _apply(transform, SAMPLES).astype(int) - SAMPLES
+            transform = ImageCms.buildTransform(ours, srgb, mode, "RGB")
+            moved = _apply(transform, samples) - 255 * (samples / self.white)
             if np.abs(moved).max() <= 1:  # A profile of sRGB; rounding isn't worth a conversion.
                 return None
-            return transform if to_srgb else ImageCms.buildTransform(srgb, ours, "RGB", "RGB")
+            return transform if to_srgb else ImageCms.buildTransform(srgb, ours, "RGB", mode)
         return None
 
 
 def _apply(
-    transform: ImageCms.ImageCmsTransform, values: UInt8[np.ndarray, "H W 3"]
-) -> UInt8[np.ndarray, "H W 3"]:
-    return np.asarray(transform.apply(Image.fromarray(np.ascontiguousarray(values))))
+    transform: ImageCms.ImageCmsTransform, values: np.ndarray
+) -> UInt8[np.ndarray, "H W c"] | UInt16[np.ndarray, "H W 1"]:
+    """Returns the colours (or grey, with one channel) that a transform makes of others."""
+    channels = values[..., 0] if values.shape[2] == 1 else values
+    made = np.asarray(transform.apply(Image.fromarray(np.ascontiguousarray(channels))))
+    return made[..., None] if made.ndim == 2 else made
+
+
+def _has_deep_key(image: Image.Image, stored: str) -> bool:
+    """Returns whether a colour of 16 bits is transparent, which Pillow would compare in 8 bits."""
+    return "16" in stored and "transparency" in image.info
 
 
 def _read_encoding(image: Image.Image) -> tuple[dict[int, list[int]], int] | None:
@@ -234,7 +255,8 @@ def _read_values(image: Image.Image, stored: str) -> np.ndarray:
     mode = image.mode if image.mode in ("L", "LA", "RGB", "RGBA") else "RGB"
     if image.mode == "1":
         mode = "L"
-    if image.has_transparency_data and not mode.endswith("A"):
+    deep_key = _has_deep_key(image, stored)
+    if image.has_transparency_data and not (mode.endswith("A") or deep_key):
         mode += "A"
     values = np.asarray(image.convert(mode))
     return values[..., None] if values.ndim == 2 else values

@@ -162,8 +162,19 @@ class Photo:
 
     @property
     def losses(self) -> tuple[str, ...]:
-        """Sentences about what an edit of the photo doesn't keep."""
-        return () if self.original is None else self.original.losses
+        """Sentences about what an edit of the photo doesn't keep in the photo's `format`."""
+        return self.losses_as(self.format)
+
+    def losses_as(self, format: Literal["PNG", "JPEG"]) -> tuple[str, ...]:
+        """Returns sentences about what an edit of the photo doesn't keep in a format.
+
+        >>> photo = Photo.of(Image.new("CMYK", (40, 60)))
+        >>> photo.losses_as("PNG")
+        ('the photo is in CMYK, and its edit is in sRGB.',)
+        """
+        if self.original is None:
+            return ()
+        return (*self.original.losses, *self.original.metadata.losses(format))
 
     def edited(self, pixels: Float[np.ndarray, "H W 3"]) -> Image.Image:
         """Returns an edit of the photo as a Pillow image, with the photo's channels and profile.
@@ -213,12 +224,14 @@ def write(path: Path, pixels: Float[np.ndarray, "H W 3"]) -> None:
     save(path, to_pil(pixels))
 
 
-def save(path: Path, image: Image.Image, *, original: Original | None = None) -> None:
-    """Writes a Pillow image as `write` does, with its profile and resolution.
+def save(
+    path: Path, image: Image.Image, *, original: Original | None = None
+) -> Literal["PNG", "JPEG"]:
+    """Writes a Pillow image as `write` does, with its profile and resolution; returns the format.
 
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save(pathlib.Path(folder, "face.png"), Image.new("LA", (40, 30)))
+    ...     _ = save(pathlib.Path(folder, "face.png"), Image.new("LA", (40, 30)))
     ...     Photo.open(pathlib.Path(folder, "face.png")).original.values.shape
     (30, 40, 2)
 
@@ -243,6 +256,7 @@ def save(path: Path, image: Image.Image, *, original: Original | None = None) ->
         options |= original.metadata.options(format)
     with replacing(path) as temporary:
         image.save(temporary, format=format, **options)
+    return format
 
 
 def check_suffix(path: Path, *, fits_jpeg: bool) -> Literal["PNG", "JPEG"]:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dfi_jax.errors import InputError
-from dfi_jax.photo.image import resize
+from dfi_jax.photo.image import LARGEST, resize
 from dfi_jax.photo.resampling import sample, warp
 
 Box = tuple[int, int, int, int]
@@ -86,7 +86,7 @@ class Placement:
         170.0
 
         Raises:
-          InputError: If the box is empty or isn't made of integers.
+          InputError: If the box is empty, isn't made of integers, or is larger than any photo.
         """
         try:
             x0, y0, x1, y1 = map(operator.index, box)
@@ -94,6 +94,8 @@ class Placement:
             raise InputError(f"the box is {box!r}; give four integers, x0,y0,x1,y1.") from None
         if x0 >= x1 or y0 >= y1:
             raise InputError(f"the box {x0},{y0},{x1},{y1} is empty; give x0 < x1 and y0 < y1.")
+        if max(-x0, -y0, x1, y1) > LARGEST:  # Floats can't hold all integers.
+            raise InputError("the box is larger than any photo; give x0,y0,x1,y1 in pixels.")
         return cls(_box_matrix((x0, y0, x1, y1)), (x0, y0, x1, y1))
 
     @classmethod

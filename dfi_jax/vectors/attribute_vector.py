@@ -18,7 +18,7 @@ from dfi_jax.network.vgg import VGG, feature_shapes
 from dfi_jax.recipe import Recipe, Unshrunk, Wiener
 from dfi_jax.recipe.features import Features
 from dfi_jax.recipe.removal import Replacement
-from dfi_jax.storage.files import write_tensors
+from dfi_jax.storage.files import check_file, user_path, write_tensors
 from dfi_jax.vectors.provenance import Provenance, words
 from dfi_jax.vectors.replacement import of_attribute
 
@@ -70,7 +70,7 @@ class AttributeVector:
             for layer, w in layers.items():
                 tensors |= _store_layer(layer + part, np.asarray(w), dtype)
         metadata = {key: json.dumps(value) for key, value in self.provenance.to_dict().items()}
-        write_tensors(Path(path), tensors, metadata=metadata)
+        write_tensors(user_path(path), tensors, metadata=metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> "AttributeVector":
@@ -83,13 +83,13 @@ class AttributeVector:
         >>> AttributeVector.load(STARTERS / "older.safetensors").provenance.size
         200
         """
+        path = user_path(path)
+        check_file(path)
         try:
             with safetensors.safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}
                 names = file.keys()
                 tensors = {name: file.get_tensor(name) for name in names}
-        except FileNotFoundError:
-            raise FileError(f"{path} doesn't exist; check the path.") from None
         except (OSError, safetensors.SafetensorError) as error:
             raise FileError(
                 f"{path} can't be read as an attribute vector ({error}); give a file that "

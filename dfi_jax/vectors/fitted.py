@@ -18,7 +18,7 @@ from dfi_jax.errors import FileError, InputError
 from dfi_jax.recipe import Recipe
 from dfi_jax.recipe.features import Features
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
-from dfi_jax.storage.files import write_tensors
+from dfi_jax.storage.files import user_path, write_tensors
 from dfi_jax.vectors.attribute_vector import AttributeVector, from_estimate
 from dfi_jax.vectors.origin import Origin
 from dfi_jax.vectors.provenance import ALIKE, Provenance, words
@@ -227,7 +227,7 @@ class FittedDataset:
             damaged.
           InputError: If the parts don't belong together.
         """
-        paths = sorted(Path(folder).glob("part-*-of-*.safetensors"))
+        paths = sorted(user_path(folder).glob("part-*-of-*.safetensors"))
         if not paths:
             raise FileError(
                 f"{folder} has no fitted dataset; give a folder that `dfi vectors fit` wrote."

@@ -5,14 +5,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from builders import make_vector, small_recipe
 from commands import dfi, fails, succeeds
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from dfi_jax import Recipe, load_vgg
+from dfi_jax.cli.edit import _name_folders
 from dfi_jax.photo.photo import read
 
 pytestmark = pytest.mark.usefixtures("without_faces")
@@ -345,6 +347,9 @@ def test_normalised_weights_work_without_further_settings(photo, tmp_path):
         (["--dataset", "lfw:/nowhere"], "/nowhere does"),
         (["--mask", "/nowhere.png"], "/nowhere.png doesn't exist"),
         (["--near", "taste"], "can't be selected by 'taste'"),
+        (["--near", "pixels"], "near is pixels and there is no dataset; give a dataset"),
+        (["--rule", "paper", "--k", "9"], "rule is paper and there is no dataset"),
+        (["--k", "9"], "k is 9 and there is no dataset"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(photo, tmp_path, options, sentence):
@@ -504,9 +509,14 @@ def test_a_face_is_detected_by_default(photo, monkeypatch):
 
 
 def test_a_name_of_a_picture_is_that_of_the_only_file(photo, vector_file, tmp_path):
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Author", "Ann")
+    with Image.open(photo) as picture:
+        picture.save(photo, pnginfo=texts)
     out = tmp_path / "older.jpg"
-    printed = succeeds("edit", photo, vector_file, *OPTIONS, "-a", "1", "-o", out)
-    assert printed.split() == [str(out)]
+    done = dfi("edit", photo, vector_file, *OPTIONS, "-a", "1", "-o", out)
+    assert done.stdout.split() == [str(out)]
+    assert "texts, which a JPEG file can't hold; its edit has none." in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"me.png", "older.jpg"}
     with Image.open(out) as picture:
         assert (picture.format, picture.size) == ("JPEG", (120, 140))
@@ -531,6 +541,25 @@ def test_a_file_that_cannot_hold_the_edit_is_refused_before_anything_is_loaded(
     monkeypatch.setattr("dfi_jax.cli.options.load_editor", None)
     assert sentence in fails("edit", tmp_path / "clear.png", "older", "-o", tmp_path / name)
     assert not (tmp_path / name).exists()
+
+
+def test_a_folder_that_is_named_after_a_photo_has_no_control_characters():
+    (folder,) = _name_folders([Path("a\x1b[2J\n\udcff.png")], "older", out=None, several=False)
+    assert folder == Path("dfi-a-[2J---older")
+
+
+def test_a_tilde_is_the_home_folder_of_results_too(photo, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes").touch()
+    assert "notes is a file; choose a folder" in fails("edit", photo, "older", "-o", "~/notes")
+
+
+@pytest.mark.parametrize("command", [["edit", "me.png"], ["weights", "show"]])
+def test_a_pipe_is_no_vector_and_no_network(photo, command, monkeypatch):
+    monkeypatch.chdir(photo.parent)
+    os.mkfifo("pipe.safetensors")
+    assert "is a pipe or a device; give a file" in fails(*command, "pipe.safetensors")
 
 
 def test_an_empty_name_is_no_photo():

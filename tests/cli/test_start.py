@@ -56,6 +56,8 @@ def test_quiet_commands_do_not_say_that_they_load():
 @pytest.mark.parametrize(
     ("name", "value", "kept"),
     [
+        ("COLUMNS", "0", False),
+        ("COLUMNS", "100", True),
         ("JAX_ENABLE_X64", "1", False),
         ("JAX_NUMPY_RANK_PROMOTION", "raise", False),
         ("JAX_TRACEBACK_FILTERING", "nonsense", False),
@@ -91,6 +93,15 @@ def test_messages_that_a_full_disk_does_not_take_end_no_command(monkeypatch):
     monkeypatch.setattr("sys.stderr", Full())
     with pytest.raises(OSError, match="No space left"):
         terminal.print_note("this too.")
+
+
+def test_a_closed_stream_and_characters_that_the_other_lacks_are_no_error():
+    without_messages = ["sh", "-c", 'exec "$@" <&- 2>&-', "sh"]
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    process = start("weights", "list", before=without_messages, env=environment)
+    out, rest = process.communicate(timeout=120)
+    assert (process.returncode, rest) == (0, "")
+    assert "sha256:2ecbe4ce\\u2026" in out
 
 
 def test_a_platform_that_is_not_here_is_one_sentence(photo):

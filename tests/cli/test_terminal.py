@@ -1,4 +1,3 @@
-import contextlib
 import io
 import signal
 
@@ -43,6 +42,13 @@ def test_a_terminal_shows_a_bar_for_each_phase(screen):
         assert part in text
 
 
+def test_a_terminal_without_a_cursor_shows_lines_as_a_log_does(screen, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    with terminal.progress() as report:
+        report(images(1))
+        assert screen.getvalue() == "mean features: 1 of 10 images\n"
+
+
 def test_a_log_has_few_lines(log, monkeypatch):
     times = iter((0.0, 5.0, 10.0, 11.0))
     monkeypatch.setattr(terminal.time, "monotonic", lambda: next(times))
@@ -71,11 +77,19 @@ def test_quiet_hides_progress(log, screen):
     ("number", "code", "word"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
 )
-def test_a_signal_that_was_lost_ends_the_command_at_the_next_report(log, number, code, word):
+def test_a_signal_that_was_lost_ends_the_command_at_the_next_report(
+    log, monkeypatch, number, code, word
+):
+    class Collected:
+        def __del__(self):
+            signal.raise_signal(number)
+
+    lost = []
+    monkeypatch.setattr("sys.unraisablehook", lost.append)
+
     @terminal.sentence_for_errors
     def command(debug):
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.raise_signal(number)
+        Collected()
         with terminal.progress() as report:
             report(images(1))
 
@@ -83,6 +97,7 @@ def test_a_signal_that_was_lost_ends_the_command_at_the_next_report(log, number,
         command(debug=False)
     assert end.value.exit_code == code
     assert log.getvalue() == f"dfi: {word}; no half-written file is left.\n"
+    assert not lost  # Python would print its traceback.
 
 
 def ends_with(signal_number):

@@ -16,7 +16,8 @@ from dfi_jax import (
     ("options", "message"),
     [
         ({"recipe": "best"}, "'best' doesn't exist; choose from default"),
-        ({"batch_size": 0}, "batch_size is 0; give 1 or more"),
+        ({"batch_size": 0}, "batch_size is 0; give 1 to 1,000,000"),
+        ({"batch_size": 10**400}, "; give 1 to 1,000,000"),
         ({"weights": "vgg11"}, "vgg11"),
     ],
 )

@@ -14,7 +14,7 @@ from builders import make_provenance, make_vector, small_recipe
 from PIL import Image
 
 from dfi_jax import Edit, FileError, InputError, Job, Placement, Recipe, Replacement
-from dfi_jax.editor.record import find_warnings, make_record, vector_record
+from dfi_jax.editor.record import CROP, find_warnings, make_record, vector_record
 from dfi_jax.editor.work import prepare_work
 from dfi_jax.engine.reconstruction import concatenate
 from dfi_jax.engine.slots import Reconstruction
@@ -150,6 +150,15 @@ def test_a_vector_of_warped_faces_warns_unless_the_face_is_warped_too(random_vgg
     assert "was fitted to warped faces, and this face isn't warped" in warnings()
     work.warp = Warp.between(CANONICAL_LANDMARKS, CANONICAL_LANDMARKS)
     assert "warp" not in warnings()
+
+
+def test_a_recipe_whose_edits_are_crops_says_what_of_the_photo_they_lack(random_vgg, work):
+    work.recipe = work.recipe.replace(finish=())
+    for mode, warned in (("RGB", False), ("RGBA", True), ("I;16", True)):
+        photo = Photo.of(Image.new(mode, (120, 140)))
+        work.located = dataclasses.replace(work.located, photo=photo)
+        record = make_record(work, reconstruction(4), vgg=random_vgg, batch_size=None)
+        assert [CROP] * warned == [found for found in record["warnings"] if found == CROP]
 
 
 def test_the_checksum_of_a_vector_changes_with_any_of_its_numbers(vector):

@@ -55,6 +55,13 @@ def test_a_batch_gives_the_images_of_single_runs(random_vgg, waves, vector, solv
         np.testing.assert_allclose(batch.objective[i], alone.objective[0], rtol=1e-3)
 
 
+def test_a_problem_that_does_not_fit_into_memory_is_an_error(random_vgg, waves, vector):
+    recipe = steady_recipe(solver__memory=10**9)
+    problem = make_problem(random_vgg, waves[:1], vector, jnp.ones(1), recipe=recipe)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"):
+        reconstruct(random_vgg, problem, recipe=recipe)
+
+
 def test_the_history_never_rises_and_ends_at_the_objective(random_vgg, waves, vector):
     problem = make_problem(random_vgg, waves, vector, jnp.full(3, 0.3), recipe=RECIPE)
     result = reconstruct(random_vgg, problem, recipe=RECIPE, batch_size=3)

@@ -116,6 +116,8 @@ def test_exif_data_that_a_jpeg_cannot_hold_is_left_out(tmp_path):
         save(path, photo.edited(photo.pixels), original=photo.original)
         with Image.open(path) as image:
             assert (0x010E in image.getexif()) == kept
+        lost = ("the photo's EXIF data is too long for a JPEG file, and its edit has none.",)
+        assert photo.losses_as("PNG" if kept else "JPEG") == (() if kept else lost)
     for length in (65_533, 65_534):  # A segment has two bytes for its length, which count, too.
         exif = b"Exif\0\0".ljust(length, b"\0")
         metadata = dataclasses.replace(photo.original.metadata, exif=exif)

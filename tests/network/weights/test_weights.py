@@ -174,5 +174,5 @@ def test_a_file_that_is_not_a_checkpoint_is_rejected(tmp_path, content):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileError, match="can't be read"):
+    with pytest.raises(FileError, match="doesn't exist"):
         read(tmp_path / "absent.ckpt")
