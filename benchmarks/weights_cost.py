@@ -1,6 +1,6 @@
 """What do weights cost: memory while they are read, and precision if they take half the space?
 
-    python benchmarks/weights_cost.py [--quick]
+    python benchmarks/weights_cost.py [--quick] [--json]
 
 Writes a VGG-19 with fully connected layers, 575 MB, in each format as its own tool writes it, and
 reads it in a process of its own. The peak is the most memory that the process had while reading,
@@ -11,6 +11,7 @@ memory. `--quick` writes only safetensors, without fully connected layers, and d
 
 import argparse
 import dataclasses
+import importlib
 import json
 import multiprocessing
 import tempfile
@@ -20,7 +21,6 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
-from foreign_weights import WRITERS, make_network
 from timing import print_head
 
 from dfi_jax import VGG, features, load_dataset, load_vgg
@@ -35,14 +35,14 @@ class Config:
     """What is measured.
 
     Attributes:
-      formats: Names of the formats.
+      formats: Names of the formats, or `()` for all.
       dense: Whether files have the fully connected layers.
       weights: Name of the network that is converted.
       faces: Number of drawn faces whose features are compared.
       size: Height and width of the faces.
     """
 
-    formats: tuple[str, ...] = tuple(WRITERS)
+    formats: tuple[str, ...] = ()
     dense: bool = True
     weights: str = "vgg16"
     faces: int = 10
@@ -64,10 +64,13 @@ def run(config: Config) -> dict[str, Any]:
 
 def measure_memory(config: Config) -> dict[str, dict[str, int]]:
     """Returns the size of each format's file and the peak of reading it, in bytes."""
+    # Its libraries aren't needed to print the tables of a record.
+    from foreign_weights import WRITERS, make_network
+
     network = make_network(dense=config.dense)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in config.formats:
+        for name in config.formats or WRITERS:
             file, write = WRITERS[name]
             path = Path(folder, file)
             write(path, network)
@@ -80,6 +83,7 @@ def measure_memory(config: Config) -> dict[str, dict[str, int]]:
 
 def measure_reading(path: Path) -> int:
     """Returns the largest number of bytes that reading a file takes."""
+    importlib.import_module("foreign_weights")  # All libraries are imported before memory counts.
     before = count_memory("VmRSS")
     formats.read(path)
     return count_memory("VmHWM") - before

@@ -35,6 +35,9 @@ from dfi_jax.recipe.features import DEFAULT_LAYERS
 from dfi_jax.vectors.fit import fit
 from dfi_jax.vectors.fitted import PENALTY, FittedDataset
 
+NOT_HELD = 1e9
+"""A penalty so large that no attribute is held."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -57,7 +60,7 @@ class Config:
     dataset: str
     attributes: tuple[str, ...] = ("Smiling", "Mouth Slightly Open", "Eyeglasses", "~Young")
     counts: tuple[int, ...] = (10, 25, 50, 100, 200, 400, 1000)
-    penalties: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 1e9)
+    penalties: tuple[float, ...] = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, NOT_HELD)
     kinds: tuple[str, ...] = ("activation", "neighborhood", "channel")
     strengths: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0, 3.0)
     focuses: tuple[float, ...] = (0.5, 1.0, 1.5, 3.0)
@@ -83,7 +86,7 @@ Halves = tuple[FittedDataset, FittedDataset]
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Fits both halves, and returns the rows of both tables."""
+    """Fits both halves, and returns the rows of the tables."""
     dataset, vgg = load_dataset(config.dataset), load_vgg(config.weights)
     recipe = Recipe().set(
         {"features.layers": ",".join(config.layers), "features.size": str(config.size)}
@@ -211,24 +214,27 @@ def compare_shrinkages(halves: Halves, config: Config) -> list[dict[str, Any]]:
 
 
 def print_tables(record: dict[str, Any]) -> None:
-    """Prints both tables."""
+    """Prints the three tables."""
     first, second = record["images"]
     print(f"{first} and {second} images.\n")
     layers = " | ".join(record["config"]["layers"])
     print(f"| images per set | {layers} |")
     print("| --- " * (1 + len(record["config"]["layers"])) + "|")
     for row in record["counts"]:
-        print(f"| {row['count']} | {' | '.join(f'{share:.0%}' for share in row['shares'])} |")
-    print("\n| penalty | noise, % of the energy | moves its own | others | largest other |")
+        shares = (f"{100 * share:.0f} %" for share in row["shares"])
+        print(f"| {row['count']} | {' | '.join(shares)} |")
+    print("\n| penalty | noise in the energy | own attribute | others, mean | others, largest |")
     print("| --- " * 5 + "|")
     for row in record["penalties"]:
+        name = "nothing held" if row["penalty"] == NOT_HELD else f"{row['penalty']:g}"
+        name += " (default)" if row["penalty"] == PENALTY else ""
         moved = " | ".join(f"{row[name]:.3f}" for name in ("own", "others", "largest"))
-        print(f"| {row['penalty']:g} | {100 * row['noise']:.0f} | {moved} |")
-    print(f"\n| shrinkage | {layers} |")
+        print(f"| {name} | {100 * row['noise']:.0f} % | {moved} |")
+    print(f"\n| average over, c | {layers} |")
     print("| --- " * (1 + len(record["config"]["layers"])) + "|")
     for row in record["shrinkages"]:
         stage = row["shrinkage"]
-        name = f"{stage['over']}, {stage['strength']:g}" if "over" in stage else "none"
+        name = f"{stage['over']}, {stage['strength']:g}" if "over" in stage else "no shrinkage"
         name += f", focus {stage['focus']:g}" if stage.get("focus") else ""
         print(f"| {name} | {' | '.join(f'{error:.3f}' for error in row['errors'])} |")
 

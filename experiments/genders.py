@@ -114,7 +114,7 @@ def print_tables(record: dict[str, Any]) -> None:
     """Prints one row per attribute and group."""
     names = list(record["images"])
     print(" · ".join(f"{name}: {record['images'][name]} images" for name in names) + "\n")
-    print(f"| attribute | of | {' | '.join(f'vector of {name}' for name in names)} |")
+    print(f"| attribute | true of | {' | '.join(f'vector of {name}' for name in names)} |")
     print("| --- " * (2 + len(names)) + "|")
     for row in record["rows"]:
         errors = " | ".join(f"{row['errors'][name]:.3f}" for name in names)

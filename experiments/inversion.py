@@ -113,11 +113,17 @@ def compare(
 
 
 def print_tables(record: dict[str, Any]) -> None:
-    """Prints one row per layer and λ."""
-    print("| layer | λ | residual | PSNR |")
-    print("| --- " * 4 + "|")
-    for row in record["rows"]:
-        print(f"| {row['layer']} | {row['weight']:g} | {row['residual']:.4f} | {row['psnr']:.1f} |")
+    """Prints one row per layer, with every λ."""
+    config = record["config"]
+    rows = {(row["layer"], row["weight"]): row for row in record["rows"]}
+    heads = [f"{name}, λ = {w:g}" for name in ("residual", "PSNR") for w in config["lambdas"]]
+    print(f"| layer | {' | '.join(heads)} |\n{'| --- ' * (1 + len(heads))}|")
+    for layer in config["layers"]:
+        found = [rows[layer, weight] for weight in config["lambdas"]]
+        cells = [f"{row['residual']:.3f}" for row in found] + [
+            f"{row['psnr']:.1f}" for row in found
+        ]
+        print(f"| {layer} | {' | '.join(cells)} |")
 
 
 def main() -> None:

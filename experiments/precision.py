@@ -4,12 +4,12 @@
     python experiments/precision.py --quick
 
 Prints, for each precision, the relative error of the features and the difference of an edit, in
-grey levels of 255, both compared with `highest`. The row `highest, another order` is computed by
-Winograd's algorithm at `highest`: its differences come from another order of sums, not from lower
-precision.
+grey levels of 255, both compared with `highest`. All convolutions are computed directly, except in
+the row `highest, another order`, which is computed by Winograd's algorithm at `highest`: its
+differences come from another order of sums, not from lower precision.
 
-Features are compared for eight faces. The first face is edited with the starter vector for
-eyeglasses at α = 1, in 60 iterations. `--quick` takes drawn faces of 32 × 32 pixels.
+Features are compared for eight faces. The first face is edited by the default recipe with the
+starter vector for eyeglasses at α = 1. `--quick` takes drawn faces of 32 × 32 pixels.
 """
 
 import dataclasses
@@ -67,8 +67,7 @@ class Config:
     weights: str = "vgg16"
     layers: tuple[str, ...] = DEFAULT_LAYERS
     size: int = 200
-    # From `WINOGRAD_FROM` iterations on, a CPU would use Winograd's algorithm for every variant.
-    iterations: int = 60
+    iterations: int = Recipe().solver.iterations
     k: int = 0
 
 
@@ -96,17 +95,17 @@ def run(config: Config) -> dict[str, Any]:
             "solver.iterations": str(config.iterations),
         }
     )
-    vgg = load_vgg(config.weights)
-    vector = find_vector(vgg, dataset, faces[0], config, recipe=recipe)
-    phi = features(vgg, jnp.asarray(faces), layers=config.layers)
-    edited = edit(vgg, faces[0], vector, recipe=recipe)
+    exact = load_vgg(config.weights)
+    vector = find_vector(exact, dataset, faces[0], config, recipe=recipe)
+    direct = prepare(exact, layers=config.layers, winograd=False)
+    phi = features(direct, jnp.asarray(faces), layers=config.layers)
+    edited = edit(direct, faces[0], vector, recipe=recipe)
     found = []
     for name in config.variants:
         print(name, file=sys.stderr, flush=True)
-        if name == REORDERED:
-            network = prepare(vgg, layers=config.layers)
-        else:
-            network = load_vgg(config.weights, precision=name)
+        vgg = exact if name == REORDERED else load_vgg(config.weights, precision=name)
+        # An editor would use Winograd's algorithm on a CPU, whatever the precision.
+        network = prepare(vgg, layers=config.layers, winograd=name == REORDERED)
         psi = features(network, jnp.asarray(faces), layers=config.layers)
         difference = np.abs(edit(network, faces[0], vector, recipe=recipe) - edited)
         found.append(
@@ -145,7 +144,7 @@ def find_vector(
 def edit(
     vgg: VGG, face: Float[np.ndarray, "h w 3"], vector: AttributeVector, *, recipe: Recipe
 ) -> Float[np.ndarray, "h w 3"]:
-    """Returns the edited face at α = 0.4, in grey levels of 255."""
+    """Returns the edited face at α = 1, in grey levels of 255."""
     editor = Editor(recipe=recipe, weights=vgg, cache=None)
     return 255 * editor.edit(face, vector, face="whole", alphas=(1.0,)).faces[0]
 

@@ -10,10 +10,10 @@ whose photos `gan.py` edits. All faces stay on the device, and each program that
 many steps. `--faces` only writes the small faces into a file, for a training on a machine that has
 JAX, Flax and Optax but neither the dataset nor dfi_jax.
 
-A row per round is printed while it trains. The time of the first round, which compiles, isn't in
-`seconds` but in the record as `compiling`. The columns are means over the round's steps, except
-those of the held-out people, whose faces are drawn from the means of their codes with the averaged
-weights:
+A row per round is printed while it trains, and a table of some of them at the end. The time of the
+first round, which compiles, isn't in `seconds` but in the record as `compiling`. The columns are
+means over the round's steps, except those of the held-out people, whose faces are drawn from the
+means of their codes with the averaged weights:
 
 - `similarity`, `kl` (nats), `critic` and `slope` (‖∇d‖): the parts of the losses (`vae_gan.py`)
 - `error`: root mean square error of drawn faces, in grey levels; `held-out error` of unseen people
@@ -65,7 +65,23 @@ COLUMNS = (
     "prior",
     "held-out real",
 )
-"""The columns of the table."""
+"""What is printed while it trains."""
+
+HEADS = {
+    "step": ("step", "d"),
+    "kl": ("divergence, nats", ".0f"),
+    "error": ("error", ".1f"),
+    "held-out error": ("error, unseen people", ".1f"),
+    "detail": ("detail, unseen", ".2f"),
+    "real": ("real", ".2f"),
+    "recon": ("drawn", ".2f"),
+    "prior": ("random", ".2f"),
+    "held-out real": ("unseen", ".2f"),
+}
+"""The columns of the table, each with its head and its format."""
+
+APART = 1000
+"""Number of steps between rows of the table, which also has the first row and the last."""
 
 SHOWN = 12
 """Number of faces in a row of the picture."""
@@ -226,8 +242,23 @@ def change(settings: Settings, texts: Sequence[str]) -> Settings:
     return dataclasses.replace(settings, **values)
 
 
+def print_tables(record: dict[str, Any]) -> None:
+    """Prints some of the rows, and how long the training took."""
+    rows = record["rows"]
+    first, last = rows[0], rows[-1]
+    print(f"| {' | '.join(head for head, _ in HEADS.values())} |\n{'| --- ' * len(HEADS)}|")
+    for row in rows:
+        if row in (first, last) or row["step"] % APART == 0:
+            cells = (format(row[name], form) for name, (_, form) in HEADS.items())
+            print(f"| {' | '.join(cells)} |")
+    print(
+        f"\n{record['device']}: {record['compiling']:.0f} s to step {first['step']}, which "
+        f"compiles, and {last['seconds']:.0f} s from there to step {last['step']}."
+    )
+
+
 def main() -> None:
-    """Trains, and prints the last row, or the record as JSON."""
+    """Trains, and prints the table, or the record as JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -253,10 +284,8 @@ def main() -> None:
     record = run(config)
     if arguments.json:
         print(json.dumps(record, indent=2))
-        return
-    last = record["rows"][-1]
-    print(f"| {' | '.join(COLUMNS)} |\n{'| --- ' * len(COLUMNS)}|")
-    print(f"| {' | '.join(f'{last[name]:.4g}' for name in COLUMNS)} |")
+    else:
+        print_tables(record)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,20 @@ and away from the camera. Only the proportions count."""
 HEAD_LANDMARKS = (30, 8, 36, 45, 48, 54)
 """The same points among dlib's 68."""
 
+COLUMNS = {
+    "gain": "gain",
+    "spread": "spread",
+    "reached": "reached",
+    "others": "others",
+    "identity": "identity",
+    "mean": "change",
+    "border": "at the border",
+}
+"""The measures of the tables, and their heads."""
+
+WARPED = {"plain": "no", "warped": "yes"}
+"""What the tables say of each way."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -170,23 +184,22 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def print_tables(record: dict[str, Any]) -> None:
-    """Prints each row, and the means over the attributes."""
-    columns = ("gain", "spread", "reached", "others", "identity", "mean", "border")
-    rows = record["rows"]
-    print(f"| attribute | angle | photos | way | {' | '.join(columns)} |")
-    print("| --- " * (4 + len(columns)) + "|")
-    for row in rows:
-        print_row([row["attribute"], row["angle"], row["photos"], row["way"]], row, columns)
+    """Prints the means over the attributes, and each attribute."""
+    rows, heads = record["rows"], " | ".join(COLUMNS.values())
+    print(f"| angle | warp | photos | {heads} |\n{'| --- ' * (3 + len(COLUMNS))}|")
     for angle, way in dict.fromkeys((row["angle"], row["way"]) for row in rows):
         some = [row for row in rows if (row["angle"], row["way"]) == (angle, way)]
-        means = {name: float(np.mean([row[name] for row in some])) for name in columns}
-        print_row(["all", angle, sum(row["photos"] for row in some), way], means, columns)
+        means = {name: float(np.mean([row[name] for row in some])) for name in COLUMNS}
+        print_row([angle, WARPED[way], sum(row["photos"] for row in some)], means)
+    print(f"\n| attribute | angle | warp | {heads} |\n{'| --- ' * (3 + len(COLUMNS))}|")
+    for row in rows:
+        print_row([row["attribute"], row["angle"], WARPED[row["way"]]], row)
     print(f"\nA warp and the way back take {record['seconds']:.2f} s.")
 
 
-def print_row(labels: list[Any], values: Mapping[str, float], columns: tuple[str, ...]) -> None:
+def print_row(labels: list[Any], values: Mapping[str, float]) -> None:
     """Prints a row of a table."""
-    numbers = [f"{values[name]:.2f}" for name in columns]
+    numbers = [f"{values[name]:.2f}" for name in COLUMNS]
     print(f"| {' | '.join([*map(str, labels), *numbers])} |")
 
 

@@ -25,6 +25,7 @@ NEEDS = {
     "experiments/normalization": [],
     "experiments/precision": [],
     "experiments/preconditioner": [],
+    "experiments/probes": [],
     "experiments/reproduce_sources": [],
     "experiments/smile_sweep": [],
     "experiments/solver": ["skimage"],
