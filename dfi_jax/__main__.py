@@ -137,9 +137,8 @@ def _ignore_settings() -> None:
         if unheeded or name in IGNORED or (name == MINIMUM_SECONDS and not _is_number(value)):
             del os.environ[name]
     for name in ("COLUMNS", "LINES"):
-        if not os.environ.get(name, "80").strip(
-            "0"
-        ):  # On a terminal of no size, rich shows nothing.
+        # On a terminal of no size, rich shows nothing.
+        if not os.environ.get(name, "80").strip("0"):
             del os.environ[name]
     flags = os.environ.pop("XLA_FLAGS", "").split()
     if kept := [flag for flag in flags if flag.startswith(CUDA_FOLDER)]:
