@@ -181,7 +181,7 @@ def make_job(
         alphas=way.alphas,
         dataset=dataset if nearby else None,
         near=near.pixels if nearby else None,
-        k=way.k,
+        k=way.k if nearby else None,
         face="whole",
         name=letter,
     )

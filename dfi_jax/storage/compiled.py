@@ -6,7 +6,9 @@ replaces a program that was cut short, so each later process compiles it again. 
 JAX neither locks nor deletes anything, so both are done here, once, when a process starts.
 """
 
+import contextlib
 import os
+import stat
 import tempfile
 import warnings
 import zlib
@@ -77,21 +79,18 @@ def _programs(folder: Path) -> list[tuple[Path, os.stat_result]]:
     found = []
     for entry in os.scandir(folder):
         if entry.name.endswith("-cache"):
-            try:
-                found.append((Path(entry.path), entry.stat()))
-            except FileNotFoundError:
-                continue
+            with contextlib.suppress(FileNotFoundError):
+                if stat.S_ISREG((status := entry.stat()).st_mode):  # A pipe would never end.
+                    found.append((Path(entry.path), status))
     return found
 
 
 def _is_whole(path: Path) -> bool:
     """Returns whether a program can be decompressed, as JAX would do it in this environment."""
     try:
-        data = path.read_bytes()
+        _decompress(path.read_bytes())
     except FileNotFoundError:
         return True
-    try:
-        _decompress(data)
     except Exception:  # Each of the compression libraries has errors of its own.
         return False
     return True

@@ -211,12 +211,14 @@ def check_file(path: Path) -> None:
     """Checks that a path is that of a file, which can be read without waiting.
 
     Raises:
-      FileError: If it doesn't exist, can't be reached, or is something else, such as a pipe.
+      FileError: If it doesn't exist, can't be read, or is something else, such as a pipe.
 
     >>> check_file(Path(__file__))
     """
     try:
         mode = path.stat().st_mode
+        if stat.S_ISREG(mode):
+            path.open("rb").close()
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError is about NUL.
         raise FileError(f"{path} doesn't exist; check the path.") from None
     except OSError as error:

@@ -254,5 +254,5 @@ def test_an_image_that_has_another_size_or_is_cut_short_is_rejected(folder):
 def test_a_person_who_has_no_whole_number_is_rejected(folder, number):
     path = folder / "identity_CelebA.txt"
     path.write_text(path.read_text().replace("2937", number))
-    with pytest.raises(FileError, match=r"says that 000002\.jpg shows somebody who has no whole"):
+    with pytest.raises(FileError, match=r"gives 000002\.jpg an identity that isn't a whole number"):
         celeba.load(folder)

@@ -108,6 +108,12 @@ def test_usage_counts_and_clear_deletes_by_kind(cache):
         cache.clear(("dreams",))
 
 
+def test_a_file_that_another_process_deletes_meanwhile_is_not_counted(cache, monkeypatch):
+    monkeypatch.setattr(Cache, "_files", lambda self, kind: [self.folder / kind / "gone"])
+    assert cache.usage()["means"][1:] == (0, 0)
+    assert cache.clear(["means"]) == 0
+
+
 def test_a_full_disk_costs_only_time(cache, caplog):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

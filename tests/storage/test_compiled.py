@@ -81,6 +81,26 @@ def test_only_programs_written_since_the_last_check_are_read(folder, monkeypatch
     assert not bad.exists()
 
 
+def test_what_cannot_be_a_program_is_left_alone_and_what_cannot_be_read_deleted(
+    folder, monkeypatch
+):
+    (folder / "folder-cache").mkdir()
+    (folder / "link-cache").symlink_to("nowhere")
+    os.mkfifo(folder / "pipe-cache")
+    shut = write_program(folder, "shut")
+    read = Path.read_bytes
+
+    def read_bytes(path):
+        if path == shut:
+            raise PermissionError
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    compiled.keep(folder, seconds=1.0)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"folder-cache", "link-cache", "pipe-cache", compiled.CHECKED}
+
+
 def test_the_least_recently_used_programs_are_deleted_first(folder, monkeypatch):
     paths = [write_program(folder, str(used), size=1000, used=used) for used in range(5)]
     monkeypatch.setattr(compiled, "LARGEST", 3500)
@@ -93,6 +113,16 @@ def test_a_folder_for_compiled_programs_that_the_user_has_set_is_respected(tmp_p
     monkeypatch.setattr("jax.config.update", None)
     Cache(tmp_path / "cache").keep_compiled()
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_program_that_took_a_second_to_compile_is_stored(tmp_path, monkeypatch):
+    set_to = {}
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setattr("jax.config.update", set_to.__setitem__)
+    monkeypatch.setattr("warnings.filterwarnings", lambda *_: None)
+    Cache(tmp_path).keep_compiled()
+    assert set_to["jax_persistent_cache_min_compile_time_secs"] == 1
+    assert set_to["jax_compilation_cache_dir"] == str(tmp_path / "compiled")
 
 
 @pytest.mark.parametrize("setting", ["DFI_JAX_CACHE", "JAX_COMPILATION_CACHE_DIR"])

@@ -8,7 +8,15 @@ import pytest
 import safetensors.numpy
 
 from dfi_jax.errors import FileError
-from dfi_jax.storage.files import HOST, file_sha256, replacing, user_path, write_tensors, write_text
+from dfi_jax.storage.files import (
+    HOST,
+    check_file,
+    file_sha256,
+    replacing,
+    user_path,
+    write_tensors,
+    write_text,
+)
 
 
 def names(folder):
@@ -93,6 +101,17 @@ def test_tensors_and_metadata_are_written(tmp_path):
     np.testing.assert_array_equal(safetensors.numpy.load_file(path)["x"], np.arange(3.0))
     with safetensors.safe_open(path, framework="numpy") as file:
         assert file.metadata() == {"by": "test"}
+
+
+def test_a_file_that_cannot_be_read_is_no_missing_one(tmp_path, monkeypatch):
+    (tmp_path / "a.png").touch()
+
+    def refuse(path, mode):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(FileError, match=r"can't be read \(Permission denied\); check the path and"):
+        check_file(tmp_path / "a.png")
 
 
 def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):

@@ -5,8 +5,9 @@ Kernels are HWIO and float32, and the input channels of conv1_1 keep the file's 
 layers aren't read.
 """
 
+import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,15 @@ LEGACY_PYTORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The first bytes of files that PyTorch wrote before version 1.6: a pickled number."""
 
 NESTED = ("state_dict", "model_state_dict", "model")
-"""Names under which training programs store a network beside other things."""
+"""Names under which training programs store a network beside other things.
+
+They come first if a file has several networks; any other name is accepted, too."""
+
+DEEPEST = 4
+"""Number of levels at which a network is looked for, because a file can contain itself."""
+
+FIRST, LATE = "0.weight", "28.weight"
+"""Ends of the names of a VGG's first convolution and of one in its last block."""
 
 
 def read(path: Path) -> Weights:
@@ -151,7 +160,9 @@ def read_pytorch(path: Path) -> Weights:
     with path.open("rb") as file:
         is_zip = file.read(2) == b"PK"
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        with warnings.catch_warnings():  # PyTorch warns of some files before it rejects them.
+            warnings.simplefilter("ignore")
+            tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except Exception as error:
         if "weights_only" in str(error) or "Unsupported" in str(error):
             raise FileError(
@@ -159,10 +170,8 @@ def read_pytorch(path: Path) -> Weights:
                 "get it again from its publisher."
             ) from None
         raise
-    for _ in NESTED:  # A file can contain itself.
-        if isinstance(tensors, Mapping):
-            inner = [tensors[name] for name in NESTED if isinstance(tensors.get(name), Mapping)]
-            tensors = inner[0] if inner else tensors
+    found = _find_network(tensors) if isinstance(tensors, Mapping) else None
+    tensors = tensors if found is None else found
     if not isinstance(tensors, Mapping):
         raise FileError(
             f"{path} contains a {type(tensors).__name__}; give a file with a network's state_dict."
@@ -173,7 +182,7 @@ def read_pytorch(path: Path) -> Weights:
         # A tensor with strides of zero may be larger than its file, and than the memory.
         if tensor.numel() > LARGEST:
             raise ValueError(f"{name} has {tensor.numel()} numbers")
-        array: np.ndarray = tensor.float().numpy()
+        array: np.ndarray = tensor.detach().float().numpy()
         return array
 
     return _from_torchvision(_Tensors(set(tensors), get), path, "PyTorch with torchvision's names")
@@ -184,15 +193,30 @@ def read_keras(path: Path) -> Weights:
     import h5py
 
     with h5py.File(path) as file:
-        root = file.get("model_weights", file)
+        groups = _groups(file)
         params: Params = {}
         for layer in layer_names("vgg19"):
-            group = root.get(f"block{layer[4]}_conv{layer[6]}")
+            group = groups.get(f"block{layer[4]}_conv{layer[6]}")
             if group is not None:
                 arrays = {array.ndim: np.asarray(array[()], np.float32) for array in _arrays(group)}
                 found: dict[str, Any] = {"kernel": arrays.get(4), "bias": arrays.get(1)}
                 params[layer] = found
     return _checked(params, path, CAFFE, "Keras HDF5")
+
+
+def _groups(file: Any) -> dict[str, Any]:
+    """Returns the groups of a file by the last part of their names, the outermost of each.
+
+    A network that is part of another model is a level deeper: `model_weights/vgg16/block1_conv1`.
+    """
+    found: dict[str, Any] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if not hasattr(item, "ndim"):
+            found.setdefault(name.rpartition("/")[2], item)
+
+    file.visititems(visit)
+    return found
 
 
 def _arrays(group: Any) -> list[Any]:
@@ -281,15 +305,40 @@ def _from_torchvision(tensors: _Tensors, path: Path, format_name: str) -> Weight
     return _checked(params, path, TORCHVISION, format_name, architecture=architecture)
 
 
+def _find_network(tree: Mapping[Any, Any], depth: int = DEEPEST) -> Mapping[Any, Any] | None:
+    """Returns the outermost part of a tree that holds a VGG, or None."""
+    if _trunks(tree):
+        return tree
+    names = [*(name for name in NESTED if name in tree), *tree]
+    parts = [tree[name] for name in names if isinstance(tree[name], Mapping)]
+    found = (_find_network(part, depth - 1) for part in parts if depth)
+    return next((part for part in found if part is not None), None)
+
+
+def _trunks(names: Iterable[Any]) -> list[str]:
+    """Returns what comes before the numbers of each VGG's layers in the names of its tensors.
+
+    >>> _trunks(["vgg.features.0.weight", "vgg.features.28.weight", "classifier.0.weight"])
+    ['vgg.features.']
+    """
+    texts = {name for name in names if isinstance(name, str)}
+    prefixes = {name.removesuffix(FIRST) for name in texts if f".{name}".endswith(f".{FIRST}")}
+    return sorted(prefix for prefix in prefixes if prefix + LATE in texts)
+
+
 def _without_prefix(tensors: _Tensors) -> _Tensors:
-    """Returns tensors by torchvision's names, if these are only part of a larger model's names."""
-    first = "features.0.weight"
-    prefixes = [name.removesuffix(first) for name in tensors.names if name.endswith(f".{first}")]
-    if first in tensors.names or len(prefixes) != 1:
+    """Returns tensors by torchvision's names, if there is a single VGG.
+
+    Its layers may be part of a larger model, or the part `features` alone.
+    """
+    trunks = _trunks(tensors.names)
+    if "features." in trunks or len(trunks) != 1:
         return tensors
-    (prefix,) = prefixes
-    names = {name.removeprefix(prefix) for name in tensors.names if name.startswith(prefix)}
-    return _Tensors(names, lambda name: tensors.get(prefix + name))
+    (trunk,) = trunks
+    names = {
+        f"features.{name.removeprefix(trunk)}" for name in tensors.names if name.startswith(trunk)
+    }
+    return _Tensors(names, lambda name: tensors.get(trunk + name.removeprefix("features.")))
 
 
 def torchvision_indices(architecture: str) -> dict[str, int]:

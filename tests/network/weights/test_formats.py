@@ -349,25 +349,39 @@ def test_a_file_without_weights_is_rejected(tmp_path, name, content, expected):
 
 
 @pytest.mark.parametrize(
-    ("nested", "prefix"),
+    ("prefix", "nested"),
     [
-        ((), "module."),
-        (("state_dict",), "vgg."),
-        (("model", "state_dict"), "module.encoder.vgg."),
+        ("features.", ("model", "state_dict")),
+        ("module.encoder.vgg.features.", ()),
+        ("model.features.", ("params_ema",)),
+        ("", ("state_dict",)),
+        ("net.", ("generator", "weights")),
     ],
 )
-def test_a_network_inside_a_larger_model_is_found(tmp_path, networks, nested, prefix):
+def test_a_network_inside_a_larger_model_is_found(tmp_path, networks, prefix, nested):
     torch = pytest.importorskip("torch")
     write_pytorch(tmp_path / "a.pth", networks["vgg16"], "vgg16")
     tensors = torch.load(tmp_path / "a.pth", weights_only=True)
-    saved = {prefix + name: tensor for name, tensor in tensors.items()} | {
-        "head.bias": torch.ones(3)
-    }
+    saved = {
+        name.replace("features.", prefix): torch.nn.Parameter(tensor)
+        for name, tensor in tensors.items()
+    } | {"head.bias": torch.ones(3), "head.0.weight": torch.ones(3)}
     for name in reversed(nested):
         saved = {name: saved, "epoch": 3}
     torch.save(saved, tmp_path / "b.bin")  # The name says nothing, but the contents do.
     expected, found = (formats.read(tmp_path / name) for name in ("a.pth", "b.bin"))
     assert found.architecture == "vgg16"
+    for layer, arrays in expected.params.items():
+        np.testing.assert_array_equal(found.params[layer]["kernel"], arrays["kernel"])
+
+
+def test_a_keras_network_inside_a_larger_model_is_found(tmp_path, networks):
+    h5py = pytest.importorskip("h5py")
+    write_keras(tmp_path / "a.h5", networks["vgg16"], "vgg16")
+    with h5py.File(tmp_path / "a.h5") as plain, h5py.File(tmp_path / "b.h5", "w") as model:
+        for name in plain:
+            plain.copy(name, model, f"model_weights/vgg16/{name}")
+    expected, found = (formats.read(tmp_path / name) for name in ("a.h5", "b.h5"))
     for layer, arrays in expected.params.items():
         np.testing.assert_array_equal(found.params[layer]["kernel"], arrays["kernel"])
 
