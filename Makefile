@@ -9,7 +9,7 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test docs docs-tables soak mutants test-oldest test-wheel clean
+.PHONY: demo test programs docs docs-tables soak mutants test-oldest test-wheel clean
 
 demo: .venv/installed
 	$(BIN)/python experiments/demo.py
@@ -19,7 +19,11 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/test_programs.py
+
+# Every experiment and every benchmark, in small.
+programs: .venv/installed
+	$(BIN)/pytest -n 2 --dist worksteal tests/test_programs.py
 
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir out/site
