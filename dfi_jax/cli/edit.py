@@ -18,6 +18,7 @@ from dfi_jax.cli.terminal import (
     sentence_for_errors,
 )
 from dfi_jax.data.folders import IMAGE_SUFFIXES
+from dfi_jax.editor.assembly import load_finer
 from dfi_jax.editor.job import (
     Job,
     attribute_name,
@@ -79,6 +80,19 @@ MaskImage = Annotated[
     ),
 ]
 
+Finer = Annotated[
+    list[Path],
+    typer.Option(
+        "--finer",
+        metavar="VECTOR",
+        help="Vector of the same attribute at a larger size, such as 400, for a face that is much "
+        "larger than 200 pixels. The edit is made again at that size, from the result before, and "
+        "gets sharper. May be repeated, the smallest size first.",
+        readable=False,
+    ),
+]
+NO_VECTORS: list[Path] = []
+
 
 @sentence_for_errors
 def edit(
@@ -89,6 +103,7 @@ def edit(
     points: options.Points = options.DEFAULT_POINTS,
     warp: options.Warp = options.DEFAULT_WARP,
     mask: MaskImage = None,
+    finer: Finer = NO_VECTORS,
     dataset: options.DatasetSpec = "",
     rule: options.RuleText = options.DEFAULT_RULE,
     near: options.Near = "",
@@ -140,6 +155,7 @@ def edit(
     mask_image = None if mask is None else Photo.open(mask)
     images_with_scores = load_optional_dataset(dataset)
     options.check_attribute(attribute, dataset=images_with_scores, rule=rule, near=nearness, k=k)
+    larger = load_finer(finer, recipe=chosen_recipe)
     jobs = {
         Job(
             photo=image,
@@ -153,6 +169,7 @@ def edit(
             points=points,
             warp=warp,
             mask=mask_image,
+            finer=larger,
         ): folder
         for image, folder in zip(images, folders, strict=True)
     }
