@@ -22,6 +22,7 @@ NEEDS = {
     "experiments/identity": ["dlib"],
     "experiments/inpainting": ["cv2", "skimage"],
     "experiments/inversion": ["skimage"],
+    "experiments/large_photos": ["dlib"],
     "experiments/normalization": [],
     "experiments/precision": [],
     "experiments/preconditioner": [],

@@ -23,6 +23,7 @@ from dfi_jax import (
     Rule,
     load_dataset,
     near,
+    starter,
 )
 from dfi_jax.data import folders
 from dfi_jax.editor.record import device, network_record, versions
@@ -218,6 +219,7 @@ def test_images_of_every_selection_are_compared(tmp_path, random_vgg):
         ("face", 2),
         ("points", 68),
         ("warp", True),
+        ("finer", (starter("older"),)),
     ],
 )
 def test_results_with_another_value_of_any_field_are_not_taken_for_these(
@@ -336,18 +338,25 @@ def test_outcomes_are_announced_in_the_manifest_s_order_while_others_are_made(
     assert ended == [5]
 
 
-@pytest.mark.parametrize("what", ["mask", "vector"])
-def test_results_with_other_content_of_a_file_are_not_taken_for_these(folder, what):
+@pytest.mark.parametrize("what", ["mask", "vector", "finer"])
+def test_results_with_other_content_of_a_file_are_not_taken_for_these(folder, random_vgg, what):
     shutil.copy(folder / "me.png", folder / "mask.png")
+    finer = make_vector(random_vgg, RECIPE.set({"features.size": "48"}))
+    finer.save(folder / "large.safetensors")
     job = {"photo": "me.png", "attribute": "smile.safetensors", "face": "whole"}
-    write(folder, job | {"mask": "mask.png"})
+    given = {"finer": ["large.safetensors"]} if what == "finer" else {"mask": "mask.png"}
+    write(folder, job | given)
     succeeds(*batch(folder))
     assert "finished already" in dfi(*batch(folder)).stderr
     if what == "mask":
         with Image.open(folder / "me.png") as picture:
             picture.rotate(180).save(folder / "mask.png")
-    else:
+    elif what == "vector":
         shutil.copy(folder / "frown.safetensors", folder / "smile.safetensors")
+    else:
+        (folder / "large.safetensors").unlink()  # A finished edit doesn't need it any more.
+        assert "finished already" in dfi(*batch(folder)).stderr
+        finer.opposite().save(folder / "large.safetensors")
     assert f"has results with a different value of {what}" in fails(*batch(folder))
 
 
@@ -432,6 +441,7 @@ def test_a_byte_order_mark_and_blank_lines_are_skipped(folder):
         ({"photo": "me.png", "attribute": "a", "face": True}, "face is True"),
         ({"photo": "me.png", "attribute": "a", "face": 0}, "'0'"),
         ({"photo": "me.png", "attribute": "a", "mask": ""}, "mask is empty"),
+        ({"photo": "me.png", "attribute": "a", "finer": [""]}, "finer is ['']; give a list of"),
         ({"photo": "me.png", "attribute": "a", "points": 6}, "points is 6; give 5 or 68"),
         ({"photo": "me.png", "attribute": "a", "points": True}, "points is True; give a number"),
         ({"photo": "me.png", "attribute": "a", "warp": 1}, "warp is 1; give true or false"),

@@ -18,6 +18,7 @@ from dfi_jax.cli.terminal import (
     sentence_for_errors,
 )
 from dfi_jax.data.folders import IMAGE_SUFFIXES
+from dfi_jax.editor.assembly import load_finer
 from dfi_jax.editor.job import (
     Job,
     attribute_name,
@@ -73,6 +74,19 @@ MaskImage = Annotated[
     ),
 ]
 
+Finer = Annotated[
+    list[Path],
+    typer.Option(
+        "--finer",
+        metavar="VECTOR",
+        help="Vector of the same attribute at a larger size, such as 400, for a face that is much "
+        "larger than 200 pixels. The edit is made again at that size, from the result before, and "
+        "gets sharper. May be repeated, the smallest size first.",
+        readable=False,
+    ),
+]
+NO_VECTORS: list[Path] = []
+
 
 @sentence_for_errors
 def edit(
@@ -83,6 +97,7 @@ def edit(
     points: options.Points = options.DEFAULT_POINTS,
     warp: options.Warp = options.DEFAULT_WARP,
     mask: MaskImage = None,
+    finer: Finer = NO_VECTORS,
     dataset: options.DatasetOrFitted = "",
     rule: options.RuleText = options.DEFAULT_RULE,
     near: options.Near = "",
@@ -134,6 +149,7 @@ def edit(
     mask_image = None if mask is None else Photo.open(mask)
     images_with_scores = load_optional_dataset(dataset)
     options.check_attribute(attribute, dataset=images_with_scores, rule=rule, near=nearness, k=k)
+    larger = load_finer(finer, recipe=chosen_recipe)
     jobs = {
         Job(
             photo=image,
@@ -147,6 +163,7 @@ def edit(
             points=points,
             warp=warp,
             mask=mask_image,
+            finer=larger,
         ): folder
         for image, folder in zip(images, folders, strict=True)
     }

@@ -16,12 +16,13 @@ from dfi_jax.data.near import Nearness
 from dfi_jax.data.rule import Rule
 from dfi_jax.data.selection import Selection
 from dfi_jax.data.wanted import Wanted
+from dfi_jax.editor.assembly import prepare_work
 from dfi_jax.editor.job import AttributeLike, Job, resolve_rule
 from dfi_jax.editor.query import Query, find_selection, find_vector, locate_photo
 from dfi_jax.editor.record import make_record
 from dfi_jax.editor.result import Edit
-from dfi_jax.editor.solve import solve_in_turn, solve_queue, solve_unedited, with_total
-from dfi_jax.editor.work import Work, prepare_work
+from dfi_jax.editor.solve import refine, solve_in_turn, solve_queue, solve_unedited, with_total
+from dfi_jax.editor.work import Work
 from dfi_jax.engine.problem import check_network
 from dfi_jax.engine.reconstruction import prepare_for
 from dfi_jax.engine.share import Share
@@ -119,6 +120,7 @@ class Editor:
         points: Literal[5, 68] = 5,
         warp: bool = False,
         mask: PhotoLike | None = None,
+        finer: Sequence[AttributeVector | str | Path] = (),
         on_progress: OnProgress | None = None,
     ) -> Edit:
         """Edits one photo.
@@ -147,6 +149,7 @@ class Editor:
             points=points,
             warp=warp,
             mask=mask,
+            finer=finer,
         )
         ((_, edited),) = self.edit_many([job], on_progress=on_progress)
         return edited
@@ -199,7 +202,8 @@ class Editor:
                 on_progress=watch,
             )
         for work, result in solved:
-            yield work.job, self._finish(work, result, on_progress=on_progress)
+            refined = refine(vgg, work, result, batch_size=self.batch_size, on_progress=on_progress)
+            yield work.job, self._finish(work, refined, on_progress=on_progress)
 
     def vector(
         self,
@@ -423,20 +427,21 @@ class Editor:
         self, work: Work, result: Reconstruction, *, on_progress: OnProgress | None
     ) -> Edit:
         vgg, started = self._prepared_vgg, time.perf_counter()
+        *_, finest = work.sizes()
         unedited: list[np.ndarray] = []
         for step in work.recipe.finish:
             if isinstance(step, CancelResidual):
                 unedited = solve_unedited(vgg, work, step, on_progress=on_progress)
-        faces = np.stack([work.as_face(z) for z in result.images])
+        faces = np.stack([finest.as_face(z) for z in result.images])
         pixels = tuple(
-            work.finish(z, alpha=alpha, unedited=unedited)
+            finest.finish(z, alpha=alpha, unedited=unedited)
             for alpha, z in zip(work.alphas, faces, strict=True)
         )
         work.seconds["finish"] = time.perf_counter() - started
         return Edit(
             photo=work.located.photo,
             placement=work.located.placement,
-            face=work.face,
+            face=finest.face,
             faces=faces,
             pixels=pixels,
             alphas=work.alphas,

@@ -59,11 +59,15 @@ class Job:
         warped back. A turned head then gets its smile where its mouth is. It needs the extra
         `faces`, whose model of 68 landmarks isn't licensed for commercial use.
       mask: An image of the photo's size: white where the photo may change.
+      finer: Vectors of the attribute at larger sizes than the recipe's, such as 400, or their
+        files, the smallest size first. The edit is made again at each of these sizes, from the
+        result before, which gives a large face sharper details.
       name: Name of the job, by default made from the names of the photo and the attribute.
 
     Raises:
       InputError: If there is no strength, or one isn't finite or is given twice, if the rule can't
-        be read, or if a rule or a nearness is given for a fitted dataset, or without a dataset.
+        be read, if a rule or a nearness is given for a fitted dataset or without a dataset, or if
+        `finer` isn't a sequence.
 
     >>> Job(photo="me.jpg", attribute="eyeglasses").label
     'me-eyeglasses'
@@ -80,12 +84,15 @@ class Job:
     points: Literal[5, 68] = 5
     warp: bool = False
     mask: PhotoLike | None = None
+    finer: Sequence[AttributeVector | str | Path] = ()
     name: str = ""
 
     def __post_init__(self) -> None:
         if self.alphas is not None:
             check_alphas(self.alphas)
         _ = self.resolved_rule  # Reading it also checks it.
+        if isinstance(self.finer, AttributeVector | str | Path):
+            raise InputError("finer is a single vector; give a list of vectors or of their files.")
 
     @property
     def label(self) -> str:
@@ -116,7 +123,7 @@ class Job:
         return None if self.dataset is None else self.dataset.catalog_sha256
 
     def request(self, recipe: Recipe) -> dict[str, Any]:
-        """Returns all that was asked for, except the photo and the mask, as JSON can write it.
+        """Returns all that was asked for, except images and finer vectors, as JSON can write it.
 
         >>> job = Job(photo="me.jpg", attribute="older", face=(40, 20, 210, 190))
         >>> request = job.request(Recipe())

@@ -2,6 +2,7 @@
 
 import platform
 from importlib import metadata
+from itertools import chain
 from typing import Any
 
 import jax
@@ -39,6 +40,7 @@ def make_record(
     """
     photo, placement = work.located.photo, work.located.placement
     request = work.job.request(work.recipe)
+    _, *finer = work.sizes()
     return {
         "photo": {"name": photo.name, "sha256": photo.sha256, "size": list(photo.size)},
         "mask": work.mask_record,
@@ -47,11 +49,10 @@ def make_record(
         "placement": placement.to_json(),
         "selections": [selection.record() for selection in work.selections],
         "vector": vector_record(work.vector),
+        "finer": [vector_record(larger.vector) for larger in finer],
         "warnings": [
             *photo_warnings(work),
-            *find_warnings(work.vector.provenance),
-            *removal_warnings(work),
-            *warp_warnings(work),
+            *dict.fromkeys(chain(*map(work_warnings, work.sizes()))),
         ],
         "recipe": work.recipe.to_dict(),
         "network": network_record(vgg),
@@ -122,6 +123,29 @@ def find_warnings(made: Provenance) -> list[str]:
     return [
         f"{made.noise_share:.0%} of the attribute vector is noise, because it comes from "
         f"{made.n_source} images without and {made.n_target} with the attribute; use more images."
+    ]
+
+
+def work_warnings(work: Work) -> list[str]:
+    """Returns sentences about an edit at one size that the user should know."""
+    return [
+        *find_warnings(work.vector.provenance),
+        *removal_warnings(work),
+        *warp_warnings(work),
+        *finer_warnings(work),
+    ]
+
+
+def finer_warnings(work: Work) -> list[str]:
+    """Returns a sentence if the vector of the next larger size has other attributes."""
+    if work.finer is None:
+        return []
+    here, there = (each.vector.provenance.attributes for each in (work, work.finer))
+    if here == there:
+        return []
+    return [
+        f"the attribute is {', '.join(here)} and that of the finer vector is {', '.join(there)}; "
+        f"give vectors of the same attribute."
     ]
 
 

@@ -26,15 +26,15 @@ class Edit:
     Attributes:
       photo: The original photo.
       placement: The face in the photo.
-      face: The original crop.
+      face: The original crop, at the largest size of the edit.
       faces: The edited crops, one per strength. They may leave [0, 1] if the recipe has no
         bounds. The edit of a greyscale face is grey.
       pixels: The finished photos, one per strength, RGB in [0, 1].
       alphas: The strengths.
       objective: The objective of each reconstruction.
       history: The objective of the crop that the solver would return after each evaluation, one row
-        per strength.
-      iterations: Number of iterations for each strength.
+        per strength. With finer vectors, the evaluations at each size follow one another.
+      iterations: Number of iterations for each strength, over all sizes.
       record: Everything about how the edit was made, which result.json holds. The same input gives
         the same record apart from `seconds`.
 

@@ -15,6 +15,7 @@ from dfi_jax.photo.choice import FaceLike
 from dfi_jax.photo.photo import PhotoLike
 from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import Recipe
+from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.fitted import FittedDataset
 
 
@@ -33,6 +34,7 @@ def edit(
     points: Literal[5, 68] = 5,
     warp: bool = False,
     mask: PhotoLike | None = None,
+    finer: Sequence[AttributeVector | str | Path] = (),
     on_progress: OnProgress | None = None,
 ) -> Edit:
     """Edits one photo.
@@ -62,5 +64,6 @@ def edit(
         points=points,
         warp=warp,
         mask=mask,
+        finer=finer,
         on_progress=on_progress,
     )

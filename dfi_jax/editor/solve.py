@@ -1,7 +1,9 @@
-"""The reconstructions of jobs: in one queue, in turn, and at strength 0."""
+"""The reconstructions of jobs: in one queue, in turn, at larger sizes, and at strength 0."""
 
 import dataclasses
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import jax.numpy as jnp
@@ -48,7 +50,7 @@ def solve_queue(
                 on_progress(COMPILING)
             for i, alpha in enumerate(work.alphas):
                 origins.append((work, i))
-                yield _make_problem(vgg, work, alpha, recipe=recipe)
+                yield _make_problem(vgg, work, [alpha], recipe=recipe)
 
     results = reconstruct(
         vgg, problems(), recipe=recipe, batch_size=batch_size, on_progress=on_progress
@@ -81,11 +83,54 @@ def solve_in_turn(
             on_progress(COMPILING)
         now, start = recipe, None
         for i, alpha in enumerate(work.alphas):
-            problem = _make_problem(vgg, work, alpha, recipe=now, start=start)
+            problem = _make_problem(vgg, work, [alpha], recipe=now, start=start)
             work.results[i] = reconstruct(vgg, problem, recipe=now, on_progress=report)
             ended = done
             now, start = later_recipe(recipe), np.clip(work.results[i].images, 0, 1)
         yield work, work.end()
+
+
+def refine(
+    vgg: VGG,
+    work: Work,
+    result: Reconstruction,
+    *,
+    batch_size: int | None,
+    on_progress: OnProgress | None,
+) -> Reconstruction:
+    """Reconstructs all strengths of a job again at each larger size, from the result before.
+
+    Args:
+      vgg: The network, prepared.
+      work: The job at its smallest size.
+      result: The reconstructions at that size.
+      batch_size: Maximum number of strengths at a time.
+      on_progress: Function that is called with the progress, in the phase `refinement`.
+
+    Returns:
+      The images at the largest size. The history begins with that of the smaller sizes, and counts
+      are sums over the sizes.
+    """
+    started = time.perf_counter()
+
+    def report(progress: Progress) -> None:
+        if on_progress is not None:
+            on_progress(dataclasses.replace(progress, phase="refinement"))
+
+    for coarser, finer in pairwise(work.sizes()):
+        start = np.stack([finer.start_from(coarser, z) for z in result.images])
+        problem = _make_problem(vgg, finer, finer.alphas, recipe=finer.recipe, start=start)
+        refined = reconstruct(
+            vgg, problem, recipe=finer.recipe, batch_size=batch_size, on_progress=report
+        )
+        result = refined._replace(
+            history=np.concatenate([result.history, refined.history], axis=1),
+            iterations=result.iterations + refined.iterations,
+            evaluations=result.evaluations + refined.evaluations,
+        )
+    if work.finer is not None:
+        work.seconds["refinement"] = time.perf_counter() - started
+    return result
 
 
 def later_recipe(recipe: Recipe) -> Recipe:
@@ -157,7 +202,7 @@ def solve_unedited(
         if on_progress is not None:
             on_progress(dataclasses.replace(progress, phase="residual"))
 
-    problem = _make_problem(vgg, work, 0.0, recipe=recipe)
+    problem = _make_problem(vgg, work, [0.0], recipe=recipe)
     result = reconstruct(vgg, problem, recipe=recipe, every=step.every, on_progress=keep)
     if len(kept) < step.iterations // step.every:
         kept.append(result.images[0])
@@ -165,14 +210,14 @@ def solve_unedited(
 
 
 def _make_problem(
-    vgg: VGG, work: Work, alpha: float, *, recipe: Recipe, start: Any = None
+    vgg: VGG, work: Work, alphas: Sequence[float], *, recipe: Recipe, start: Any = None
 ) -> Problem:
     # A target takes a single evaluation. Compiling it for prepared filters would take longer.
     return make_problem(
         dataclasses.replace(vgg, filters=None),
         jnp.asarray(work.seen)[None],
         work.vector.features,
-        jnp.asarray([alpha], jnp.float32),
+        jnp.asarray(alphas, jnp.float32),
         recipe=recipe,
         replacement=work.vector.replacement,
         start=start,

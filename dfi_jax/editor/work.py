@@ -1,6 +1,7 @@
 """A job in progress: its photo, face and vector, then its reconstructions and finished photos."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,16 +11,12 @@ from jaxtyping import Float
 
 from dfi_jax.data.selection import Selection
 from dfi_jax.editor.job import Job
-from dfi_jax.editor.query import LocatedPhoto, Query, find_vector, find_warp, locate_photo
+from dfi_jax.editor.query import LocatedPhoto
 from dfi_jax.engine.reconstruction import concatenate
 from dfi_jax.engine.slots import Reconstruction
-from dfi_jax.errors import InputError
-from dfi_jax.network.vgg import VGG
 from dfi_jax.photo import finish
 from dfi_jax.photo.image import resize
-from dfi_jax.photo.photo import Photo
 from dfi_jax.photo.warp import Warp
-from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import (
     CancelResidual,
     Clip,
@@ -30,7 +27,6 @@ from dfi_jax.recipe import (
     TransferDifference,
 )
 from dfi_jax.recipe.preparation import center, prepare_images, restore_images
-from dfi_jax.storage.cache import Cache
 from dfi_jax.vectors.attribute_vector import AttributeVector
 
 
@@ -49,6 +45,7 @@ class Work:
       mask_record: Name and SHA-256 of the mask, or None.
       vector: The attribute vector.
       selections: The images that the vector was computed from.
+      finer: The job at the next larger size, or None. It starts from the result at this size.
       results: The reconstructions so far, by the index of their strength in the job.
       seconds: Seconds that each phase took.
     """
@@ -63,6 +60,7 @@ class Work:
     mask_record: dict[str, str] | None
     vector: AttributeVector
     selections: list[Selection]
+    finer: "Work | None" = None
     results: dict[int, Reconstruction] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -83,8 +81,29 @@ class Work:
     @cached_property
     def seen(self) -> Float[np.ndarray, "_ _ 3"]:
         """The image that the network sees: the aligned face, prepared by the recipe."""
-        steps = self.recipe.features.preparation
-        return prepare_images(self.aligned[None], steps, self.mean_rgb)[0]
+        return self._prepare(self.aligned)
+
+    def sizes(self) -> "Iterator[Work]":
+        """Yields the job at each of its sizes, the smallest first."""
+        work: Work | None = self
+        while work is not None:
+            yield work
+            work = work.finer
+
+    def start_from(
+        self, coarser: "Work", z: Float[np.ndarray, "_ _ 3"]
+    ) -> Float[np.ndarray, "_ _ 3"]:
+        """Returns the start of a reconstruction from the one at the next smaller size.
+
+        Only its difference is enlarged, so the face keeps its own details.
+
+        Args:
+          coarser: The job at the next smaller size.
+          z: The reconstruction at that size.
+        """
+        difference = coarser._restore(z) - coarser._restore(coarser.seen)
+        enlarged = resize(difference, self.aligned.shape[:2])
+        return self._prepare(np.clip(self.aligned + enlarged, 0, 1))
 
     def as_face(self, z: Float[np.ndarray, "_ _ 3"]) -> Float[np.ndarray, "s s 3"]:
         """Returns the edited crop of a reconstruction.
@@ -95,6 +114,10 @@ class Work:
         if self.warp is not None:
             z = self.face + self.warp.back(z - self._restore(self.seen))
         return finish.stay_grey(z, self.face)
+
+    def _prepare(self, face: Float[np.ndarray, "s s 3"]) -> Float[np.ndarray, "_ _ 3"]:
+        steps = self.recipe.features.preparation
+        return prepare_images(face[None], steps, self.mean_rgb)[0]
 
     def _restore(self, z: Float[np.ndarray, "_ _ 3"]) -> Float[np.ndarray, "s s 3"]:
         steps = self.recipe.features.preparation
@@ -172,99 +195,3 @@ class Work:
                         difference = finish.truncate(difference)
                     z = placement.paste(pixels, difference, feather=step.feather)
         return np.clip(z, 0, 1)
-
-
-def prepare_work(
-    job: Job,
-    *,
-    vgg: VGG,
-    recipe: Recipe,
-    cache: Cache | None = None,
-    on_progress: OnProgress | None = None,
-) -> Work:
-    """Opens a job's photo, finds its face, and finds or computes its vector.
-
-    Args:
-      job: The job.
-      vgg: The network.
-      recipe: The recipe.
-      cache: Cache in which means, probes and landmarks are stored, or None.
-      on_progress: Function that is called with the progress of every phase.
-
-    Raises:
-      InputError: If the job can't be done as it is.
-      FileError: If a file can't be read, or an extra isn't installed.
-
-    >>> from dfi_jax.network.weights import load_vgg
-    >>> job = Job(photo=np.zeros((60, 40, 3), np.float32), attribute="older", face="whole")
-    >>> prepare_work(job, vgg=load_vgg("vgg16"), recipe=Recipe()).face.shape
-    (200, 200, 3)
-    """
-    started = time.perf_counter()
-    located = locate_photo(job.photo, dataset=job.dataset, face=job.face, points=job.points)
-    mask = None if job.mask is None else Photo.of(job.mask)
-    check_mask(mask, located.photo, recipe=recipe)
-    recipe = work_recipe(recipe, masked=mask is not None)
-    warp = find_warp(located, cache=cache) if job.warp else None
-    size, steps = recipe.features.size, recipe.features.preparation
-    opened = time.perf_counter()
-    query = Query(
-        dataset=job.dataset,
-        located=located,
-        rule=job.resolved_rule,
-        cache=cache,
-        on_progress=on_progress,
-    )
-    vector, selections = find_vector(vgg, job.attribute, query, recipe=recipe)
-    vector.check(vgg, recipe=recipe)
-    face = located.placement.crop(located.photo.pixels, size=size)
-    mean_rgb = vgg.preprocess.mean_rgb
-    if warp is None:
-        # A step that rounds can't be undone. What it takes from the face isn't part of the edit.
-        seen = prepare_images(face[None], steps, mean_rgb)
-        face = restore_images(seen, face[None], steps, mean_rgb)[0]
-    return Work(
-        job=job,
-        located=located,
-        recipe=recipe,
-        mean_rgb=mean_rgb,
-        face=face,
-        warp=warp,
-        mask=None if mask is None else located.placement.crop(mask.pixels, size=size),
-        mask_record=None if mask is None else {"name": mask.name, "sha256": mask.sha256},
-        vector=vector,
-        selections=selections,
-        seconds={"photo": opened - started, "vector": time.perf_counter() - opened},
-    )
-
-
-def check_mask(mask: Photo | None, photo: Photo, *, recipe: Recipe) -> None:
-    """Raises InputError if a mask has another size than its photo, or is needed and missing.
-
-    >>> photo, mask = Photo.of(np.zeros((60, 40, 3))), Photo.of(np.ones((60, 40)))
-    >>> check_mask(mask, photo, recipe=Recipe())
-    """
-    if mask is None:
-        if Mask() in recipe.finish:
-            raise InputError(
-                f"the recipe's finish has the step mask, but {photo.name} has no mask; give one."
-            )
-    elif mask.size != photo.size:
-        raise InputError(
-            f"the mask {mask.name} is {mask.size[0]} × {mask.size[1]} pixels and the photo is "
-            f"{photo.size[0]} × {photo.size[1]}; give a mask of the photo's size."
-        )
-
-
-def work_recipe(recipe: Recipe, *, masked: bool) -> Recipe:
-    """Returns the recipe of a job, with the step `mask` in its finish if the job has a mask.
-
-    >>> [step.kind for step in work_recipe(Recipe(), masked=True).finish]
-    ['mask', 'transfer_difference']
-    """
-    if not masked or Mask() in recipe.finish:
-        return recipe
-    # The mask works on the crop, which the step transfer_difference leaves.
-    last = [step for step in recipe.finish if isinstance(step, TransferDifference)]
-    before = [step for step in recipe.finish if step not in last]
-    return recipe.replace(finish=(*before, Mask(), *last))

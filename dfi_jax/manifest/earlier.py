@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dfi_jax.data.dataset import Dataset
+from dfi_jax.editor.assembly import work_recipe
 from dfi_jax.editor.editor import Editor
 from dfi_jax.editor.job import Job
 from dfi_jax.editor.record import (
@@ -18,7 +19,6 @@ from dfi_jax.editor.record import (
     vector_record,
     versions,
 )
-from dfi_jax.editor.work import work_recipe
 from dfi_jax.errors import FileError
 from dfi_jax.storage.files import file_sha256, is_file
 from dfi_jax.vectors.attribute_vector import AttributeVector
@@ -79,7 +79,7 @@ def select_unfinished(
 
 class _Compare(NamedTuple):
     editor: Editor
-    vector_sha256: Callable[[Path], str]
+    vector_sha256: Callable[[str | Path], str]
     images_sha256: Callable[[Dataset, tuple[str, ...]], str | None]
 
     def find(self, made: dict[str, Any], job: Job) -> list[str]:
@@ -89,10 +89,13 @@ class _Compare(NamedTuple):
         for name, path in (("photo", job.photo), ("mask", job.mask)):
             if path is None or (isinstance(path, Path) and is_file(path)):
                 wanted[name] = None if path is None else file_sha256(path)
-                found[name] = _recorded_sha256(made, name)
+                found[name] = _sha256(made.get(name))
         if isinstance(job.attribute, Path) and is_file(job.attribute):
             wanted["vector"] = self.vector_sha256(job.attribute)
-            found["vector"] = _recorded_sha256(made, "vector")
+            found["vector"] = _sha256(made.get("vector"))
+        recorded = made.get("finer", [])  # Records of before had none.
+        found["finer"] = list(map(_sha256, recorded)) if isinstance(recorded, list) else recorded
+        wanted["finer"] = self._finer(job, found["finer"])
         recipe = work_recipe(self.editor.resolved_recipe, masked=job.mask is not None)
         request = job.request(recipe) | {"dataset_sha256": job.dataset_sha256}
         request |= {"network": network_record(self.editor.vgg), "recipe": recipe.to_dict()}
@@ -116,6 +119,20 @@ class _Compare(NamedTuple):
         return [
             name for name, value in wanted.items() if found[name] != json.loads(json.dumps(value))
         ]
+
+    def _finer(self, job: Job, recorded: Any) -> list[Any]:
+        """Returns the SHA-256 of each finer vector of a job, as recorded if its file is gone."""
+        known = [
+            vector_record(vector)["sha256"]
+            if isinstance(vector, AttributeVector)
+            else self.vector_sha256(vector)
+            if is_file(Path(vector))
+            else None
+            for vector in job.finer
+        ]
+        if not isinstance(recorded, list) or len(recorded) != len(known):
+            return known
+        return [now or before for now, before in zip(known, recorded, strict=True)]
 
 
 def _made_with(record: dict[str, Any]) -> dict[str, str]:
@@ -146,6 +163,6 @@ def _has_files(folder: Path, made: dict[str, Any]) -> bool:
     )
 
 
-def _recorded_sha256(made: dict[str, Any], name: str) -> Any:
-    described = made.get(name)
+def _sha256(described: Any) -> Any:
+    """Returns the SHA-256 in a part of a record, or the part itself if it has none."""
     return described.get("sha256") if isinstance(described, dict) else described

@@ -33,6 +33,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "points": (int,),
     "warp": (bool,),
     "mask": (str,),
+    "finer": (list,),
     "dataset": (str,),
     "rule": (str,),
     "near": (str,),
@@ -174,6 +175,10 @@ def _parse_line(
                 del options[name]
     if "mask" in values:
         options["mask"] = folder / user_path(values["mask"])
+    if "finer" in values:
+        if not all(isinstance(path, str) and path for path in values["finer"]):
+            raise InputError(f"finer is {values['finer']}; give a list of vectors' files.")
+        options["finer"] = tuple(folder / user_path(path) for path in values["finer"])
     attribute = values["attribute"]
     if is_vector_file(attribute):
         attribute = folder / user_path(attribute)

@@ -37,14 +37,15 @@ OnOutcome = Callable[[Outcome], None]
 
 
 def check_files(jobs: Sequence[Job]) -> list[Outcome]:
-    """Returns a failure for each job whose photo, mask or vector isn't a file.
+    """Returns a failure for each job whose photo, mask or vectors aren't all files.
 
     >>> check_files([Job(photo=Path("no-such.jpg"), attribute="older")])[0].failure
     "no-such.jpg doesn't exist; check the path."
     """
     failures = []
     for job in jobs:
-        paths = [path for path in (job.photo, job.mask, job.attribute) if isinstance(path, Path)]
+        given = (job.photo, job.mask, job.attribute, *job.finer)
+        paths = [path for path in given if isinstance(path, Path)]
         try:
             for path in paths:
                 check_file(path)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import typer
-from builders import make_vector
+from builders import make_vector, small_recipe
 from commands import fails, succeeds
 from PIL import Image
 
@@ -65,6 +65,19 @@ def test_options_of_a_manifest_s_run_reach_its_jobs(photo, tmp_path, asked):
     ((editor, (job,)),) = asked
     check(editor, job)
     assert job.photo == job.mask == photo
+
+
+def test_finer_vectors_reach_an_edit_if_their_sizes_increase(photo, tmp_path, random_vgg, asked):
+    files = [tmp_path / f"{size}.safetensors" for size in (16, 24, 32)]
+    for size, file in zip((16, 24, 32), files, strict=True):
+        make_vector(random_vgg, small_recipe(size=size)).save(file)
+    small, larger, largest = files
+    sized = ["--set", "features.size=16", *NETWORK, "-o", tmp_path / "out"]
+    succeeds("edit", photo, small, "--finer", larger, "--finer", largest, *sized)
+    ((_, (job,)),) = asked
+    assert [vector.provenance.size for vector in job.finer] == [24, 32]
+    sentence = fails("edit", photo, small, "--finer", largest, "--finer", larger, *sized)
+    assert "the sizes of the finer vectors are 16, 32, 24; give vectors of larger" in sentence
 
 
 @pytest.mark.parametrize("command", ["select", "attributes"])

@@ -91,6 +91,7 @@ def test_the_shortcut_edits_as_its_arguments_say(random_vgg, people, pixels, mon
         "points": 68,
         "warp": True,
         "mask": np.ones((60, 80)),
+        "finer": ["smile-400.safetensors"],
         "on_progress": print,
     }
     function = inspect.unwrap(dfi_jax.edit)  # Nothing is edited, so nothing is returned.

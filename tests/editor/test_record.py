@@ -14,8 +14,8 @@ from builders import make_provenance, make_vector, small_recipe
 from PIL import Image
 
 from dfi_jax import Edit, FileError, InputError, Job, Placement, Recipe, Replacement
+from dfi_jax.editor.assembly import prepare_work
 from dfi_jax.editor.record import CROP, find_warnings, make_record, vector_record
-from dfi_jax.editor.work import prepare_work
 from dfi_jax.engine.reconstruction import concatenate
 from dfi_jax.engine.slots import Reconstruction
 from dfi_jax.photo.faces import CANONICAL_LANDMARKS

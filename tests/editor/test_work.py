@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from builders import make_vector, small_recipe
 
-from dfi_jax import Clip, Job, Replacement, Stretch
-from dfi_jax.editor.record import removal_warnings
-from dfi_jax.editor.work import prepare_work
+from dfi_jax import Clip, InputError, Job, Replacement, Stretch
+from dfi_jax.editor.assembly import prepare_work
+from dfi_jax.editor.record import finer_warnings, removal_warnings
 from dfi_jax.photo.faces import CANONICAL_LANDMARKS
 from dfi_jax.photo.warp import Warp
 
@@ -88,3 +88,37 @@ def test_only_a_strength_that_takes_away_can_warn_that_it_subtracts(random_vgg, 
     for alphas, warned in (((0.0,), 0), ((0.3,), 0), ((0.3, -0.1), 1)):
         work = prepare(random_vgg, pixels, small_recipe(size=SIZE), face="whole", alphas=alphas)
         assert len(removal_warnings(work)) == warned
+
+
+@pytest.mark.parametrize("preparation", ["", "padding", "eight_bits"])
+def test_a_larger_size_starts_from_the_face_and_the_difference(random_vgg, pixels, preparation):
+    recipes = [small_recipe(size=size, features__preparation=preparation) for size in (SIZE, 48)]
+    vector, finer = (make_vector(random_vgg, recipe) for recipe in recipes)
+    work = prepare(random_vgg, pixels, recipes[0], vector, face=BOX, finer=[finer])
+    coarse, fine = work.sizes()
+    assert fine.recipe == recipes[1]
+    start = fine.start_from(coarse, coarse.seen + np.float32(0.2))
+    margin = (len(fine.seen) - 48) // 2
+    inside = np.s_[margin : margin + 48, margin : margin + 48]
+    expected = fine.seen.copy()  # What is beside the face doesn't change.
+    expected[inside] += np.float32(0.2)
+    # A rounding of the difference isn't that of the sum.
+    atol = 1.01 / 255 if preparation == "eight_bits" else 1e-6
+    np.testing.assert_allclose(start, expected, atol=atol)
+
+
+def test_finer_vectors_are_larger_and_larger_and_of_the_same_attribute(random_vgg, pixels):
+    recipe = small_recipe(size=SIZE)
+    small, large = (make_vector(random_vgg, small_recipe(size=size)) for size in (SIZE, 48))
+    for finer, sizes in (([small], "32, 32"), ([large, small], "32, 48, 32")):
+        with pytest.raises(InputError, match=f"the sizes of the finer vectors are {sizes}; give"):
+            prepare(random_vgg, pixels, recipe, small, face="whole", finer=finer)
+    with pytest.raises(InputError, match="finer is a single vector; give a list"):
+        prepare(random_vgg, pixels, recipe, small, face="whole", finer="large.safetensors")
+    cancelling = recipe.set({"finish": "cancel_residual"})
+    with pytest.raises(InputError, match="cancel_residual, which can't be used at several sizes"):
+        prepare(random_vgg, pixels, cancelling, small, face="whole", finer=[large])
+    work = prepare(random_vgg, pixels, recipe, small, face="whole", finer=[large])
+    assert finer_warnings(work) == []
+    work = prepare(random_vgg, pixels, recipe, small.opposite(), face="whole", finer=[large])
+    assert "is ~Smiling and that of the finer vector is Smiling;" in finer_warnings(work)[0]

@@ -20,8 +20,8 @@ from dfi_jax import (
     Photo,
 )
 from dfi_jax.data import folders
+from dfi_jax.editor.assembly import work_recipe
 from dfi_jax.editor.record import find_warnings, network_record, vector_record
-from dfi_jax.editor.work import work_recipe
 from dfi_jax.manifest import check_files, read_manifest, select_unfinished
 from dfi_jax.network.weights import formats
 from dfi_jax.photo.photo import save
