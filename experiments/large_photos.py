@@ -31,6 +31,7 @@ from typing import Any
 
 import judged_edits
 import numpy as np
+from command_line import run_experiment
 from whole_photos import Pixels, find_photo
 
 from dfi_jax import AttributeVector, Dataset, Editor, Placement, Recipe, load_dataset, load_vgg
@@ -250,7 +251,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the tables, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":
