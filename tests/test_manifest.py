@@ -265,7 +265,9 @@ def test_each_process_does_its_share_of_the_lines(folder, monkeypatch):
         assert f"{len(share)} of {len(share)} edits failed" in result.stderr
     monkeypatch.setenv("JAX_NUM_PROCESSES", "9")
     monkeypatch.setenv("JAX_PROCESS_ID", "8")  # It has nothing to do.
-    assert succeeds(*batch(folder, "--distributed")) == ""
+    result = dfi(*batch(folder, "--distributed"))
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "has 5 edits, none of which is for this process" in result.stderr
 
 
 def test_only_few_edits_wait_to_be_written_and_one_that_cannot_be_is_a_failure(

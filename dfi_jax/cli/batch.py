@@ -87,6 +87,8 @@ def batch(
         warp=warp,
     )
     share = launched.of(jobs)
+    if not quiet and not share:
+        print_note(f"the manifest has {len(jobs)} edits, none of which is for this process")
     # Attributes are checked before anything takes long, such as loading the network.
     _check_attributes(jobs)
     failures: dict[str, str] = {}

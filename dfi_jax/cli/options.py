@@ -31,6 +31,9 @@ from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.fitted import FittedDataset
 from dfi_jax.vectors.starters import starter, starter_names
 
+LEAST_SPACE = 100_000
+"""Number of bytes for which there has to be room, about those of a small photo's edit."""
+
 
 def default(kind: type, name: str) -> Any:
     """Returns the default of a field of a dataclass.
@@ -331,14 +334,15 @@ def check_out(folder: Path, *, overwrite: bool) -> None:
     """Checks that results can be written into a folder, without creating it.
 
     Raises:
-      FileError: If the folder is a file, can't be created or written to, or holds files and
-        `overwrite` is False.
+      FileError: If the folder is a file, can't be created or written to, is on a full disk, or
+        holds files and `overwrite` is False.
     """
     try:
         check_folder(folder, overwrite=overwrite)
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        with tempfile.TemporaryFile(dir=existing):
-            pass
+        with tempfile.TemporaryFile(dir=existing) as file:
+            file.write(bytes(LEAST_SPACE))
+            file.flush()
     except FileError:
         raise
     except OSError as error:

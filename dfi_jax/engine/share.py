@@ -21,6 +21,9 @@ LAUNCHERS = (
 """Environment variables with the number of this process, the number of all processes, and the
 number of this process on its machine: those for JAX, and those of Slurm and Open MPI."""
 
+LONGEST = 18
+"""Maximum number of digits in these variables."""
+
 T = TypeVar("T")
 
 
@@ -83,6 +86,7 @@ def launched_share() -> Share:
 
 def _number(name: str) -> int:
     value = os.environ[name]
-    if not value.isdecimal():
+    # Python reads no integer of thousands of digits.
+    if not value.isdecimal() or len(value) > LONGEST:
         raise InputError(f"the environment variable {name} is {value!r}; set it to a number.")
     return int(value)

@@ -81,11 +81,13 @@ def fit(
     share = joined_share() if share is None else share
     part = (share.index + 1, share.count)
     admitted = _admitted(dataset, where, rows)
-    rows_here = np.array(share.of(admitted))
+    rows_here = np.array(share.of(admitted), int)
     origin = _origin(vgg, dataset, rows_here, recipe=recipe, where=where)
     fitted = None if folder is None else _begun(folder, part, origin)
     if fitted is None:
         fitted = _nothing(vgg, origin)
+    if folder is not None and not len(rows_here):  # There are more processes than images.
+        fitted.save(folder, part=part)
     for grown in _add_up(vgg, dataset, rows_here, fitted, on_progress=on_progress):
         fitted = grown
         if folder is not None:

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -546,6 +547,17 @@ def test_a_file_that_cannot_hold_the_edit_is_refused_before_anything_is_loaded(
 def test_a_folder_that_is_named_after_a_photo_has_no_control_characters():
     (folder,) = _name_folders([Path("a\x1b[2J\n\udcff.png")], "older", out=None, several=False)
     assert folder == Path("dfi-a-[2J---older")
+
+
+def test_a_full_disk_is_found_before_anything_is_loaded(photo, tmp_path, monkeypatch):
+    monkeypatch.setattr("dfi_jax.cli.options.load_editor", None)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        sentence = fails("edit", photo, "older", "--face", "whole", "-o", tmp_path / "new")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "new can't be written to (File too large)" in sentence
 
 
 def test_a_tilde_is_the_home_folder_of_results_too(photo, tmp_path, monkeypatch):

@@ -62,6 +62,7 @@ def test_processes_that_a_launcher_starts_on_one_machine_take_one_gpu_each(monke
         ({"JAX_PROCESS_ID": "-1", "JAX_NUM_PROCESSES": "2"}, "JAX_PROCESS_ID is '-1'"),
         ({"JAX_PROCESS_ID": "0", "JAX_NUM_PROCESSES": ""}, "JAX_NUM_PROCESSES is ''"),
         ({"JAX_PROCESS_ID": "2", "JAX_NUM_PROCESSES": "2"}, "number the processes from 0"),
+        ({"JAX_PROCESS_ID": "9" * 5000, "JAX_NUM_PROCESSES": "2"}, "set it to a number"),
         ({"JAX_PROCESS_ID": "0", "JAX_NUM_PROCESSES": "0"}, "number the processes from 0"),
     ],
 )

@@ -141,6 +141,13 @@ def test_parts_of_several_processes_add_up(random_vgg, people, tmp_path, monkeyp
         FittedDataset.load(tmp_path)
 
 
+def test_a_process_without_an_image_has_a_part_all_the_same(random_vgg, people, tmp_path):
+    for i in range(3):
+        fit(random_vgg, people, recipe=RECIPE, rows=[4, 9], folder=tmp_path, share=Share(i, 3))
+    found = FittedDataset.load(tmp_path)
+    np.testing.assert_allclose(found.scores, np.clip(people.scores[[4, 9]], -3, 3))
+
+
 def test_a_group_has_only_its_images(random_vgg, people, tmp_path):
     on, off = thresholded(people.scores)
     column = people.attributes.index("Smiling")
