@@ -39,7 +39,7 @@ Photos = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="PHOTO...",
-        help="Photos, or folders of photos.",
+        help="Photos, or folders of photos, without their subfolders.",
         show_default=False,
         parser=options.named_path,
     ),

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -190,13 +191,18 @@ class Editor:
         self.load(on_progress=on_progress)
         watch = with_total(on_progress, jobs, recipe=self.resolved_recipe)
         prepared = self._prepare_all(jobs, on_progress=on_progress, on_failure=on_failure)
+        first = next(prepared, None)
+        if first is None:
+            return
+        # Preparing takes seconds, so a first photo that can't be edited fails before it.
         vgg = self._prepared_vgg
+        works = chain([first], prepared)
         if isinstance(self.resolved_recipe.start, FromPrevious):
-            solved = solve_in_turn(vgg, prepared, recipe=self.resolved_recipe, on_progress=watch)
+            solved = solve_in_turn(vgg, works, recipe=self.resolved_recipe, on_progress=watch)
         else:
             solved = solve_queue(
                 vgg,
-                prepared,
+                works,
                 recipe=self.resolved_recipe,
                 batch_size=self.batch_size,
                 on_progress=watch,
