@@ -138,7 +138,7 @@ def draw_sheet(path: Path, edits: Mapping[str, Sequence[Edited]]) -> None:
         contact_sheet(faces, labels * len(rows), columns=len(labels)).save(temporary, format="PNG")
 
 
-def print_table(record: dict[str, Any]) -> None:
+def print_tables(record: dict[str, Any]) -> None:
     """Prints one row per attribute, and where the sheet is."""
     columns = ("gain", "spread", "others", "identity", "mean", "border")
     print(f"| attribute | {' | '.join(columns)} |")
@@ -150,7 +150,7 @@ def print_table(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_table)
+    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":
