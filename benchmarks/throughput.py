@@ -6,7 +6,7 @@ Measures, in one run: a value and gradient beside PyTorch's; the time to the low
 PyTorch's L-BFGS in 300 iterations; queues of problems; sizes up to 800 × 800; and the peak of
 memory at 1000 × 1000. What is compared runs in turns, because the machine may be busy in one minute
 and not in the next. JAX uses its default device, and PyTorch uses CUDA if it can. The comparison
-needs the extra `bench`; without PyTorch it is left out. The run to a loss uses VGG-16 with the
+needs the extra `torch`; without PyTorch it is left out. The run to a loss uses VGG-16 with the
 starter vector for eyeglasses on a drawn face; all other weights and vectors are random, which is
 enough to measure speed. `--quick` measures small images and few layers in seconds: it only shows
 that the benchmark works.

@@ -11,7 +11,7 @@ import threading
 from typing import Any, NoReturn, TextIO
 
 SOON = 0.5
-"""Seconds after which a command that is still loading says so."""
+"""Seconds after which a command that is still loading prints a notice."""
 
 
 MINIMUM_SECONDS = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
@@ -71,7 +71,7 @@ class Messages:
             return len(text)
 
     def flush(self) -> None:
-        """Does the same for what is left to be written."""
+        """Writes the rest of the text, or loses it, in the same way."""
         try:
             self._stream.flush()
         except BrokenPipeError:

@@ -7,7 +7,7 @@
 chainer-dfi's author shows smiles at α = 0.1 … 0.5. Here, people who lack the attribute are edited
 at these strengths, at larger ones, and at negative ones, with the vector of their 100 + 100
 neighbours by scores. The recipe is `default` with the settings of the published systems
-(`vectors.PUBLISHED`), under which a strength means what it means there.
+(`vectors.PUBLISHED`), so that a strength means the same as in those systems.
 
 Writes a sheet with one row per photo, each strength as a picture, `N/000001.png` and on, and each
 photo as an animation: `N.gif` and `N.webp`, in which the strength grows and falls again. With
@@ -15,9 +15,8 @@ photo as an animation: `N.gif` and `N.webp`, in which the strength grows and fal
 as the DFI authors' program `render_movie` does: each frame starts from the one before, and takes a
 fraction of the evaluations of the first (`LATER`).
 
-Prints the gain in the attribute at each strength, as a
-judge on another network sees it. What is edited already isn't edited again, so rerunning the
-command resumes it.
+Prints the gain in the attribute at each strength, as a judge on another network measures it. Edits
+that exist already are skipped, so rerunning the command resumes it.
 """
 
 import dataclasses

@@ -11,8 +11,8 @@ out.
 
 Writes one sheet with one row per face, and prints what the edits reached on average: the gain in
 the attribute, in distances between typical faces, the mean movement in the other attributes, and
-the change in grey levels. What is edited already isn't edited again, so rerunning the command
-resumes it.
+the change in grey levels. Edits that exist already are skipped, so rerunning the command resumes
+it.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""How does an edit do away from faces, where the truth is known? Letters in another typeface.
+"""How well does an edit work on letters, whose true edit is known? Letters in another typeface.
 
     python experiments/fonts.py [--letters TEXT] [--out DIR] [--quick] [--json]
 

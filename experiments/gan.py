@@ -1,9 +1,9 @@
-"""Is an optimization for each photo worth its time, beside a generator that edits at once?
+"""Is an optimisation for each photo worth its time, beside a generator that edits at once?
 
     python experiments/gan.py lfw:DIR [--generator FILE] [--photos N] [--out DIR] [--json]
     python experiments/gan.py --quick
 
-Edits photos of people whom nothing has seen, at 64 × 64 pixels, and compares:
+Edits photos of people whom neither method nor the judge has seen, at 64 × 64 pixels, and compares:
 
 - `DFI`: the default recipe, as for any photo of this size. The face is enlarged to the network's
   200 × 200 pixels, and the difference is reduced again and added to the photo. The vector is fitted
@@ -15,7 +15,8 @@ Edits photos of people whom nothing has seen, at 64 × 64 pixels, and compares:
   an edit.
 - `VAE/GAN, others held`: v is a regression of the codes on the scores, with the same attributes
   held constant as for DFI.
-- `VAE/GAN, difference added`: the photo, plus the face drawn from z + αv, minus that from z.
+- `VAE/GAN, difference added`: the photo, plus the face drawn from z + αv, minus the face drawn
+  from z.
 
 The judge has learnt from faces of the same size, of a third group of people. The first table has
 every strength. The second compares the ways at a mean gain of 1, the distance between typical faces

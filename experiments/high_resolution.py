@@ -5,10 +5,10 @@
 
 As in the authors' demo2.py, a photo is made older or younger, or gets facial hair. The network sees
 the whole photo, of any shape, at its own size up to 1000 × 1000. The images with and without the
-attribute have the gender and the smile that probes find in the photo. Of the 4k nearest by scores,
+attribute have the gender and the smile that probes find in the photo. Of the 4·k nearest by scores,
 the k are used whose 68 points come nearest to the photo's after a rotation, a scale for each
-direction, and a shift. This map also warps them onto the photo. Where an image doesn't reach, the
-result is grey.
+direction, and a shift. This map also warps them onto the photo, and grey fills what an image
+doesn't cover.
 
 Subjects are files or names, separated by commas. The names are `astronaut` (scikit-image's photo,
 from the extra `demo`), `hopper` (matplotlib's), and `man`: a man of the dataset without a beard,

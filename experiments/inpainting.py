@@ -5,14 +5,14 @@
     python experiments/inpainting.py --quick
 
 A grey square hides the middle of a photo. The neighbours are the images that look most alike with
-the same square over them: the distance is that of pool5 of VGG. The attribute vector is "without
+the same square over them, by their distance in VGG's pool5. The attribute vector is "without
 the square", the mean features of the neighbours as they are minus those of the neighbours behind
 the square, and the photo behind the square is the image that is edited. The solver starts from that
 image, as in the paper, or from the mean of the neighbours' pixels. Outside the hole the photo stays
 as it is.
 
 The table compares this, inside the hole, with the mean of the neighbours' pixels and with two ways
-to fill it that know no other image: the biharmonic interpolation of scikit-image, and Telea's fast
+to fill it that use no other image: the biharmonic interpolation of scikit-image, and Telea's fast
 marching of OpenCV (both in the extra `demo`). It has PSNR in decibels, SSIM, and LPIPS. The folder
 gets a sheet: the hole, each way to fill it, and the photo. `--quick` fills one drawn face with a
 small network.

@@ -1,7 +1,7 @@
 """Edits of many photos at strengths that a judge finds equally effective.
 
 The experiments on a recipe's choices share this module. Most choices change what a strength means,
-so they are compared where the photos gain equally much of the attribute on average. Each photo's
+so they are compared at strengths at which the photos gain equally much on average. Each photo's
 vector is the difference between its neighbours with and without the attribute, as in the published
 systems. The neighbours, the photos, and the people whom the judge knows are different people.
 

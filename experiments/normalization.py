@@ -3,7 +3,7 @@
     python experiments/normalization.py lfw:DIR [--photos N] [--iterations N] [--attribute NAME]
     python experiments/normalization.py --quick
 
-Edits the same photos with every combination that means something of
+Edits the same photos with every meaningful combination of
 
 - network: `raw`, or `normalized` on images of the dataset, so that each filter's mean activation is
   1 (Gatys et al. 2015)

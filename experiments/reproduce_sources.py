@@ -6,10 +6,10 @@
 Each system's recipe (`dfi_jax.RECIPES`) edits the same photos at the strength that the system uses,
 with the same 100 neighbours on each side. Photos and judge are those of `judged_edits.py`.
 
-Two things stand in for what the systems have. The network is VGG-16 with ImageNet's weights instead
-of VGG-19. Where a system measures pixels in grey levels, as Caffe's networks do, the weights are
-converted to that (`in_grey_levels`), so that features, total variation and first steps have about
-the systems' own units. The network of the paper is normalised on faces of the dataset.
+The networks aren't the systems' own. VGG-16 with ImageNet's weights takes the place of VGG-19. If a
+system measures pixels in grey levels, as Caffe's networks do, the weights are converted
+(`in_grey_levels`), so that features, total variation and first steps have about the system's units.
+The network of the paper is normalised on faces of the dataset.
 
 The table has the gain (1 is the distance between typical faces without and with the attribute), its
 spread between photos, the share of faces that pass the midpoint, the movement of the other

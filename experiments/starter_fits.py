@@ -23,7 +23,7 @@ GAIN = 1.2
 """Usual movement of faces at strength 1, as a mean, in distances between typical faces.
 
 Some people without an attribute are further from it than others. Moved by exactly one distance, a
-quarter of them would still look to the judge like faces without spectacles."""
+quarter of them would still look to the judge like faces without eyeglasses."""
 
 FOCUS = 1.5
 """The focus of what is focused (docs/directions.md)."""

@@ -53,7 +53,7 @@ def batch(
     out: Out,
     points: options.Points = options.DEFAULT_POINTS,
     warp: options.Warp = options.DEFAULT_WARP,
-    dataset: options.DatasetSpec = "",
+    dataset: options.DatasetOrFitted = "",
     rule: options.RuleText = options.DEFAULT_RULE,
     near: options.Near = "",
     k: options.K = None,
@@ -118,7 +118,8 @@ def batch(
             print_note(f"{len(share) - len(unfinished)} of {len(share)} edits are finished already")
             for versions, times in Counter(older).items():
                 print_note(
-                    f"{times} of them made with {versions}; delete their folders to make them again"
+                    f"{times} of these edits used {versions}; delete their folders to make them "
+                    f"again"
                 )
         run_jobs(editor, unfinished, out, on_outcome=announce, on_progress=on_progress)
     if failures:

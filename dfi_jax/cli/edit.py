@@ -63,8 +63,9 @@ Out = Annotated[
         "-o",
         metavar="FOLDER",
         help="Folder for the results. If there are several photos, each gets a subfolder. By "
-        "default, the folder is dfi-PHOTO-ATTRIBUTE, or dfi-ATTRIBUTE for several photos. A name "
-        "that ends in .png, .jpg or .jpeg is that of a file, which gets the edited photo alone.",
+        "default, the folder is dfi-PHOTO-ATTRIBUTE, or dfi-ATTRIBUTE for several photos. If the "
+        "name ends in .png, .jpg or .jpeg, only the edited photo is written, to a file of that "
+        "name.",
         parser=_named_path,
     ),
 ]
@@ -89,7 +90,7 @@ def edit(
     points: options.Points = options.DEFAULT_POINTS,
     warp: options.Warp = options.DEFAULT_WARP,
     mask: MaskImage = None,
-    dataset: options.DatasetSpec = "",
+    dataset: options.DatasetOrFitted = "",
     rule: options.RuleText = options.DEFAULT_RULE,
     near: options.Near = "",
     k: options.K = None,
@@ -200,7 +201,7 @@ def _fits_jpeg(photo: Photo | Path) -> bool:
 
 
 def _find_photos(paths: Sequence[Path]) -> tuple[list[Path], bool]:
-    """Returns the photos that the paths lead to, and whether each gets a folder of its own."""
+    """Returns the photos that the paths lead to, and whether each gets its own folder."""
     folders = [path for path in paths if _is_folder(path)]
     found: list[Path] = []
     for path in paths:

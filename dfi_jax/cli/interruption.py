@@ -1,6 +1,6 @@
 """Signals end a command soon, whatever it is doing, with one sentence and no half-written file.
 
-Python handles a signal between two steps of its own, which JAX can keep apart for seconds while it
+Python handles a signal between two of its own steps, which JAX can keep apart for seconds while it
 compiles. An exception in a callback of JAX is lost. So a command has three chances to end: the
 signal raises `Interrupted`, the next report of progress raises it again, and after `GRACE` seconds
 a thread ends the process.

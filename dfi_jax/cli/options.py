@@ -95,12 +95,15 @@ Warp = Annotated[
 ]
 DEFAULT_WARP: bool = default(Job, "warp")
 
-DatasetSpec = Annotated[
+DATASET_HELP = f"Dataset of images with and without the attribute: {SPECS}"
+
+DatasetSpec = Annotated[str, typer.Option(metavar="SPEC", help=f"{DATASET_HELP}.")]
+
+DatasetOrFitted = Annotated[
     str,
     typer.Option(
         metavar="SPEC",
-        help=f"Dataset of images with and without the attribute: {SPECS}, or fitted:FOLDER with "
-        "what `dfi vectors fit` wrote.",
+        help=f"{DATASET_HELP}; or fitted:FOLDER, a folder that `dfi vectors fit` wrote.",
     ),
 ]
 
@@ -109,8 +112,9 @@ RuleText = Annotated[
     typer.Option(
         "--rule",
         metavar="RULE",
-        help=f"Rule by which images are selected: {', '.join(RULES)}, or changes of its fields, as "
-        "in k=50,leave_out=image or chainer-dfi,weights=nearness.",
+        help=f"Rule by which images are selected: {', '.join(RULES)}; or changes to fields of the "
+        "default rule, as in k=50,leave_out=image, or of another rule, as in "
+        "chainer-dfi,weights=nearness.",
     ),
 ]
 DEFAULT_RULE: str = default(Job, "rule")
@@ -135,7 +139,12 @@ K = Annotated[
 ]
 
 RecipeName = Annotated[
-    str, typer.Option("--recipe", metavar="NAME", help=f"Recipe: {', '.join(RECIPES)}.")
+    str,
+    typer.Option(
+        "--recipe",
+        metavar="NAME",
+        help=f"Recipe, which holds every setting of the method: {', '.join(RECIPES)}.",
+    ),
 ]
 NO_SETTINGS: list[str] = []
 

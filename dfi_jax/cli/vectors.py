@@ -152,7 +152,7 @@ def make_vector(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Compute an attribute vector from a dataset and write it to a file.
+    """Compute an attribute vector from a dataset, and write it to a file.
 
     `dfi edit` accepts the file in place of an attribute's name. Two folders of pictures, without
     and with the attribute, make a dataset: `--dataset pair:WITHOUT:WITH`. Its attribute is Target.
@@ -238,10 +238,11 @@ def fit_dataset(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Add up the features and scores of a whole dataset, for all its attribute vectors.
+    """Fit all attributes of a dataset in one pass over its images.
 
-    `dfi vectors regress` then computes the vector of any attribute at once. The sums are written
-    every few minutes, so rerunning the command resumes it.
+    This adds up the features and scores of all images. `dfi edit --dataset fitted:FOLDER` then
+    edits a photo with any of the attributes, and `dfi vectors regress` writes a single vector to a
+    file. The sums are written every few minutes, so rerunning the command resumes it.
     """
     share = launched_share() if distributed else None
     options.check_out(out, overwrite=True)
@@ -262,8 +263,8 @@ def regress_vector(
         str,
         typer.Argument(
             metavar="ATTRIBUTE",
-            help="Attribute of the fitted dataset, or several separated by commas. ~Young is the "
-            "opposite of Young.",
+            help="Attribute of the fitted dataset, or several that change together, separated by "
+            "commas. ~Young is the opposite of Young.",
             show_default=False,
         ),
     ],

@@ -12,8 +12,8 @@ from dfi_jax.storage.files import exists, user_path
 __all__ = ["SPECS", "Dataset", "load_dataset", "near"]
 
 SPECS = (
-    "lfw:DIR, celeba:DIR, tfds:NAME, pair:WITHOUT:WITH, folder:DIR or synthetic:N; any of them may "
-    "follow crop:X0,Y0,X1,Y1:, the box of the face in every image"
+    "lfw:DIR, celeba:DIR, tfds:NAME, pair:WITHOUT:WITH, folder:DIR, synthetic:N or "
+    "crop:X0,Y0,X1,Y1:SPEC (another of these, with this box as the face in every image)"
 )
 """The forms of text that `load_dataset` accepts."""
 
@@ -33,7 +33,6 @@ def load_dataset(spec: str, *, folder: str | Path = "") -> Dataset:
     - `folder:DIR`: Images and a table of their scores, `DIR/scores.csv`.
     - `synthetic:N`: N drawn faces of people who don't exist. `synthetic:N:SEED` draws others, and
       `synthetic:N:SEED:SIZE` draws them so that the face's crop has another size than 200 pixels.
-
     - `crop:X0,Y0,X1,Y1:SPEC`: The dataset of another of these texts, with this box of pixels as
       the face in every image, in place of the dataset's own crop or landmarks.
 

@@ -10,7 +10,7 @@ THRESHOLD = 0.5
 chainer-dfi."""
 
 CONFIDENT_SHARE = 2 / 3
-"""The share of an attribute's positive scores that the DFI paper's code takes for confident."""
+"""The share of an attribute's positive scores that count as confident in the DFI paper's code."""
 
 
 class Admission(NamedTuple):

@@ -148,8 +148,8 @@ def _read_identities(path: Path, names: list[str], table: Path) -> Float[np.ndar
     if wrong.any():
         name = listed[int(wrong.argmax())]
         raise FileError(
-            f"{path} says that {name} shows somebody who has no whole number up to "
-            f"{LARGEST_IDENTITY}; download it again."
+            f"{path} gives {name} an identity that isn't a whole number up to {LARGEST_IDENTITY}; "
+            f"download it again."
         )
     return _align_values(names, listed, values, path, table)
 

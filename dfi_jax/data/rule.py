@@ -117,7 +117,7 @@ class Rule:
         ('Male', 'Smiling')
 
         Raises:
-          InputError: If there is no such rule or field, or a value doesn't fit its field.
+          InputError: If the rule or the field doesn't exist, or a value doesn't fit its field.
         """
         name, *parts = text.split(",")
         if "=" in name:
@@ -241,7 +241,7 @@ class Rule:
         return source & allowed, target & allowed
 
     def _find(self, name: str, dataset: Dataset) -> int:
-        """Returns the column of an attribute that isn't the user's wish, but the rule's."""
+        """Returns the column of an attribute that the rule names, rather than the user."""
         try:
             return find_attribute(name, dataset.attributes)
         except InputError:

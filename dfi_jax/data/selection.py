@@ -102,7 +102,7 @@ def select(
     size: int = 200,
     find_landmarks: FindLandmarks | None = None,
 ) -> Selection:
-    """Returns the k nearest images that have what is wanted, and the k nearest with the opposite.
+    """Returns the k nearest images with the wanted attributes, and the k nearest opposite ones.
 
     >>> from dfi_jax.data import synthetic
     >>> people = synthetic.load(100, size=16)
@@ -157,7 +157,7 @@ def spread(
     rule: Rule | str = "default",
     k: int | None = None,
 ) -> Selection:
-    """Returns images that have what is wanted and images with the opposite, for any photo.
+    """Returns images with the wanted attributes and opposite ones, for any photo.
 
     Each set is spread evenly over the dataset's images that belong in it, in the dataset's order.
 
@@ -265,5 +265,6 @@ def _cap(
 
 def _unlike(rule: Rule, reason: str) -> InputError:
     return InputError(
-        f"the rule is {rule}, and {reason}; leave out like_photo, and weights by nearness."
+        f"the rule {rule} can't be used because {reason}; leave out like_photo, and weights by "
+        f"nearness."
     )

@@ -1,7 +1,7 @@
-"""What is asked of a dataset.
+"""The request to a dataset.
 
-A request names the attributes that differ between the two sets of images, and the attributes that
-both sets share. As text, each attribute has a sign or none:
+It names the attributes that differ between the two sets of images, and the attributes that both
+sets share. As text, each attribute has a sign or none:
 
     Smiling    on in the target set, off in the source set
     ~Smiling   off in the target set, on in the source set
@@ -95,7 +95,7 @@ class Wanted:
 
     @classmethod
     def of(cls, wanted: "Wanted | str | None", attributes: Sequence[str]) -> "Wanted":
-        """Returns what is wanted, with the names that a dataset uses.
+        """Returns the wanted attributes, with the names that a dataset uses.
 
         >>> str(Wanted.of("mouth slightly open", ["Male", "Mouth_Slightly_Open"]))
         'Mouth_Slightly_Open'
@@ -119,7 +119,7 @@ class Wanted:
         return ",".join(map(str, self.terms))
 
     def resolve(self, attributes: Sequence[str]) -> "Wanted":
-        """Returns the same with the names that a dataset uses.
+        """Returns the same request with the names that a dataset uses.
 
         >>> str(Wanted.parse("smiling,+young").resolve(["Young", "Smiling"]))
         'Smiling,+Young'

@@ -82,7 +82,7 @@ def locate_photo(
       points: Number of landmarks that a detected face is aligned by.
 
     Raises:
-      InputError: If there is no such face in the photo.
+      InputError: If the photo has no such face.
       FileError: If the photo can't be read, or dlib is needed and isn't installed.
 
     >>> import numpy as np
@@ -143,10 +143,10 @@ def find_vector(
       vgg: The network.
       attribute: The attribute. None stands for the attribute of a dataset that has only one.
       query: The dataset, and the photo that its images should be near.
-      recipe: The recipe, which says what features the vector has.
+      recipe: The recipe, which decides what features the vector has.
 
     Raises:
-      InputError: If there is no such attribute, or too few images.
+      InputError: If the attribute doesn't exist, or too few images have or lack it.
       FileError: If a file can't be read.
 
     >>> import dfi_jax
@@ -203,7 +203,8 @@ def find_selection(vgg: VGG, wanted: Wanted | str | None, query: Query, *, size:
       size: Height and width of faces, for a nearness of features.
 
     Raises:
-      InputError: If there is no such attribute, too few images, or no way to compare them.
+      InputError: If the attribute doesn't exist, too few images have or lack it, or the images
+        can't be compared with the photo.
       FileError: If a file can't be read.
 
     >>> import dfi_jax

@@ -80,8 +80,8 @@ def versions() -> dict[str, str]:
 
 
 SUBTRACTED = (
-    "nothing was replaced where the attribute was taken away, because it lies nearly everywhere in "
-    "the face; the vector was only subtracted."
+    "the attribute lies nearly everywhere in the face, so the average face didn't take its place; "
+    "the vector was only subtracted."
 )
 """Warning about an attribute such as age."""
 
@@ -96,8 +96,8 @@ def find_warnings(made: Provenance) -> list[str]:
     if made.noise_share is None or made.noise_share <= NOISY:
         return []
     return [
-        f"{made.noise_share:.0%} of the attribute vector is the noise of {made.n_source} images "
-        f"without and {made.n_target} with the attribute; use more images."
+        f"{made.noise_share:.0%} of the attribute vector is noise, because it comes from "
+        f"{made.n_source} images without and {made.n_target} with the attribute; use more images."
     ]
 
 

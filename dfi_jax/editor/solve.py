@@ -38,7 +38,7 @@ def solve_queue(
     Yields:
       Each job and its reconstructions, one per strength, as soon as all are done.
     """
-    # Problems end in any order, so each result is told by its position in the queue.
+    # Problems end in any order, so a result is identified by its position in the queue.
     origins: list[tuple[Work, int]] = []
 
     def problems() -> Iterator[Problem]:
@@ -136,8 +136,8 @@ def solve_unedited(
 ) -> list[Float[np.ndarray, "s s 3"]]:
     """Returns the images at α = 0 after every `step.every` iterations.
 
-    They are those that the solver would return: the best so far, or the last. A run that ends early
-    has its last image in place of the missing ones.
+    Each is the image that the solver would return: the best so far, or the last. A run that ends
+    early has its last image in place of the missing ones.
 
     Args:
       vgg: The network, prepared.

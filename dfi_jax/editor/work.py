@@ -220,7 +220,7 @@ def prepare_work(
     face = located.placement.crop(located.photo.pixels, size=size)
     mean_rgb = vgg.preprocess.mean_rgb
     if warp is None:
-        # A step that rounds can't be undone. What it takes from the face is no part of the edit.
+        # A step that rounds can't be undone. What it takes from the face isn't part of the edit.
         seen = prepare_images(face[None], steps, mean_rgb)
         face = restore_images(seen, face[None], steps, mean_rgb)[0]
     return Work(

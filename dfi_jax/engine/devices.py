@@ -91,7 +91,7 @@ def check() -> None:
     """Checks that JAX finds a device.
 
     Raises:
-      InputError: If it finds none, because the environment asks for one that isn't here.
+      InputError: If it finds none, because the environment asks for one that this machine lacks.
 
     >>> check()
     """

@@ -135,6 +135,6 @@ def check_network(vgg: VGG, *, recipe: Recipe) -> None:
     if wanted not in ("any", found):
         example = "vgg19-normalized" if wanted == "normalized" else "vgg19"
         raise InputError(
-            f"the recipe asks for {wanted} weights, and those of {vgg.name} are {found}; choose "
-            f"other weights, such as {example}, or set the recipe's features.network={found}."
+            f"the recipe asks for {wanted} weights, but {vgg.name} has {found} ones; choose other "
+            f"weights, such as {example}, or set the recipe's features.network={found}."
         )

@@ -61,7 +61,7 @@ def launched_share() -> Share:
     Call it before anything else uses JAX.
 
     Raises:
-      InputError: If the environment states none, or one that can't be.
+      InputError: If the environment states no share, or an impossible one.
     """
     for index_name, count_name, local_name in LAUNCHERS:
         if index_name in os.environ and count_name in os.environ:

@@ -1,4 +1,4 @@
-"""The results of an earlier run, which a job is compared with before they are taken for its own."""
+"""Comparison of a job with the results of an earlier run, before these count as the job's own."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -135,7 +135,7 @@ def _parse_line(
     try:
         values = json.loads(line, object_pairs_hook=_fields)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"it isn't JSON ({error}).") from None
+        raise InputError(f"it isn't JSON ({error}); correct the line.") from None
     if not isinstance(values, dict):
         raise InputError('give an object, such as {"photo": "me.jpg", "attribute": "older"}.')
     for key, value in values.items():

@@ -23,7 +23,7 @@ def identity_distance(
     """Returns the Euclidean distance between the embeddings of a face and of its edit.
 
     Both are aligned by where the canonical crop has its five points, so that an open mouth or a
-    pair of spectacles doesn't move the alignment. Below `SAME_PERSON`, dlib takes them for the same
+    pair of eyeglasses doesn't move the alignment. Below `SAME_PERSON`, dlib takes them for the same
     person.
 
     Args:

@@ -97,7 +97,7 @@ def check_precision(name: str) -> Precision:
     """Returns the precision of that name.
 
     Raises:
-      InputError: If there is no precision of that name.
+      InputError: If no precision has that name.
 
     >>> check_precision("tf32")
     'tf32'
@@ -106,7 +106,7 @@ def check_precision(name: str) -> Precision:
         if name == precision:
             return precision
     raise InputError(
-        f"there is no precision {name!r}; choose from {', '.join(get_args(Precision))}."
+        f"the precision {name!r} doesn't exist; choose from {', '.join(get_args(Precision))}."
     )
 
 

@@ -103,7 +103,10 @@ def feature_moments(
 
 def _with_mean_1(weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     if not ((weights >= 0).all() and 0 < weights.sum() < np.inf):
-        raise InputError("no image has a positive weight, or one is negative; give others.")
+        raise InputError(
+            "the weights of the images are all 0, or one is negative or infinite; give weights "
+            "from 0, with a positive one."
+        )
     return weights / weights.mean()
 
 

@@ -22,7 +22,7 @@ FLAT = 1e-3
 Anything below may be rounding, which must not be amplified."""
 
 TINY = 1e-8
-"""What keeps a division by 0 apart, with the value of the DFI authors' code."""
+"""Number added to standard deviations so that none is divided by 0, as in the DFI authors' code."""
 
 
 def match_color(

@@ -158,7 +158,7 @@ def read_metadata(image: Image.Image) -> tuple[Metadata, int, list[str]]:
 
 
 def coding_losses(image: Image.Image) -> list[str]:
-    """Returns sentences about what Pillow doesn't tell of an image that isn't decoded yet.
+    """Returns sentences about what Pillow doesn't report, for an image that isn't decoded yet.
 
     They are about more than 8 bits per channel, about colours that are stated by other means than a
     profile, and about the history of a picture.
@@ -242,7 +242,7 @@ def _read_exif(image: Image.Image) -> tuple[bytes | None, int]:
     """Returns the EXIF data and the orientation. The data is None if it can't be read."""
     orientation = 1
     try:
-        # `getexif` returns the image's own object, which isn't ours to change.
+        # `getexif` returns the image's own object, which must stay as it is.
         exif, own = Image.Exif(), image.getexif()
         orientation = int(own.get(ORIENTATION, 1))
         if not len(own):

@@ -89,7 +89,7 @@ class Recipe(Stage):
             separated by commas, the kind of a stage, which then has its default fields, or `none`.
 
         Raises:
-          InputError: If there is no such field, or a value doesn't fit it.
+          InputError: If the field doesn't exist, or a value doesn't fit it.
 
         >>> Recipe().set({"solver.memory": "5"}).solver.memory
         5

@@ -1,7 +1,7 @@
 """Treatment of a photo's own features where an edit takes an attribute away.
 
-A vector holds the average of many spectacles, which is blurred, because no two have the same shape.
-Adding it draws plausible spectacles. Subtracting it takes the blurred average away from one sharp
+A vector holds the average of many eyeglasses, which is blurred, because no two have the same shape.
+Adding it draws plausible eyeglasses. Subtracting it takes the blurred average away from one sharp
 frame, which remains, and doesn't say what lies behind.
 """
 
@@ -51,7 +51,7 @@ class Replace(Stage):
     Attributes:
       share: ρ, the largest share of a photo's own features that is replaced.
       subtracted: κ. With 1, smiles become pursed lips with grainy skin around them; with 0.25, the
-        rims of some spectacles remain.
+        rims of some eyeglasses remain.
     """
 
     kind: ClassVar[str] = "replace"

@@ -89,7 +89,7 @@ class LBFGS(SolverStage):
       iterations: Maximum number of evaluations.
       tolerance: A problem ends if ten iterations lower its objective by less than this fraction;
         0 runs all iterations.
-      memory: Number of pairs, of a step and its change of the gradient, that are remembered.
+      memory: Largest number of pairs (step, change of the gradient) that are remembered.
       relaxation: Factor that every step is multiplied by.
       preconditioner: Scaling of the unknown, or None for plain pixels.
     """
@@ -119,7 +119,7 @@ class UnguardedLBFGS(SolverStage):
       iterations: Maximum number of steps. There is one more evaluation, of the last image.
       tolerance: A problem ends if ten iterations lower its objective by less than this fraction;
         0 runs all iterations.
-      memory: Number of pairs, of a step and its change of the gradient, that are remembered.
+      memory: Largest number of pairs (step, change of the gradient) that are remembered.
       relaxation: Factor that every step is multiplied by.
       first_step: The step from the start: −g·min(1, 1/‖g‖₁) with `unit`, or −g with `gradient`.
       curvature_floor: Smallest divisor. A pair whose yᵀs is smaller is divided by this instead.
@@ -169,7 +169,7 @@ class LBFGSB(SolverStage):
       iterations: Maximum number of iterations, each of which takes one evaluation or more.
       tolerance: A problem ends if ten iterations lower its objective by less than this fraction;
         0 runs all iterations.
-      memory: Number of pairs, of a step and its change of the gradient, that are remembered.
+      memory: Largest number of pairs (step, change of the gradient) that are remembered.
       evaluations: Maximum number of evaluations.
       objective_tolerance: A problem ends if an iteration from f to f′ lowers the objective by no
         more than this times max(|f|, |f′|, 1).

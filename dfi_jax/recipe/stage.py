@@ -41,7 +41,7 @@ class Stage:
         """Returns this stage with some fields changed.
 
         Raises:
-          InputError: If there is no such field, or a value doesn't fit it.
+          InputError: If the field doesn't exist, or a value doesn't fit it.
 
         >>> from dfi_jax.recipe import L2
         >>> L2().replace(scope="concat")
@@ -106,7 +106,7 @@ def set_field(stage: Stage, path: str, text: str) -> Stage:
       text: The new value, as `Recipe.set` describes it.
 
     Raises:
-      InputError: If there is no such field, or the text doesn't fit it.
+      InputError: If the field doesn't exist, or the text doesn't fit it.
 
     >>> from dfi_jax.recipe import ObjectiveStage
     >>> set_field(ObjectiveStage(), "bounds.penalty", "0.5").bounds

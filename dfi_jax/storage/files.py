@@ -76,7 +76,9 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, FileError):
             raise
-        raise FileError(f"{path} can't be written ({error.strerror or error}).") from None
+        raise FileError(
+            f"{path} can't be written ({error.strerror or error}); choose another folder."
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
         _ours.discard(temporary)
@@ -138,7 +140,7 @@ def write_tensors(
         try:
             safetensors.numpy.save_file(dict(tensors), temporary, metadata=metadata)
         except safetensors.SafetensorError as error:  # A full disk raises this, too.
-            raise FileError(f"{path} can't be written ({error}).") from None
+            raise FileError(f"{path} can't be written ({error}); choose another folder.") from None
 
 
 def tensors_sha256(tensors: Mapping[str, np.ndarray]) -> str:

@@ -91,7 +91,10 @@ class AttributeVector:
         except FileNotFoundError:
             raise FileError(f"{path} doesn't exist; check the path.") from None
         except (OSError, safetensors.SafetensorError) as error:
-            raise FileError(f"{path} can't be read as an attribute vector ({error}).") from None
+            raise FileError(
+                f"{path} can't be read as an attribute vector ({error}); give a file that "
+                f"`dfi vectors make` or `AttributeVector.save` wrote."
+            ) from None
         try:
             provenance = Provenance.from_dict({k: json.loads(v) for k, v in metadata.items()})
             layers = _read_layers(tensors, provenance.layers, "")

@@ -58,8 +58,8 @@ def fit(
       rows: Numbers of the images, or None for all.
       folder: Folder that the sums are written to as they grow. If it has sums of the same images
         already, they are continued.
-      share: Share of this process. By default, that among the processes which
-        `jax.distributed` has joined, and all of it if there are none.
+      share: Share of this process. By default, its share among the processes that
+        `jax.distributed` has joined, or all images if it has joined none.
       on_progress: Function that is called with the number of images done.
 
     Raises:

@@ -19,7 +19,7 @@ ABSENCES = ("Young", "No Beard")
 REACH = 0.3
 """Share of the way from the median of ‖w‖ to its peak at which a position is replaced entirely.
 
-With 0.3, spectacles, smiles and beards disappear and the rest of the face stays. With 0.6, frames
+With 0.3, eyeglasses, smiles and beards disappear and the rest of the face stays. With 0.6, frames
 shine through."""
 
 WIDEST = 0.3

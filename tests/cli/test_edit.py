@@ -174,7 +174,7 @@ def test_a_photo_in_a_dataset_gets_its_annotation_and_its_scores(lfw_folder, tmp
     assert result.exit_code == 0, result.output
     saved = record(tmp_path / "out")
     (warning,) = saved["warnings"]  # Three images per set leave little but noise.
-    assert "is the noise of 3 images without and 3 with the attribute" in warning
+    assert "it comes from 3 images without and 3 with the attribute" in warning
     assert warning in result.stderr
     assert saved["placement"] == [40, 20, 210, 190]
     assert saved["vector"]["n_source"] == saved["vector"]["n_target"] == saved["k"] == 3

@@ -217,7 +217,7 @@ def test_what_the_photo_must_tell_is_asked_for(people):
     with pytest.raises(InputError, match="the scores of the photo are unknown"):
         select(people, "Smiling", anchor=Anchor(face=people.read(0)), rule=like)
     for text in ("like_photo=Male", "weights=nearness"):
-        with pytest.raises(InputError, match=f"the rule is {text}, and there is no photo"):
+        with pytest.raises(InputError, match=f"{text} can't be used because there is no photo"):
             spread(people, "Smiling", rule=text)
 
 

@@ -132,7 +132,10 @@ def test_a_noisy_vector_is_warned_of_with_the_numbers_of_its_images(random_vgg):
         warnings = find_warnings(made)
         assert len(warnings) == warned
         if share == 0.9:
-            assert "90% of the attribute vector is the noise of 3 images without" in warnings[0]
+            assert (
+                "90% of the attribute vector is noise, because it comes from 3 images"
+                in warnings[0]
+            )
             assert "and 7 with the attribute" in warnings[0]
 
 

@@ -127,7 +127,7 @@ def test_raw_weights_are_rejected_if_the_recipe_asks_for_normalized_ones(random_
     problem = make_problem(random_vgg, waves, vector, jnp.zeros(3), recipe=RECIPE)
     normalized = steady_recipe(features__network="normalized")
     for problems in (problem, singles(problem)):
-        with pytest.raises(InputError, match="asks for normalized weights, and those of random"):
+        with pytest.raises(InputError, match="asks for normalized weights, but random"):
             reconstruct(random_vgg, problems, recipe=normalized)
 
 

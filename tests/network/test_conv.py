@@ -96,7 +96,7 @@ def test_precision_is_part_of_a_network_s_identity_and_an_unknown_one_is_rejecte
     assert vgg.identity() != lower.identity()
     assert load_vgg("random-vgg16", precision="tf32").identity() == lower.identity()
     with pytest.raises(
-        InputError, match="no precision 'float8'; choose from highest, tf32, bfloat16"
+        InputError, match="precision 'float8' doesn't exist; choose from highest, tf32, bfloat16"
     ):
         check_precision("float8")
 

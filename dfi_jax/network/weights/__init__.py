@@ -84,7 +84,7 @@ def load_vgg(
     check_precision(precision)
     if pooling not in get_args(Pooling):
         raise InputError(
-            f"there is no pooling {pooling!r}; choose from {', '.join(get_args(Pooling))}."
+            f"the pooling {pooling!r} doesn't exist; choose from {', '.join(get_args(Pooling))}."
         )
     vgg = dataclasses.replace(_load(weights, seed, on_progress), pooling=pooling)
     if pooling != "max":
@@ -117,8 +117,8 @@ def _load(name: str | Path, seed: int, on_progress: OnProgress | None) -> VGG:
     if not is_file(path):
         known = [*CATALOG, *(f"random-{architecture}" for architecture in ARCHITECTURES)]
         raise InputError(
-            f"there is no network and no file {str(name)!r}; choose from {', '.join(known)}, "
-            "or give the path of a file of weights."
+            f"{str(name)!r} is neither a network nor a file; choose from {', '.join(known)}, or "
+            f"give the path of a file of weights."
         )
     weights = formats.read(path)
     return VGG(

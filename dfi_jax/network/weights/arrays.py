@@ -39,7 +39,7 @@ class _Array:
     def __setstate__(self, state: Any) -> None:
         _, shape, kind, by_columns, data = state
         numbers = np.frombuffer(data, kind.numpy())
-        # The numbers in the file's bytes can't be changed, and those of other formats can.
+        # An array in the file's bytes would be read-only, unlike the arrays of other formats.
         self.array = numbers.reshape(shape, order="F" if by_columns else "C").copy()
 
 
@@ -85,7 +85,7 @@ def read_array_pickle(file: io.BufferedIOBase, *, name: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Returns a value with NumPy's arrays in the place of what stands for them."""
+    """Returns a value with NumPy's arrays in place of their stand-ins."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

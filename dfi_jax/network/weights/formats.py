@@ -26,7 +26,7 @@ LEGACY_PYTORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The first bytes of files that PyTorch wrote before version 1.6: a pickled number."""
 
 LARGEST = 9 * max(WIDTHS) ** 2
-"""The number of numbers in VGG's largest kernel."""
+"""The number of elements of VGG's largest kernel."""
 
 NESTED = ("state_dict", "model_state_dict", "model")
 """Names under which training programs store a network beside other things."""
@@ -108,7 +108,7 @@ def _choose_reader(start: bytes, path: Path) -> Callable[[Path], Weights]:
         raise FileError(
             f"{path} is a pointer of Git LFS, not the file itself; run `git lfs pull` beside it."
         )
-    if path.suffix == ".caffemodel":  # A message of protobuf has no first bytes of its own.
+    if path.suffix == ".caffemodel":  # Messages of protobuf have no signature.
         return read_caffe
     raise FileError(
         f"the format of {path} is unknown; "

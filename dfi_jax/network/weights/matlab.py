@@ -175,7 +175,7 @@ def _integers(data: bytes, kind: str) -> list[int]:
 
 
 def _inflated(file: BinaryIO, end: int) -> Callable[[int], bytes]:
-    """Returns a function that reads from what is compressed before a position of a file."""
+    """Returns a function that reads the compressed data up to a position of a file."""
     inflate = zlib.decompressobj()
 
     def read(size: int) -> bytes:

@@ -60,7 +60,7 @@ def random_params(architecture: str, *, seed: int = 0) -> Params:
 def check_params(
     params: Mapping[str, Any], *, architecture: str, name: str, truncated: bool = False
 ) -> None:
-    """Checks that every layer of an architecture is present, finite, float32 and of its own shape.
+    """Checks that every layer of an architecture is present, float32, finite and rightly shaped.
 
     Args:
       params: Parameters by layer.

@@ -63,9 +63,9 @@ def test_an_unknown_network_is_rejected_with_a_list_of_known_ones():
 
 def test_an_unknown_option_is_rejected_before_anything_is_loaded():
     load = getattr(load_vgg, "__wrapped__", load_vgg)  # The tests' type checks would come first.
-    with pytest.raises(InputError, match="no precision 'float8'; choose from highest, tf32"):
+    with pytest.raises(InputError, match="'float8' doesn't exist; choose from highest, tf32"):
         load("vgg19", precision="float8")
-    with pytest.raises(InputError, match="no pooling 'median'; choose from max, average"):
+    with pytest.raises(InputError, match="'median' doesn't exist; choose from max, average"):
         load("vgg19", pooling="median")
 
 
