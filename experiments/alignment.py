@@ -15,15 +15,14 @@ Writes the mean faces, and the astronaut edited in a square around the face and 
 crop. Needs the extras `faces` and `demo`. `--quick` takes a few drawn faces.
 """
 
-import argparse
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import skimage.data
+from command_line import run_experiment
 from jaxtyping import Float
 from PIL import Image
 
@@ -192,22 +191,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
-    parser.add_argument("--out", default=Config.out, help="folder for the pictures")
-    parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    if not arguments.dataset and not arguments.quick:
-        parser.error("give a dataset, such as lfw:DIR, or --quick")
-    config = QUICK if arguments.quick else Config(dataset=arguments.dataset)
-    record = run(dataclasses.replace(config, out=arguments.out))
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from typing import Any
 
 import judged_edits
 import numpy as np
+from command_line import SMALL, run_experiment
 from jaxtyping import Float
 from judged_edits import Edited
 from PIL import Image
@@ -82,12 +83,7 @@ QUICK = Config(
     alphas=(-0.2, 0.4),
     frames=3,
     near="pixels",
-    changes=PUBLISHED
-    | {
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "64",
-        "solver.iterations": "10",
-    },
+    changes=PUBLISHED | SMALL,
     weights="random-vgg16",
 )
 
@@ -216,7 +212,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

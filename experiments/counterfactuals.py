@@ -12,10 +12,8 @@ The table has LPIPS and PSNR (in decibels) to the true photo, over the whole cro
 in which the true photo equals the original. The way `none` is the original itself.
 """
 
-import argparse
 import dataclasses
 import functools
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from command_line import SMALL, run_experiment
 from jaxtyping import Float
 from PIL import Image
 from vectors import WAYS
@@ -70,11 +69,7 @@ QUICK = Config(
     ways=("fitted",),
     attributes=("Eyeglasses",),
     photos=1,
-    changes={
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "64",
-        "solver.iterations": "5",
-    },
+    changes=SMALL,
     weights="random-vgg16",
 )
 
@@ -185,22 +180,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--photos", type=int, help="number of photos per attribute")
-    parser.add_argument("--out", default=Config.out, help="folder for the pictures")
-    parser.add_argument("--quick", action="store_true", help="try it on one face")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    config = QUICK if arguments.quick else Config()
-    if arguments.photos:
-        config = dataclasses.replace(config, photos=arguments.photos)
-    record = run(dataclasses.replace(config, out=arguments.out))
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What does an edit look like? Eyeglasses and age on a photo of the astronaut Eileen Collins.
 
-    python experiments/demo.py [--out DIR] [--quick]
+    python experiments/demo.py [--out DIR] [--quick] [--json]
 
 Writes the face and, for each attribute, a folder with the edited faces, and prints where they are.
 The photo is NASA's, is in the public domain, and comes with scikit-image (the extra `demo`). Its
@@ -8,7 +8,6 @@ face is aligned by five points and edited with both starter vectors. `--quick` e
 strength and stops after one iteration.
 """
 
-import argparse
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import skimage.data
+from command_line import run_experiment
 from rich.progress import Progress as ProgressBars
 from rich.progress import TaskID
 
@@ -44,7 +44,6 @@ class Config:
     out: str = "out/demo"
 
 
-CONFIG = Config()
 QUICK = Config(alphas=(1.0,), iterations=1)
 
 
@@ -79,19 +78,16 @@ def show(bars: ProgressBars, task: TaskID) -> OnProgress:
     return update
 
 
+def print_tables(record: dict[str, Any]) -> None:
+    """Prints where the pictures are."""
+    print(f"The face before the edits: {record['face']}")
+    for name in record["config"]["attributes"]:
+        print(f"The face edited with {name}: {record[name]['sheet']}")
+
+
 def main() -> None:
     """Edits the face and prints where the pictures are."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", default=CONFIG.out, help="folder for the pictures")
-    parser.add_argument("--quick", action="store_true", help="stop after one iteration")
-    arguments = parser.parse_args()
-    config = dataclasses.replace(QUICK if arguments.quick else CONFIG, out=arguments.out)
-    record = run(config)
-    print(f"The face before the edits: {record['face']}")
-    for name in config.attributes:
-        print(f"The face edited with {name}: {record[name]['sheet']}")
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ import jax.numpy as jnp
 import judged_edits
 import normals
 import numpy as np
+from command_line import SMALL, run_experiment
 from fitted_vectors import number_people
 from identity import FACES, save_sheet
 from jax.flatten_util import ravel_pytree
@@ -113,11 +114,7 @@ QUICK = Config(
     directions=("regression", "both, focused"),
     photos=2,
     tested=40,
-    changes={
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "64",
-        "solver.iterations": "5",
-    },
+    changes=SMALL,
     weights="random-vgg16",
 )
 
@@ -309,7 +306,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the tables, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from typing import Any
 
 import judged_edits
 import numpy as np
+from command_line import SMALL, run_experiment
 from judged_edits import Edited
 
 from dfi_jax import Dataset, Editor, Recipe, load_dataset, near
@@ -76,11 +77,7 @@ QUICK = Config(
     attributes=("smiling", "eyes open", "eyeglasses"),
     photos=1,
     near="pixels",
-    changes={
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "64",
-        "solver.iterations": "5",
-    },
+    changes=SMALL,
     weights="random-vgg16",
 )
 
@@ -150,7 +147,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

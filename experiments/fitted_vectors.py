@@ -21,15 +21,14 @@ half's vector without shrinkage. w' has noise as well, so only differences betwe
 `--quick` uses drawn faces.
 """
 
-import argparse
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command_line import run_experiment
 
 from dfi_jax import AttributeVector, Dataset, Recipe, Unshrunk, Wiener, load_dataset, load_vgg
 from dfi_jax.recipe.features import DEFAULT_LAYERS
@@ -242,22 +241,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the tables, or the record as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
-    parser.add_argument("--out", default=Config.out, help="folder for the sums")
-    parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    if not arguments.dataset and not arguments.quick:
-        parser.error("give a dataset, such as lfw:DIR, or --quick")
-    config = QUICK if arguments.quick else Config(dataset=arguments.dataset)
-    record = run(dataclasses.replace(config, out=arguments.out))
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,7 @@ letter z. The folder gets a picture of each family: for each change and each let
 the truth, and every way at that strength.
 """
 
-import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from command_line import run_experiment
 from counterfactuals import average, psnr
 from letters import CHANGES, FAMILIES, Change, Letter, draw, make_dataset, select_pairs
 from PIL import Image
@@ -100,7 +99,6 @@ class Config:
     out: str = "out/fonts"
 
 
-CONFIG = Config()
 QUICK = Config(
     families=("DejaVu",),
     letters="R",
@@ -244,22 +242,7 @@ def curve(rows: list[dict[str, Any]], way: str, change: str) -> list[dict[str, A
 
 def main() -> None:
     """Prints the tables, or the record as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--letters", help="letters that are edited")
-    parser.add_argument("--out", default=CONFIG.out, help="folder for the pictures")
-    parser.add_argument("--quick", action="store_true", help="try it on one letter")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    config = QUICK if arguments.quick else CONFIG
-    if arguments.letters:
-        config = dataclasses.replace(config, letters=arguments.letters)
-    record = run(dataclasses.replace(config, out=arguments.out))
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

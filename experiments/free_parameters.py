@@ -34,6 +34,7 @@ from typing import Any
 import jax.numpy as jnp
 import judged_edits
 import numpy as np
+from command_line import run_experiment
 from matched_edits import (
     Editing,
     Photos,
@@ -254,8 +255,8 @@ def see_all(
         counts = config.k if size == config.sizes[0] else config.k[:1]
         selections = [selection for k in counts for selection in subjects.neighbors(k)]
         faces = subjects.faces(size)
-        phi = describe(vgg, faces, layers=layers)
         stage = recipe.features.replace(layers=layers, size=size)
+        phi = describe(vgg, faces, stage)
         (vectors,) = neighbor_vectors(vgg, selections, [stage], shrinkage=recipe.shrinkage)
         for i, k in enumerate(counts):
             some = slice(i * len(faces), (i + 1) * len(faces))
@@ -336,7 +337,7 @@ def show(values: Sequence[float]) -> str:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ import judged_edits
 import numpy as np
 import small_faces
 import train_vae_gan
+from command_line import SMALL, run_experiment
 from jaxtyping import Float
 from latent_edits import Faces, Generator, mean_difference, regression
 from PIL import Image
@@ -126,11 +127,7 @@ QUICK = Config(
     photos=2,
     alphas=(1.0,),
     latent_alphas=(0.0, 1.0),
-    changes={
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "64",
-        "solver.iterations": "5",
-    },
+    changes=SMALL,
     weights="random-vgg16",
 )
 
@@ -349,7 +346,7 @@ def print_row(row: Mapping[str, Any], alpha: float, means: Mapping[str, float]) 
 
 def main() -> None:
     """Prints the tables, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import judged_edits
 import numpy as np
+from command_line import run_experiment
 from fitted_vectors import halve
 
 from dfi_jax import Recipe, Unshrunk, load_dataset, load_vgg
@@ -123,7 +123,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

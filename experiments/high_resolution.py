@@ -47,6 +47,7 @@ from typing import Any, NamedTuple
 
 import judged_edits
 import numpy as np
+from command_line import run_experiment
 from safetensors.numpy import load_file
 from warped_sets import edit_whole, fit_sets
 from whole_photos import Pixels, Subject, find_man, find_photo
@@ -66,7 +67,6 @@ from dfi_jax import (
 )
 from dfi_jax.data import landmarks
 from dfi_jax.metrics.judge import Judge, fit_judge
-from dfi_jax.photo import faces
 from dfi_jax.photo.finish import apply_mask
 from dfi_jax.photo.photo import write
 from dfi_jax.photo.placement import CANONICAL_SIZE
@@ -354,11 +354,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the tables, or the record as JSON."""
-    if not faces.installed():
-        raise SystemExit(
-            "the 68 points need the extra faces; install it with `pip install '.[faces]'`"
-        )
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

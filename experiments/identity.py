@@ -10,14 +10,13 @@ It needs the extra `faces`, but neither the dataset nor the machine that edited.
 drawn faces.
 """
 
-import argparse
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command_line import run_experiment
 from jaxtyping import Float
 from PIL import Image
 
@@ -37,7 +36,10 @@ class Config:
       folder: Folder of folders of pictures, or an empty text for drawn faces.
     """
 
-    folder: str = ""
+    folder: str
+
+
+QUICK = Config(folder="")
 
 
 def run(config: Config) -> list[dict[str, Any]]:
@@ -88,20 +90,7 @@ def print_tables(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", nargs="?", default="", help="folder that directions.py wrote")
-    parser.add_argument("--quick", action="store_true", help="measure drawn faces")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    if not arguments.folder and not arguments.quick:
-        parser.error("give a folder, or --quick")
-    rows = run(Config(folder="" if arguments.quick else arguments.folder))
-    if arguments.json:
-        print(json.dumps(rows))
-    else:
-        print_tables(rows)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ from typing import Any
 import cv2
 import jax
 import jax.numpy as jnp
-import judged_edits
 import numpy as np
+from command_line import SMALL, run_experiment
 from counterfactuals import average, draw, psnr
 from jaxtyping import Array, Float, Int
 from skimage.metrics import structural_similarity
@@ -90,11 +90,7 @@ QUICK = Config(
     k=10,
     alphas=(1.0, 2.8),
     nearness="conv2_1",
-    changes={
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "64",
-        "solver.iterations": "5",
-    },
+    changes=SMALL,
     weights="random-vgg16",
 )
 
@@ -271,7 +267,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

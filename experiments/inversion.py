@@ -16,9 +16,7 @@ The face is that of scikit-image's astronaut (the extra `demo`). `--quick` inver
 32 × 32 pixels.
 """
 
-import argparse
 import dataclasses
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +25,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import skimage.data
+from command_line import run_experiment
 from demo import POINTS
 from jaxtyping import Array, Float
 
@@ -57,7 +56,6 @@ class Config:
     out: str = "out/inversion"
 
 
-CONFIG = Config()
 QUICK = Config(layers=("conv1_1", "conv2_1"), lambdas=(1e-6,), iterations=5, size=32)
 
 
@@ -130,26 +128,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--iterations", type=int, help="number of evaluations for each image")
-    parser.add_argument("--lambdas", help="values of λ, separated by commas")
-    parser.add_argument("--out", default=CONFIG.out, help="folder for the sheet")
-    parser.add_argument("--quick", action="store_true", help="invert two layers of a small face")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    config = dataclasses.replace(QUICK if arguments.quick else CONFIG, out=arguments.out)
-    if arguments.iterations:
-        config = dataclasses.replace(config, iterations=arguments.iterations)
-    if arguments.lambdas:
-        lambdas = tuple(map(float, arguments.lambdas.split(",")))
-        config = dataclasses.replace(config, lambdas=lambdas)
-    record = run(config)
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,10 @@ The experiments on vectors share this module. It divides the people of a dataset
 one for the vectors, one for the judge, and one for the photos that are edited.
 """
 
-import argparse
-import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +20,7 @@ from safetensors.numpy import load_file
 from dfi_jax import AttributeVector, Dataset, Editor, Job
 from dfi_jax.data.near import Nearness
 from dfi_jax.data.wanted import Wanted, find_attribute
+from dfi_jax.editor.record import vector_record
 from dfi_jax.metrics.change import measure_change
 from dfi_jax.metrics.geometry import Geometry, face_geometry
 from dfi_jax.metrics.identity import SAME_PERSON, identity_distance
@@ -33,20 +32,6 @@ from dfi_jax.storage.files import write_tensors
 
 KEPT = ("same_person", "detail")
 """Measures that are 1 for a face that isn't edited. All others are 0."""
-
-LONGEST_NAMES = 100
-"""Most characters that strengths take in the name of a file. More of them are hashed."""
-
-OPTIONS = {
-    "alphas": "strengths, separated by commas, such as --alphas=-0.5,0.5",
-    "frames": "number of frames of a movie from the first strength to the last",
-    "photos": "number of photos of each kind",
-    "iterations": "number of evaluations of an edit",
-    "attribute": "attribute that is added",
-    "generator": "file of the weights of the VAE/GAN",
-    "subjects": "files or names of photos, separated by commas",
-}
-"""Fields of configurations that options can set."""
 
 JUDGE_SHARE = 0.6
 """Share of the people who aren't in the vectors whose images teach the judge."""
@@ -156,95 +141,50 @@ def edit_all(
       photos: Placement of the face in each image, by the image's number.
       attribute: An attribute of the dataset, or a vector.
       alphas: Strengths.
-      folder: Folder for the crops, which belongs to this attribute and this editor's recipe.
+      folder: Folder for the crops.
       near: Nearness by which images are selected, if the attribute is a name.
       warp: Whether faces are warped to the average face.
     """
-    size = editor.resolved_recipe.features.size
-    source = dataset if isinstance(attribute, str) else None
-    names = ",".join(f"{alpha:g}" for alpha in alphas)
-    if len(names) > LONGEST_NAMES:
-        names = hashlib.sha256(names.encode()).hexdigest()[:16]
-    paths = {row: folder / f"{row}-{names}.safetensors" for row in photos}
     jobs = [
         Job(
             photo=dataset.read(row) if dataset.folder is None else file_of(dataset, row),
             attribute=attribute,
             alphas=alphas,
-            dataset=source,
+            dataset=dataset if isinstance(attribute, str) else None,
             near=near,
             face=placement,
             warp=warp,
             name=str(row),
         )
         for row, placement in photos.items()
-        if not paths[row].exists()
     ]
-    for job, edit in editor.edit_many(jobs):
+    paths = {job.name: folder / f"{job.name}-{_digest(editor, job)}.safetensors" for job in jobs}
+    for job, edit in editor.edit_many(job for job in jobs if not paths[job.name].exists()):
         crops = np.clip(edit.faces, 0, 1).astype(np.float32)
-        write_tensors(paths[int(job.name)], {"faces": crops})
+        write_tensors(paths[job.name], {"faces": crops})
+    size = editor.resolved_recipe.features.size
     for row, placement in photos.items():
         face = placement.crop(dataset.read(row), size=size)
-        for alpha, crop in zip(alphas, read_faces(paths[row]), strict=True):
+        for alpha, crop in zip(alphas, load_file(paths[str(row)])["faces"], strict=True):
             yield Edited(row, alpha, face, crop)
 
 
-def command_line(
-    doc: str | None,
-    config: Callable[..., Any],
-    quick: Any,
-    run: Callable[[Any], dict[str, Any]],
-    print_tables: Callable[[dict[str, Any]], None],
-) -> None:
-    """Runs an experiment, and prints its tables, or its record as JSON.
-
-    The fields of `OPTIONS` that the configuration has are options, too.
-
-    Args:
-      doc: Docstring of the experiment.
-      config: Class of its configuration.
-      quick: Configuration of `--quick`.
-      run: Function that returns the record.
-      print_tables: Function that prints the tables of a record.
-    """
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
-    options = {name: text for name, text in OPTIONS.items() if hasattr(quick, name)}
-    for name, text in options.items():
-        kind = type(getattr(quick, name))
-        parser.add_argument(f"--{name}", type=_numbers if kind is tuple else kind, help=text)
-    parser.add_argument("--out", default=quick.out, help="folder for sums, edits and pictures")
-    parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    if not arguments.dataset and not arguments.quick:
-        parser.error("give a dataset, such as lfw:DIR, or --quick")
-    chosen = quick if arguments.quick else config(dataset=arguments.dataset)
-    given = {name: getattr(arguments, name) for name in options}
-    given = {name: value for name, value in given.items() if value is not None}
-    record = run(dataclasses.replace(chosen, out=arguments.out, **given))
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    """Returns the numbers in a text, which are separated by commas."""
-    return tuple(map(float, text.split(",")))
+def _digest(editor: Editor, job: Job) -> str:
+    """Returns a name for everything that an edit depends on, apart from the photo's pixels."""
+    vector = job.attribute
+    described = job.request(editor.resolved_recipe) | {
+        "dataset_sha256": job.dataset_sha256,
+        "recipe": editor.resolved_recipe.to_dict(),
+        "network": editor.vgg.identity(),
+        "vector": vector_record(vector) if isinstance(vector, AttributeVector) else None,
+    }
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
 
 
 def file_of(dataset: Dataset, row: int) -> Path:
     """Returns the file of a dataset's image."""
     assert dataset.folder is not None
     return dataset.folder / dataset.names[row]
-
-
-def read_faces(path: Path) -> Float[np.ndarray, "a s s 3"]:
-    """Returns the crops that `edit_all` wrote."""
-    return load_file(path)["faces"]
 
 
 def measure(judge: Judge, edit: Edited, attribute: str) -> dict[str, float]:

@@ -186,14 +186,21 @@ def see(
       selections: Neighbours of each photo.
       stages: Stages `features` of recipes that differ in the normalisation alone.
     """
-    start, phi = jnp.asarray(faces), describe(vgg, faces, layers=stages[0].layers)
+    start, phi = jnp.asarray(faces), describe(vgg, faces, stages[0])
     vectors = neighbor_vectors(vgg, selections, stages, shrinkage=Unshrunk())
     return [Photos(start, s.normalize(phi), w) for s, w in zip(stages, vectors, strict=True)]
 
 
-def describe(vgg: VGG, faces: Float[np.ndarray, "p s s 3"], *, layers: tuple[str, ...]) -> Features:
-    """Returns φ(x) of photos. One at a time, any number of photos shares a compiled program."""
-    each = [features(vgg, jnp.asarray(face)[None], layers=layers) for face in faces]
+def describe(vgg: VGG, faces: Float[np.ndarray, "p s s 3"], stage: FeatureStage) -> Features:
+    """Returns φ(x) of photos, not yet normalised.
+
+    One at a time, any number of photos shares a compiled program.
+    """
+    layers, rounding = stage.layers, stage.pool_rounding
+    each = [
+        features(vgg, jnp.asarray(face)[None], layers=layers, pool_rounding=rounding)
+        for face in faces
+    ]
     return dict(jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each))
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from dfi_jax import VGG, features
 from dfi_jax.data.selection import Selection
+from dfi_jax.errors import InputError
 from dfi_jax.recipe.features import Features, FeatureStage
 from dfi_jax.recipe.shrinkage import ShrinkageStage
 
@@ -31,7 +32,17 @@ def neighbor_vectors(
 
     The selections share a dataset. The network sees each of its images once, whatever the number of
     selections that contain it.
+
+    Raises:
+      InputError: If a stage prepares images, because the problems of `matched_edits` start from the
+        faces as they are.
     """
+    steps = [step.kind for stage in stages for step in stage.preparation]
+    if steps:
+        raise InputError(
+            f"the recipe's features.preparation is {', '.join(steps)}; set it to none to edit many "
+            f"photos at once."
+        )
     dataset = selections[0].dataset
     sets = [s.target for s in selections] + [s.source for s in selections]
     rows = np.unique(np.concatenate(sets))
@@ -54,7 +65,7 @@ def neighbor_vectors(
 def _add_up(
     vgg: VGG, images: Array, shares: Array, *, stages: tuple[FeatureStage, ...]
 ) -> list[Sums]:
-    phi = features(vgg, images, layers=stages[0].layers)
+    phi = features(vgg, images, layers=stages[0].layers, pool_rounding=stages[0].pool_rounding)
     # By default, a GPU would multiply with TF32's ten bits of mantissa.
     add_up = partial(jnp.tensordot, shares, axes=1, precision="highest")
     return [

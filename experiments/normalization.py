@@ -45,55 +45,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import judged_edits
 import loss_factors
 import numpy as np
+from combinations import CHOICES, FEATURES, LOSSES, VECTORS, differing_losses, differing_vectors
+from command_line import run_experiment
 from gain_curves import Curves
 from identity import FACES, save_sheet
 from matched_edits import Editing, Moves, Photos, Subjects, edit, fast, load_networks, phase, see
 
 from dfi_jax import (
-    L2,
     VGG,
-    Gain,
-    MeanSquare,
-    MeanSquares,
     Recipe,
-    Relative,
-    SumSquares,
-    Unit,
-    UnitTimesPhi,
     load_dataset,
 )
-from dfi_jax.recipe.features import Scope
-from dfi_jax.recipe.objective import Loss
-from dfi_jax.recipe.vector import VectorStage
-
-NETWORKS = ("raw", "normalized")
-
-FEATURES: dict[str, L2 | None] = {
-    "φ": None,
-    "φ/‖φ‖ by layer": L2(scope="layer"),
-    "φ/‖φ‖ over all": L2(scope="concat"),
-}
-
-VECTORS: dict[str, VectorStage] = {
-    "w": Gain(factor=1.0),
-    "w/‖w‖ by layer": Unit(scope="layer"),
-    "w/‖w‖ over all": Unit(scope="concat"),
-    "‖φ‖·w/‖w‖ by layer": UnitTimesPhi(scope="layer"),
-    "‖φ‖·w/‖w‖ over all": UnitTimesPhi(scope="concat"),
-    "w/mean(w²) by layer": MeanSquare(scope="layer"),
-    "w/mean(w²) over all": MeanSquare(scope="concat"),
-}
-
-LOSSES: dict[str, Loss] = {
-    "sum": SumSquares(),
-    "mean": MeanSquares(),
-    "relative": Relative(),
-}
-
-CHOICES = {"network": NETWORKS, "features": FEATURES, "vector": VECTORS, "loss": LOSSES}
 
 CLOSE = 0.2
 """Largest difference between a mean gain and the goal, as a fraction of the goal, at which a
@@ -197,7 +161,9 @@ def run(config: Config) -> dict[str, Any]:
     networks = {name: fast(vgg, recipe=base) for name, vgg in loaded.items()}
     trial = Trial(networks, seen, subjects, base, config)
     save_sheet(Path(config.out, config.attribute, FACES), faces[:SHOWN])
-    jobs = [(kind, loss) for kind in config.features for loss in losses(kind, config)]
+    jobs = [
+        (kind, loss) for kind in config.features for loss in differing_losses(kind, config.losses)
+    ]
     with phase("all edits"), ThreadPoolExecutor(config.workers) as pool:
         rows = [row for some in pool.map(lambda job: trial.rows(*job), jobs) for row in some]
     with phase("all factors"), ThreadPoolExecutor(config.workers) as pool:
@@ -221,26 +187,6 @@ def run(config: Config) -> dict[str, Any]:
         "rows": rows,
         "factors": factors,
     }
-
-
-def losses(features: str, config: Config) -> list[str]:
-    """Returns the names of the losses that differ for a normalisation of features."""
-    # If ‖φ(x)‖ is 1 in each layer, the relative loss is the sum.
-    same = FEATURES[features] == L2(scope="layer") and "sum" in config.losses
-    return [name for name in config.losses if not (same and name == "relative")]
-
-
-def vectors(features: str, config: Config) -> list[str]:
-    """Returns the names of the vectors that differ for a normalisation of features."""
-    normalization = FEATURES[features]
-    if normalization is None:
-        return list(config.vectors)
-    # If ‖φ(x)‖ is the same for every photo, ‖φ(x)‖·w/‖w‖ is w/‖w‖ at another strength.
-    constant: tuple[Scope, ...] = ("layer", "concat")
-    if normalization.scope == "concat":
-        constant = ("concat",)
-    dropped = [UnitTimesPhi(scope=scope) for scope in constant]
-    return [name for name in config.vectors if VECTORS[name] not in dropped]
 
 
 Family = dict[str, Moves]
@@ -303,7 +249,7 @@ class Trial:
         vgg, photos, config = self.networks[network], self.seen[network, kind], self.config
         editing = Editing(vgg=vgg, photos=photos, subjects=self.subjects, recipe=recipe)
         traced = []
-        for family in families(photos, vectors(kind, config)):
+        for family in families(photos, differing_vectors(kind, config.vectors)):
             factors = next(iter(family.values()))
             curves = editing.trace(factors, goal=config.goal, rounds=config.rounds)
             traced.append((family, curves))
@@ -396,7 +342,7 @@ def ends(values: Sequence[float]) -> str:
 
 def main() -> None:
     """Prints the tables, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,14 @@ Features are compared for eight faces. The first face is edited by the default r
 starter vector for eyeglasses at α = 1. `--quick` takes drawn faces of 32 × 32 pixels.
 """
 
-import argparse
 import dataclasses
-import json
 import sys
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import jax.numpy as jnp
 import numpy as np
+from command_line import run_experiment
 from jaxtyping import Float
 
 from dfi_jax import (
@@ -164,20 +163,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
-    parser.add_argument("--quick", action="store_true", help="try it on small drawn faces")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    if not arguments.dataset and not arguments.quick:
-        parser.error("give a dataset, such as lfw:DIR, or --quick")
-    record = run(QUICK if arguments.quick else Config(dataset=arguments.dataset))
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,7 @@ at a place depends on the contrast there. A probe is JᵀW^½ξ at a face, with 
 loss `relative`; each of 100 faces has one. `--quick` takes two drawn faces of 40 × 40 pixels.
 """
 
-import argparse
 import dataclasses
-import json
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from command_line import run_experiment
 from jaxtyping import Array, Float
 
 from dfi_jax import VGG, VGGSpectrum, features, load_dataset, load_vgg
@@ -131,20 +130,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
-    parser.add_argument("--quick", action="store_true", help="try it on small drawn faces")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    if not arguments.dataset and not arguments.quick:
-        parser.error("give a dataset, such as lfw:DIR, or --quick")
-    record = run(QUICK if arguments.quick else Config(dataset=arguments.dataset))
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 import judged_edits
 import numpy as np
+from command_line import SMALL, run_experiment
 from counterfactuals import draw
 from matched_edits import normalize_on
 
@@ -121,12 +122,7 @@ QUICK = Config(
     dataset="synthetic:80:0:64",
     systems=SYSTEMS[:2],
     normalized_on=10,
-    changes={
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "32",
-        "solver.iterations": "5",
-        "finish": "none",
-    },
+    changes=SMALL | {"features.size": "32", "finish": "none"},
     weights="random-vgg16",
 )
 
@@ -257,7 +253,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,7 @@ objective at every strength. Writes a folder for each person and one sheet of al
 two drawn people at 32 × 32 pixels.
 """
 
-import argparse
 import dataclasses
-import json
 import statistics
 import sys
 import tempfile
@@ -24,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command_line import run_experiment
 from vectors import PUBLISHED
 
-from dfi_jax import RECIPES, Cache, Dataset, Edit, Editor, load_dataset, near
+from dfi_jax import Cache, Dataset, Edit, Editor, Recipe, load_dataset, near
 from dfi_jax.data.wanted import find_attribute
 from dfi_jax.photo.image import resize
 from dfi_jax.recipe.features import DEFAULT_LAYERS
@@ -44,7 +43,6 @@ class Config:
       alphas: Strengths.
       k: Maximum number of images per set.
       near: Text of the nearness, as `near.parse` reads it.
-      recipe: Name of the recipe.
       weights: Name of the network.
       layers: Names of layers.
       size: Height and width of the faces.
@@ -58,7 +56,6 @@ class Config:
     alphas: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
     k: int = 100
     near: str = "scores"
-    recipe: str = "default"
     weights: str = "vgg16"
     layers: tuple[str, ...] = DEFAULT_LAYERS
     size: int = 200
@@ -83,10 +80,8 @@ QUICK = Config(
 def run(config: Config) -> dict[str, Any]:
     """Edits one person after the other, writes the pictures, and returns seconds and objectives."""
     dataset, out = load_dataset(config.dataset), Path(config.out)
-    recipe = (
-        RECIPES[config.recipe]
-        .set(PUBLISHED if config.recipe == "default" else {})
-        .set({"features.layers": ",".join(config.layers), "features.size": str(config.size)})
+    recipe = Recipe().set(
+        PUBLISHED | {"features.layers": ",".join(config.layers), "features.size": str(config.size)}
     )
     if config.iterations:
         recipe = recipe.set({"solver.iterations": str(config.iterations)})
@@ -163,26 +158,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("dataset", nargs="?", help="dataset of the people, such as lfw:DIR")
-    parser.add_argument("--people", type=int, help="number of people")
-    parser.add_argument("--recipe", choices=RECIPES, help="name of the recipe")
-    parser.add_argument("--out", help="folder for the pictures")
-    parser.add_argument("--quick", action="store_true", help="try it on two drawn people")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    if not arguments.dataset and not arguments.quick:
-        parser.error("give a dataset, such as lfw:DIR, or --quick")
-    config = QUICK if arguments.quick else Config(dataset=arguments.dataset)
-    given = {name: getattr(arguments, name) for name in ("people", "recipe", "out")}
-    config = dataclasses.replace(config, **{name: value for name, value in given.items() if value})
-    record = run(config)
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ The face is that of scikit-image's astronaut (the extra `demo`), edited by VGG-1
 vector for eyeglasses at α = 1. `--quick` tries a few variants at 32 × 32 pixels.
 """
 
-import argparse
 import dataclasses
-import json
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import skimage.data
+from command_line import run_experiment
 from demo import POINTS
 from jaxtyping import Array, Float
 
@@ -85,7 +84,6 @@ class Config:
     layers: tuple[str, ...] = DEFAULT_LAYERS
 
 
-CONFIG = Config()
 QUICK = Config(
     variants=("default", "no scale by place", FROM_HALF_ALPHA, FROM_HALF_SIZE),
     iterations=10,
@@ -180,21 +178,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--iterations", type=int, help="number of iterations of each variant")
-    parser.add_argument("--quick", action="store_true", help="try a few variants on a small face")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    config = QUICK if arguments.quick else CONFIG
-    if arguments.iterations:
-        config = dataclasses.replace(config, iterations=arguments.iterations)
-    record = run(config)
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,7 @@ the second set per vector. The vectors in `dfi_jax/assets/vectors` are made from
 LFW; normals of so many take 10 GB of memory. `--quick` makes two vectors from drawn faces.
 """
 
-import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,6 +34,7 @@ import jax
 import jax.numpy as jnp
 import judged_edits
 import numpy as np
+from command_line import SMALL, run_experiment
 from jax.flatten_util import ravel_pytree
 from starter_fits import STARTERS, make_vectors
 
@@ -75,11 +74,7 @@ QUICK = Config(
     calibrating=2,
     testing=1,
     removing=1,
-    changes={
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "64",
-        "solver.iterations": "5",
-    },
+    changes=SMALL,
     weights="random-vgg16",
 )
 
@@ -206,22 +201,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the tables, or the record as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
-    parser.add_argument("--out", default=Config.out, help="folder for everything it writes")
-    parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    if not arguments.dataset and not arguments.quick:
-        parser.error("give a dataset, such as lfw:DIR, or --quick")
-    config = QUICK if arguments.quick else Config(dataset=arguments.dataset)
-    record = run(dataclasses.replace(config, out=arguments.out))
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from typing import Any
 
 import judged_edits
 import numpy as np
+from command_line import SMALL, run_experiment
 
 from dfi_jax import AttributeVector, Editor, Recipe, load_dataset, load_vgg, near
 from dfi_jax.metrics.judge import fit_judge
@@ -114,11 +115,7 @@ QUICK = Config(
     ways=("neighbours, shrunk", "fitted"),
     attributes=("Smiling",),
     photos=1,
-    changes={
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "64",
-        "solver.iterations": "5",
-    },
+    changes=SMALL,
     weights="random-vgg16",
 )
 
@@ -201,7 +198,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the tables, or the record as JSON."""
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

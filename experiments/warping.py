@@ -24,6 +24,7 @@ from typing import Any
 
 import judged_edits
 import numpy as np
+from command_line import SMALL, run_experiment
 from jaxtyping import Float
 
 from dfi_jax import Dataset, Editor, Recipe, load_dataset, load_vgg
@@ -93,11 +94,7 @@ QUICK = Config(
     attributes=("Smiling",),
     angles=(0, 90),
     photos=1,
-    changes={
-        "features.layers": "conv1_2,conv2_1",
-        "features.size": "64",
-        "solver.iterations": "5",
-    },
+    changes=SMALL,
     weights="random-vgg16",
 )
 
@@ -208,9 +205,7 @@ def print_row(labels: list[Any], values: Mapping[str, float]) -> None:
 
 def main() -> None:
     """Prints the tables, or the record as JSON."""
-    if not faces.installed():
-        raise SystemExit("a warp needs the extra faces; install it with `pip install '.[faces]'`")
-    judged_edits.command_line(__doc__, Config, QUICK, run, print_tables)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

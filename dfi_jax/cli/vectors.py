@@ -377,7 +377,7 @@ def _rows(made: Provenance) -> dict[str, str]:
         "crop": "" if made.crop is None else ",".join(map(str, made.crop)),
         "warped": "to the average face" if made.warped else "",
         "normalization": "" if made.normalization is None else words(made.normalization),
-        "shrinkage": json.dumps(made.shrinkage.to_dict()),
+        "shrinkage": words(made.shrinkage),
         "calibration": ", ".join(
             f"strength {alpha:.2f} moves faces by {moved:.2f}" for alpha, moved in made.calibration
         ),

@@ -108,7 +108,7 @@ def reconstruct(
     >>> problem = dfi_jax.make_problem(vgg, image, vector, jnp.array([0.1]), recipe=recipe)
     >>> reconstruct(vgg, problem, recipe=recipe).images.shape
     (1, 16, 16, 3)
-    >>> [index for index, _ in reconstruct(vgg, [problem, problem], recipe=recipe)]
+    >>> [index for index, _ in reconstruct(vgg, [problem] * 2, recipe=recipe, batch_size=1)]
     [0, 1]
     """
     check_network(vgg, recipe=recipe)

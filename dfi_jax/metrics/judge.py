@@ -10,7 +10,6 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.selection import SMALLEST_SET
 from dfi_jax.errors import InputError
 from dfi_jax.metrics import alexnet
-from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.vectors.ridge import FOLDS, Ridge, auc, fit_ridge
 
 
@@ -46,15 +45,12 @@ class Judge:
         return (self.ridge.predict(alexnet.describe(faces)) - self.absent) / self.gap
 
 
-def fit_judge(
-    dataset: Dataset, rows: Sequence[int], *, on_progress: OnProgress | None = None
-) -> Judge:
+def fit_judge(dataset: Dataset, rows: Sequence[int]) -> Judge:
     """Returns a judge that learnt from some images of a dataset.
 
     Args:
       dataset: A dataset with scores.
       rows: Numbers of the images. They should show none of the people whose edits are judged.
-      on_progress: Function that is called with the number of images done.
 
     Raises:
       InputError: If the images show fewer than five people, or no attribute can be judged.
@@ -83,12 +79,7 @@ def fit_judge(
             f"no attribute of {dataset.name} is present in {SMALLEST_SET} of the images and absent "
             f"in {SMALLEST_SET}; give more images."
         )
-    described: list[np.ndarray] = []
-    for batch in dataset.batches(chosen, size=alexnet.SIZE):
-        described.append(alexnet.describe(batch))
-        if on_progress is not None:
-            done = sum(map(len, described))
-            on_progress(Progress(phase="judge", done=done, total=len(chosen), unit="images"))
+    described = [alexnet.describe(batch) for batch in dataset.batches(chosen, size=alexnet.SIZE)]
     scores, present = dataset.scores[chosen][:, columns], present[:, columns]
     ridge, left_out = fit_ridge(np.concatenate(described), scores, numbers)
     pairs = list(zip(left_out.T, present.T, strict=True))

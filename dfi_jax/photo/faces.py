@@ -119,6 +119,10 @@ _COMPARED_SIDE = 240
 _LOWEST_SCORE = -1.0
 """Lowest score of dlib's detector that counts in that comparison. A face is detected from 0."""
 
+_CERTAIN = 1.0
+"""Score from which a detected face counts as upright. In 700 photos of LFW turned by 180°, 102
+faces had scores up to 0.83; in 72 upright ones, 89 % of the scores were higher than this."""
+
 _FARTHEST = 60
 """Maximum distance, in pixels of the canonical crop and per axis, between a detected face's eyes,
 nose and mouth and those of the average face. Other faces are somebody else's."""
@@ -138,10 +142,12 @@ class Face:
       box: Box around the face, from brow to chin. It may extend beyond the photo.
       points: Points of dlib's 5-point model, in the order of `CANONICAL_CORNERS`, or of its
         68-point model, in the order of iBUG 300-W.
+      score: Score of dlib's detector, which is higher for a face that is more certain.
     """
 
     box: Box
     points: Float[np.ndarray, "p 2"]
+    score: float = 0.0
 
     @property
     def placement(self) -> Placement:
@@ -187,20 +193,22 @@ def detect(pixels: Float[np.ndarray, "H W 3"], *, points: Literal[5, 68] = 5) ->
         )
     predict = _load_predictor(locate_model(f"shape_predictor_{points}_face_landmarks.dat"))
     boxes = _detect_boxes(pixels)
-    boxes.sort(key=lambda box: box[2] - box[0], reverse=True)  # dlib's boxes are squares.
-    return [Face(box, _detect_points(pixels, box, predict)) for box in boxes]
+    boxes.sort(key=lambda found: found[0][2] - found[0][0], reverse=True)  # They are squares.
+    return [Face(box, _detect_points(pixels, box, predict), score) for box, score in boxes]
 
 
 def is_upside_down(pixels: Float[np.ndarray, "H W 3"], face: Face) -> bool:
     """Tells whether a detected face is upside down, in which case its points are wrong.
 
-    It is if the detector prefers the face turned by 180°. Of 72 photos of LFW, that was the case
-    for none; 16 of them were detected upside down, and it was for each. It takes 20 ms.
+    It is if the detector isn't certain of the face and, in 20 ms more, prefers it turned by 180°.
+    Of 72 photos of LFW, it preferred none turned, and each of 16 that were upside down.
 
     Args:
       pixels: Photo, RGB in [0, 1].
       face: The face.
     """
+    if face.score >= _CERTAIN:
+        return False
     around = to_bytes(_crop(pixels, _square(face.box), size=_COMPARED_SIDE))
     upright, turned = (
         max(_load_detector().run(view, 0, _LOWEST_SCORE)[1], default=_LOWEST_SCORE)
@@ -332,14 +340,15 @@ def _load_predictor(file: Path) -> Any:
     return import_dlib().shape_predictor(str(file))
 
 
-def _detect_boxes(pixels: Float[np.ndarray, "H W 3"]) -> list[Box]:
+def _detect_boxes(pixels: Float[np.ndarray, "H W 3"]) -> list[tuple[Box, float]]:
+    """Returns the box around each face, which is a square, and its score."""
     height, width = pixels.shape[:2]
     for longest, enlargement in _DETECTION_SIZES:
         seen = _shrink(pixels, longest, enlargement)
-        detected = _load_detector()(seen, 0)
+        detected, scores, _ = _load_detector().run(seen, 0)
         if detected:
             x_scale, y_scale = width / seen.shape[1], height / seen.shape[0]
-            return [
+            boxes = [
                 (
                     round(box.left() * x_scale),
                     round(box.top() * y_scale),
@@ -348,6 +357,7 @@ def _detect_boxes(pixels: Float[np.ndarray, "H W 3"]) -> list[Box]:
                 )
                 for box in detected
             ]
+            return list(zip(boxes, scores, strict=True))
     return []
 
 

@@ -113,7 +113,8 @@ class FromPrevious(StartStage):
     clipped to [0, 1].
 
     Attributes:
-      later_iterations: Iterations of each later strength, as a fraction of the solver's.
+      later_iterations: Iterations of each later strength, as a fraction of the solver's. There are
+        at least two.
     """
 
     kind: ClassVar[str] = "previous"
@@ -140,7 +141,10 @@ class FromPrevious(StartStage):
         return images
 
     def iterations_after(self, first: int) -> int:
-        """Returns the number of iterations of each later strength, rounded down, at least 1.
+        """Returns the number of iterations of each later strength, rounded down.
+
+        There are at least 2, unless the first strength has fewer: the first evaluation of most
+        solvers is that of the start, so with it alone, the previous result would be repeated.
 
         Args:
           first: Number of iterations of the first strength.
@@ -148,4 +152,4 @@ class FromPrevious(StartStage):
         >>> FromPrevious(later_iterations=0.5).iterations_after(500)
         250
         """
-        return max(1, int(self.later_iterations * first))
+        return min(first, max(2, int(self.later_iterations * first)))

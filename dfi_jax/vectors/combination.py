@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,14 +10,30 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from dfi_jax.errors import InputError
+from dfi_jax.recipe import Unshrunk
 from dfi_jax.recipe.features import Features
 from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.provenance import ALIKE, Provenance
 from dfi_jax.vectors.replacement import combine as combine_replacements
+from dfi_jax.vectors.replacement import keep_left
+
+UNKNOWN = {
+    "crop": None,
+    "images": "",
+    "near": "",
+    "rule": "",
+    "where": "",
+    "held": (),
+    "penalty": None,
+    "shrinkage": Unshrunk(),
+}
+"""Values that fields of a sum's provenance have if its vectors differ in them."""
 
 
 def combine(vectors: Sequence[tuple[AttributeVector, float]]) -> AttributeVector:
     """Returns Σ sᵢ·wᵢ: several attributes, each with its own strength, as one vector.
+
+    The provenance of the sum has what all vectors agree in, and its note names the rest.
 
     Args:
       vectors: Pairs of a vector wᵢ and its strength sᵢ; all vectors have the same network, layers,
@@ -40,8 +57,15 @@ def combine(vectors: Sequence[tuple[AttributeVector, float]]) -> AttributeVector
     for vector, strength in vectors:
         total = {name: total[name] + strength * vector.features[name] for name in total}
     made_from = [vector.provenance for vector, _ in vectors]
+    first = made_from[0]
+    differing: dict[str, Any] = {
+        name: value
+        for name, value in UNKNOWN.items()
+        if any(getattr(made, name) != getattr(first, name) for made in made_from)
+    }
     provenance = dataclasses.replace(
-        vectors[0][0].provenance,
+        first,
+        **differing,
         dataset=", ".join(dict.fromkeys(made.dataset for made in made_from)),
         attributes=tuple(f"{strength:g} × {_listed(v.provenance)}" for v, strength in vectors),
         k=max((made.k for made in made_from if made.k is not None), default=None),
@@ -51,7 +75,8 @@ def combine(vectors: Sequence[tuple[AttributeVector, float]]) -> AttributeVector
         length=(),
         noise=(),
         calibration=(),
-        note="sum of vectors",
+        kept=tuple(name for name in first.kept if all(name in made.kept for made in made_from)),
+        note="sum of vectors" + (f" that differ in {', '.join(differing)}" if differing else ""),
     )
     replacements = [(v.replacement, s) for v, s in vectors if v.replacement is not None]
     return AttributeVector(
@@ -64,7 +89,8 @@ def project_out(vector: AttributeVector, kept: Sequence[AttributeVector]) -> Att
 
     An edit with it leaves the attributes of the other vectors alone as far as they are directions
     in the space of features. All layers together are one long vector here, the columns of V are the
-    others. A part of w that the others have in common is taken out once.
+    others. A part of w that the others have in common is taken out once. Where less is left of w, a
+    removal replaces less.
 
     Args:
       vector: The vector w.
@@ -95,8 +121,9 @@ def project_out(vector: AttributeVector, kept: Sequence[AttributeVector]) -> Att
             f"{', '.join(_listed(other.provenance) for other in kept)}; keep other attributes."
         )
     attributes = [name for other in kept for name in other.provenance.attributes]
+    features = unravel(jnp.asarray(left))
     return AttributeVector(
-        unravel(jnp.asarray(left)),
+        features,
         dataclasses.replace(
             vector.provenance,
             kept=(*vector.provenance.kept, *attributes),
@@ -104,7 +131,7 @@ def project_out(vector: AttributeVector, kept: Sequence[AttributeVector]) -> Att
             noise=(),
             calibration=(),
         ),
-        vector.replacement,
+        vector.replacement and keep_left(vector.replacement, vector.features, features),
     )
 
 

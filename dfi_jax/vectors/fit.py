@@ -67,11 +67,11 @@ def fit(
       FileError: If an image can't be read, or the folder has sums of something else.
 
     >>> import dfi_jax
-    >>> recipe = dfi_jax.Recipe().set({"features.layers": "conv1_1", "features.size": "16"})
+    >>> recipe = dfi_jax.Recipe().set({"features.layers": "conv1_1", "features.size": "32"})
     >>> people = dfi_jax.load_dataset("synthetic:40")
     >>> fitted = fit(dfi_jax.load_vgg("random-vgg16"), people, recipe=recipe)
     >>> fitted.vector("Smiling").features["conv1_1"].shape
-    (16, 16, 64)
+    (32, 32, 64)
     """
     if not dataset.attributes:
         raise InputError(

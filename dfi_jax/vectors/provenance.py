@@ -129,15 +129,17 @@ class Provenance:
 
 
 def words(value: object) -> str:
-    """Returns a field of a `Provenance` as people read it.
+    """Returns a field of a `Provenance` as people read it, in the words of docs/recipes.md.
 
-    >>> words(("conv3_1", "conv4_1")), words(L2()), words(())
-    ('conv3_1, conv4_1', 'l2 over layer', 'none')
+    >>> words(("conv3_1", "conv4_1")), words(Unshrunk()), words(())
+    ('conv3_1, conv4_1', 'unshrunk', 'none')
+    >>> words(Wiener())
+    'wiener (over neighborhood, strength 1.5, focus 0.0)'
     """
     if value is None or value == ():
         return "none"
-    if isinstance(value, L2):
-        return f"l2 over {value.scope}"
     if isinstance(value, Stage):
-        return " ".join(map(str, value.to_dict().values()))
+        fields = {name: field for name, field in value.to_dict().items() if name != "kind"}
+        listed = ", ".join(f"{name} {words(field)}" for name, field in fields.items())
+        return f"{value.kind} ({listed})" if fields else value.kind
     return ", ".join(map(words, value)) if isinstance(value, tuple) else str(value)

@@ -1,6 +1,6 @@
 """Where an attribute lies in a face, so that a removal can replace it (`recipe.removal`)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -110,7 +110,10 @@ def combine(parts: Sequence[tuple[Replacement, float]]) -> Replacement:
     >>> combine([(added, 1.0), (added, -0.5)]).forwards["conv1_1"].tolist()
     [[[0.5]]]
     """
-    turned = [_scaled(part if s > 0 else part.opposite(), min(1.0, abs(s))) for part, s in parts]
+    turned = [
+        _scaled(part if s > 0 else part.opposite(), dict.fromkeys(part.average, min(1.0, abs(s))))
+        for part, s in parts
+    ]
 
     def largest(*masks: Array) -> Array:
         return jnp.max(jnp.stack(masks), axis=0)
@@ -128,8 +131,30 @@ def combine(parts: Sequence[tuple[Replacement, float]]) -> Replacement:
     )
 
 
-def _scaled(part: Replacement, share: float) -> Replacement:
+def keep_left(part: Replacement, w: Features, left: Features) -> Replacement:
+    """Returns the replacement for what is left of a vector: m·min(1, ‖left‖/‖w‖) at each position.
+
+    Args:
+      part: The replacement for w.
+      w: The vector, (h, w, c) per layer.
+      left: What is left of it, of the same shapes.
+
+    >>> none, one = {"conv1_1": jnp.zeros((1, 1, 1))}, {"conv1_1": jnp.ones((1, 1, 1))}
+    >>> half = {"conv1_1": jnp.full((1, 1, 1), -0.5)}
+    >>> float(keep_left(Replacement(one, one, none), one, half).forwards["conv1_1"][0, 0, 0])
+    0.5
+    """
+
+    def share(before: Array, after: Array) -> Array:
+        whole, rest = (jnp.linalg.norm(layer, axis=-1, keepdims=True) for layer in (before, after))
+        return jnp.minimum(1, rest / jnp.where(whole > 0, whole, 1))
+
+    return _scaled(part, {name: share(layer, left[name]) for name, layer in w.items()})
+
+
+def _scaled(part: Replacement, shares: Mapping[str, Array | float]) -> Replacement:
     forwards, backwards = (
-        {name: share * m for name, m in masks.items()} for masks in (part.forwards, part.backwards)
+        {name: shares[name] * m for name, m in masks.items()}
+        for masks in (part.forwards, part.backwards)
     )
     return Replacement(part.average, forwards, backwards)

@@ -74,15 +74,14 @@ def test_a_group_can_be_fitted_alone(tmp_path):
     assert 0 < len(found.scores) < 40
 
 
-def test_faces_are_warped_on_request_and_edits_without_a_warp_say_so(tmp_path, monkeypatch):
+def test_faces_are_warped_on_request_and_edits_without_a_warp_say_so(fitted, tmp_path, monkeypatch):
     points = CANONICAL_LANDMARKS * [1, 0.9]
     monkeypatch.setattr(
         "dfi_jax.photo.faces.nearest", lambda pixels, placement: placement.map_points(points)
     )
-    plain, warped = tmp_path / "plain", tmp_path / "warped"
-    succeeds("vectors", "fit", "synthetic:40", "-o", plain, *SMALL)
+    warped = tmp_path / "warped"
     succeeds("vectors", "fit", "synthetic:40", "-o", warped, "--warp", *SMALL)
-    sums = [FittedDataset.load(folder).products["conv1_1"] for folder in (plain, warped)]
+    sums = [FittedDataset.load(folder).products["conv1_1"] for folder in (fitted, warped)]
     assert np.abs(sums[0] - sums[1]).max() > 0.1 * np.abs(sums[0]).max()
     file = tmp_path / "smile.safetensors"
     succeeds("vectors", "regress", "Smiling", warped, "-o", file)

@@ -7,7 +7,14 @@ from PIL import Image, ImageDraw
 from dfi_jax import Editor, Recipe, load_dataset
 
 SIZE = 64
-RECIPE = Recipe().set({"features.size": str(SIZE), "features.layers": "conv2_1,conv3_1"})
+# With 30 iterations or more, Winograd's convolutions would be compiled.
+RECIPE = Recipe().set(
+    {
+        "features.size": str(SIZE),
+        "features.layers": "conv2_1,conv3_1",
+        "solver.iterations": "25",
+    }
+)
 
 
 @pytest.fixture(scope="module")

@@ -57,15 +57,16 @@ def test_a_step_into_what_is_not_finite_is_taken_back():
 def test_a_step_is_shortened_to_the_minimum_of_the_parabola():
     # A first step has length 1, which takes f = 50x² from 0.2 far beyond 0.
     solver = lbfgs(3)
+    update = jax.jit(solver.update)
     state, point = solver.init(jnp.full(1, 0.2)), jnp.full(1, 0.2)
     # The parabola through f is f itself, so its minimum is at 0.
     for expected in (-0.8, 0.0):
-        step, state = solver.update(100 * point, state, point, value=50 * point[0] ** 2)
+        step, state = update(100 * point, state, point, value=50 * point[0] ** 2)
         point = point + step
         assert point[0] == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def advanced():
     """A solver of f = ‖x‖²/2, whose gradient is x, after steps to (1, 2) and (0.5, 1.5)."""
     solver = make_solver(LBFGS())
@@ -169,6 +170,7 @@ def test_a_direction_is_that_of_the_two_loop_recursion(rejections):
     root = rng.normal(size=(9, 9))
     matrix = root @ root.T + np.eye(9)
     solver = lbfgs(4, relaxation=1.3)
+    update = jax.jit(solver.update)
     at = rng.normal(size=9)
     state, steps, last = solver.init(jnp.asarray(at, jnp.float32)), [], None
     value = 100.0
@@ -177,7 +179,7 @@ def test_a_direction_is_that_of_the_two_loop_recursion(rejections):
         refused = count in rejections
         gradient = matrix @ at
         value = value + 1 if refused else value - 1
-        _, state = solver.update(
+        _, state = update(
             jnp.asarray(gradient, jnp.float32),
             state,
             jnp.asarray(at, jnp.float32),

@@ -32,14 +32,15 @@ def targets(vgg, starts, wanted):
 def test_an_image_is_found_again_by_its_features(random_vgg, waves):
     problem = targets(random_vgg, jnp.full_like(waves, 0.5), waves)
     recipe = steady_recipe(iterations=99)
-    result = reconstruct(random_vgg, problem, recipe=recipe, batch_size=3)
+    # Winograd's convolutions take longer to compile than these iterations do.
+    vgg = prepare(random_vgg, layers=LAYERS, winograd=False)
+    result = reconstruct(vgg, problem, recipe=recipe, batch_size=3)
     assert np.abs(result.images - np.asarray(waves)).max() < 0.02
     assert np.all(result.objective < 1e-3 * result.history[:, 0])
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
-def test_a_batch_gives_the_images_of_single_runs(random_vgg, waves, vector, solver):
-    recipe = steady_recipe(solver=solver)
+@pytest.mark.parametrize("recipe", [RECIPE, steady_recipe(solver="adam")], ids=["lbfgs", "adam"])
+def test_a_batch_gives_the_images_of_single_runs(random_vgg, waves, vector, recipe):
     alphas = jnp.array([0.1, 0.3, -0.2])
     problem = make_problem(random_vgg, waves, vector, alphas, recipe=recipe)
     batch = reconstruct(random_vgg, problem, recipe=recipe, batch_size=3)
@@ -74,13 +75,13 @@ def test_the_reported_objective_is_that_of_the_returned_image(random_vgg, waves,
 
 def test_strength_0_from_the_image_gives_the_image_back(random_vgg, waves, vector):
     problem = make_problem(random_vgg, waves, vector, jnp.zeros(3), recipe=RECIPE)
-    result = reconstruct(random_vgg, problem, recipe=RECIPE)
+    result = reconstruct(random_vgg, problem, recipe=RECIPE, batch_size=3)
     np.testing.assert_allclose(result.images, waves, atol=1e-6)
     np.testing.assert_allclose(result.objective, 0, atol=1e-9)
 
 
 def test_a_problem_that_ends_stops_alone(random_vgg, waves):
-    recipe = steady_recipe(iterations=60, solver__tolerance=0.3)
+    recipe = steady_recipe(iterations=29, solver__tolerance=0.3)
     starts = jnp.stack([waves[0], jnp.full_like(waves[1], 0.5)])
     problem = targets(random_vgg, starts, waves[:2])
     result = reconstruct(random_vgg, problem, recipe=recipe, batch_size=2)
@@ -163,7 +164,7 @@ def test_a_queue_flows_through_a_smaller_batch_and_each_is_as_alone(random_vgg, 
 
 
 def test_a_problem_that_ends_early_leaves_its_slot_to_the_next(random_vgg, waves):
-    recipe = steady_recipe(iterations=60, solver__tolerance=0.3)
+    recipe = steady_recipe(iterations=29, solver__tolerance=0.3)
     starts = jnp.stack([waves[0], jnp.full_like(waves[1], 0.5), waves[2]])
     problem = targets(random_vgg, starts, waves)
     seen = []
@@ -183,7 +184,7 @@ def test_a_problem_that_ends_early_leaves_its_slot_to_the_next(random_vgg, waves
 
 
 def test_a_queue_one_at_a_time_leaves_its_problems_as_they_were(random_vgg, waves, vector):
-    recipe = steady_recipe(iterations=3)
+    recipe = steady_recipe(iterations=7)
     problem = make_problem(random_vgg, waves[:2], vector, jnp.full(2, 0.3), recipe=recipe)
     problems = singles(problem)
     before = jax.tree.map(np.array, problems)

@@ -1,3 +1,3 @@
 import pytest
 
-pytest.register_assert_rewrite("fuzz.readers")
+pytest.register_assert_rewrite("fuzz.dataset_readers", "fuzz.readers")

@@ -7,7 +7,6 @@ from dfi_jax.errors import InputError
 from dfi_jax.network.conv import check_precision, conv3x3, make_filters
 from dfi_jax.network.vgg import features, prepare
 from dfi_jax.network.weights import load_vgg
-from dfi_jax.recipe.features import DEFAULT_LAYERS
 
 
 def correlate(x, kernel):
@@ -54,12 +53,12 @@ def test_a_convolution_under_vmap_equals_separate_ones():
     np.testing.assert_allclose(found[1], conv3x3(x[1], filters), atol=1e-3)
 
 
-def test_a_prepared_network_has_the_same_features():
-    vgg = load_vgg("random-vgg19")
+def test_a_prepared_network_has_the_same_features(random_vgg):
+    layers = ("conv1_2", "conv2_1")
     images = jnp.asarray(np.random.default_rng(0).random((2, 33, 50, 3)), jnp.float32)
-    expected = features(vgg, images)
-    found = features(prepare(vgg), images)
-    for layer in DEFAULT_LAYERS:
+    expected = features(random_vgg, images, layers=layers)
+    found = features(prepare(random_vgg, layers=layers), images, layers=layers)
+    for layer in layers:
         error = jnp.linalg.norm(found[layer] - expected[layer]) / jnp.linalg.norm(expected[layer])
         assert error < 2e-5
 

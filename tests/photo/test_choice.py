@@ -68,10 +68,14 @@ def test_a_face_that_is_detected_upside_down_is_refused(astronaut, monkeypatch):
     (face,) = detect(astronaut)
     x0, y0, x1, y1 = face.box
     height, width = astronaut.shape[:2]
-    turned = Face((width - x1, height - y1, width - x0, height - y0), face.points)
-    monkeypatch.setattr(faces, "detect", lambda pixels, points: [turned])
+    box = (width - x1, height - y1, width - x0, height - y0)
+    found = [Face(box, face.points, score=0.9)]
+    monkeypatch.setattr(faces, "detect", lambda pixels, points: found)
+    photo = Photo.of(np.ascontiguousarray(astronaut[::-1, ::-1]))
     with pytest.raises(InputError, match="upside down; turn the photo"):
-        locate(Photo.of(np.ascontiguousarray(astronaut[::-1, ::-1])))
+        locate(photo)
+    found[0] = Face(box, face.points, score=1.0)  # No face upside down has so high a score.
+    assert locate(photo) == face.placement
 
 
 def test_a_number_selects_among_the_detected_faces(two_heads):

@@ -99,11 +99,12 @@ class Squares:
     def __init__(self):
         self.looked_at, self.refined = [], []
 
-    def detect(self, image, enlargements):
+    def run(self, image, enlargements):
         assert enlargements == 0
         self.looked_at.append(image.shape[:2])
         found = self.rectangle(*self.ends(image))
-        return [found] if found.right() - found.left() >= 79 else []
+        boxes = [found] if found.right() - found.left() >= 79 else []
+        return boxes, [0.5] * len(boxes), [0] * len(boxes)
 
     def predict(self, image, inside):
         self.refined.append((image.shape, inside.left(), inside.right() + 1))
@@ -140,7 +141,7 @@ def test_faces_are_looked_for_at_two_sizes_and_their_points_at_300_pixels(
     monkeypatch.setattr(faces, "installed", lambda: True)
     monkeypatch.setattr(faces, "locate_model", lambda name: name)
     monkeypatch.setattr(faces, "import_dlib", lambda: dlib)
-    monkeypatch.setattr(faces, "_load_detector", lambda: dlib.detect)
+    monkeypatch.setattr(faces, "_load_detector", lambda: dlib)
     monkeypatch.setattr(faces, "_load_predictor", lambda file: dlib.predict)
     pixels = np.zeros((size[1], size[0], 3), np.float32)
     x, y, side = square
@@ -149,6 +150,7 @@ def test_faces_are_looked_for_at_two_sizes_and_their_points_at_300_pixels(
     assert dlib.looked_at == looked_at
     assert len(found) == (side > 15)
     for face in found:
+        assert face.score == 0.5
         np.testing.assert_allclose(face.box, (x, y, x + side, y + side), atol=2)
         # The square fills 300 of 450 pixels, and its points are as exact as those pixels.
         last = side - 1

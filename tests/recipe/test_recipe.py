@@ -261,9 +261,9 @@ def test_every_number_of_a_recipe_has_its_range():
                 stage(**{name: kind(name in POSITIVE)})
 
 
-def test_later_strengths_have_a_share_of_the_iterations_and_at_least_one():
+def test_later_strengths_have_a_share_of_the_iterations_and_at_least_two():
     start = FromPrevious(later_iterations=0.5)
-    assert [start.iterations_after(first) for first in (1, 2, 3, 5)] == [1, 1, 1, 2]
+    assert [start.iterations_after(first) for first in (1, 2, 3, 5, 7)] == [1, 2, 2, 2, 3]
 
 
 def test_settings_are_applied_in_their_order():

@@ -147,8 +147,11 @@ def test_values_that_are_not_finite_are_rejected(tmp_path, vector):
         ({"layers": ("conv1_2",)}, "layers"),
         ({"size": 224}, "image size"),
         ({"pool_rounding": "up"}, "pooled sizes rounded up and this run has down"),
-        ({"preparation": (Padding(), EightBits())}, "preparation padding 64, eight_bits and"),
-        ({"normalization": L2()}, "normalization l2 over layer"),
+        (
+            {"preparation": (Padding(), EightBits())},
+            r"preparation padding \(multiple 64\), eight_bits and",
+        ),
+        ({"normalization": L2()}, r"normalization l2 \(scope layer\)"),
     ],
 )
 def test_a_vector_that_was_made_differently_is_rejected(random_vgg, vector, changes, what):
@@ -162,7 +165,7 @@ def test_a_vector_that_was_made_differently_is_rejected(random_vgg, vector, chan
 def test_the_norm_of_a_recipe_has_the_scope_of_its_vector_s(random_vgg, vector):
     made = dataclasses.replace(vector.provenance, normalization=L2(scope="concat"))
     recipe = RECIPE.set({"features.normalization": "l2"})
-    message = "made with normalization l2 over concat and this run has l2 over layer"
+    message = r"made with normalization l2 \(scope concat\) and this run has l2 \(scope layer\)"
     with pytest.raises(InputError, match=message):
         vector.replace(provenance=made).check(random_vgg, recipe=recipe)
 

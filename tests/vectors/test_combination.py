@@ -1,10 +1,11 @@
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from builders import LAYERS, make_vector, small_recipe
 
-from dfi_jax import InputError, combine, project_out
+from dfi_jax import InputError, Replacement, Wiener, combine, project_out
 
 RECIPE = small_recipe()
 
@@ -29,6 +30,18 @@ def test_combined_vectors_are_added_with_their_strengths(random_vgg, vector):
         np.testing.assert_allclose(total.features[name], a - 0.5 * b, atol=1e-5)
     assert total.provenance.attributes == ("1 × Smiling,~Male", "-0.5 × Smiling")
     assert total.provenance.n_target == 20
+
+
+def test_a_sum_states_what_its_vectors_agree_in_and_names_the_rest(vector):
+    made = dataclasses.replace(
+        vector.provenance, near="scores", where="+Male", held=("Young",), kept=("Bangs", "Hat")
+    )
+    other = dataclasses.replace(
+        made, near="pixels", held=(), kept=("Hat",), shrinkage=Wiener(strength=3.0)
+    )
+    total = combine([(vector.replace(provenance=each), 1.0) for each in (made, other)]).provenance
+    assert (total.near, total.where, total.held, total.kept) == ("", "+Male", (), ("Hat",))
+    assert total.note == "sum of vectors that differ in near, held, shrinkage"
 
 
 def test_a_vector_alone_is_scaled(vector):
@@ -58,6 +71,25 @@ def test_a_vector_without_others_is_the_residual_of_its_regression_on_them(rando
     np.testing.assert_allclose(as_row(left), as_row(w) - others @ shares, atol=1e-3)
     assert np.linalg.norm(as_row(left)) < 0.6 * np.linalg.norm(as_row(w))
     assert left.provenance.kept == ("Smiling", "0.9 × Smiling", "0.1 × Smiling")
+
+
+def test_nothing_is_replaced_where_a_vector_is_projected_out(vector):
+    here, there = (np.zeros((6, 6, 1), np.float32) for _ in range(2))
+    here[1:3], there[4:] = 1, 1
+    everywhere = dict.fromkeys(LAYERS, jnp.ones((6, 6, 1)))
+    both, one = (
+        vector.replace(
+            features=dict.fromkeys(LAYERS, jnp.asarray(w)),
+            replacement=Replacement(everywhere, everywhere, everywhere),
+        )
+        for w in (here + 2 * there, there)
+    )
+    left = project_out(both, [one]).replacement
+    for name in LAYERS:
+        for mask in (left.forwards[name], left.backwards[name]):
+            # Where w is 0, nothing is left of it either.
+            np.testing.assert_allclose(mask, here, atol=1e-6)
+        np.testing.assert_array_equal(left.average[name], everywhere[name])
 
 
 def test_without_others_a_vector_stays_as_it_is(vector):

@@ -18,6 +18,9 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
+from dfi_jax.network.vgg import WIDTHS
+from dfi_jax.network.weights.parameters import LARGEST
+
 _Field = descriptor_pb2.FieldDescriptorProto
 _PACKAGE = "dfi_jax.caffe"
 _MESSAGES = {
@@ -39,7 +42,7 @@ _MESSAGES = {
     ],
 }
 _LAYERS = {2: "V1LayerParameter", 100: "LayerParameter"}
-_LARGEST_LAYER = 5 * (9 * 512 * 512 + 512) + 1000
+_LARGEST_LAYER = 5 * (LARGEST + max(WIDTHS)) + 1000
 """The size in bytes of VGG's largest convolution, stored unpacked at five bytes per number."""
 
 _VARINT, _LENGTH_DELIMITED = 0, 2

@@ -14,19 +14,16 @@ import numpy as np
 import safetensors
 
 from dfi_jax.errors import FileError
-from dfi_jax.network.vgg import WIDTHS, Preprocess, layer_names
+from dfi_jax.network.vgg import Preprocess, layer_names
 from dfi_jax.network.weights.arrays import read_array_pickle
 from dfi_jax.network.weights.catalog import CAFFE, MATCONVNET, TORCHVISION
 from dfi_jax.network.weights.converted import is_converted, read_converted
 from dfi_jax.network.weights.matlab import read_variable
 from dfi_jax.network.weights.normalization import is_normalized
-from dfi_jax.network.weights.parameters import Params, Weights, check_params
+from dfi_jax.network.weights.parameters import LARGEST, Params, Weights, check_params
 
 LEGACY_PYTORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The first bytes of files that PyTorch wrote before version 1.6: a pickled number."""
-
-LARGEST = 9 * max(WIDTHS) ** 2
-"""The number of elements of VGG's largest kernel."""
 
 NESTED = ("state_dict", "model_state_dict", "model")
 """Names under which training programs store a network beside other things."""

@@ -1,7 +1,7 @@
 """A reader for MATLAB's files (version 5), as far as networks are stored in them.
 
-SciPy's reader can end the process if a file is damaged. This one allocates no more than `LARGEST`
-at a time, whatever a file says about itself.
+SciPy's reader can end the process if a file is damaged. This one allocates no more than
+`MOST_BYTES` at a time, whatever a file says about itself.
 
 After a header of 128 bytes, a file consists of elements. An element is a tag, which holds its type
 and its size in bytes, and its contents, padded to 8 bytes. The contents of an array are elements
@@ -21,10 +21,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dfi_jax.network.vgg import WIDTHS
+from dfi_jax.network.weights.parameters import LARGEST
 
-LARGEST = 8 * 9 * max(WIDTHS) ** 2
-"""The size in bytes of VGG's largest kernel in doubles. Larger arrays of numbers are skipped."""
+MOST_BYTES = 8 * LARGEST
+"""The size of VGG's largest kernel in doubles. Larger arrays of numbers are skipped."""
 
 MOST_AXES = 32
 """Maximum number of axes of an array."""
@@ -146,7 +146,7 @@ class _Elements:
         """Returns the numbers in an element, or None if they are too many or of another type."""
         kind, size, contents = self.tag()
         if contents is None:
-            if size > LARGEST or kind not in _NUMBERS:
+            if size > MOST_BYTES or kind not in _NUMBERS:
                 self._skip(size + -size % 8)
                 return None
             contents = self._take(size)
@@ -159,7 +159,7 @@ class _Elements:
 
     def _skip(self, size: int) -> None:
         while size > 0:
-            size -= len(self._take(min(size, LARGEST)))
+            size -= len(self._take(min(size, MOST_BYTES)))
 
 
 def _exactly(read: Callable[[int], bytes], size: int) -> bytes:

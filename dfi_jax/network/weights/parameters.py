@@ -12,6 +12,10 @@ from dfi_jax.network.vgg import ARCHITECTURES, WIDTHS, Preprocess, block_number,
 Params = dict[str, dict[str, np.ndarray]]
 """Float32 arrays by layer, `{"conv1_1": {"kernel": (3, 3, 3, 64), "bias": (64,)}, …}`, HWIO."""
 
+LARGEST = 9 * max(WIDTHS) ** 2
+"""The number of numbers in VGG's largest kernel. Readers skip or reject what is larger, because a
+damaged file may state any size."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Weights:

