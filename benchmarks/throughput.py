@@ -206,7 +206,7 @@ def run_to_loss(config: Config) -> dict[str, Any]:
     )
 
 
-def time_queues(config: Config) -> dict[int, list[float]]:
+def time_queues(config: Config) -> list[dict[str, Any]]:
     """Returns the seconds per iteration and problem of queues from beginning to end, in turns."""
     recipe = make_recipe(config, size=config.size, iterations=config.queue_iterations)
     vgg = load_network(config.steps[0][0], config.layers, True)
@@ -215,22 +215,23 @@ def time_queues(config: Config) -> dict[int, list[float]]:
         partial(reconstruct, vgg, problem, recipe=recipe) for problem in problems.values()
     ]
     seconds = time_in_turns(functions, config.queue_rounds)
-    return {
-        n: [taken / (n * config.queue_iterations) for taken in each]
+    return [
+        {"problems": n, "seconds": [taken / (n * config.queue_iterations) for taken in each]}
         for n, each in zip(problems, seconds, strict=True)
-    }
+    ]
 
 
-def time_sizes(config: Config) -> dict[int, float]:
+def time_sizes(config: Config) -> list[dict[str, Any]]:
     """Returns the median seconds per iteration of one problem at each size."""
-    found = {}
+    found = []
     for size in config.sizes:
         recipe = make_recipe(config, size=size, iterations=config.queue_iterations)
         vgg = load_network(config.steps[0][0], config.layers, True)
         problem = draw_problems(vgg, 1, recipe=recipe)
         solve = partial(reconstruct, vgg, problem, recipe=recipe)
         (seconds,) = time_in_turns([solve], config.queue_rounds)
-        found[size] = statistics.median(seconds) / config.queue_iterations
+        taken = statistics.median(seconds) / config.queue_iterations
+        found.append({"size": size, "seconds": taken})
     return found
 
 

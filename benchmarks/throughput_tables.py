@@ -11,7 +11,8 @@ def print_tables(record: dict[str, Any]) -> None:
     """Prints everything that is measured."""
     config = record["config"]
     print_machine(record["machine"])
-    print_head("| value and gradient | ours, s | PyTorch, s | PyTorch over ours | differ by |")
+    ratio = "PyTorch over dfi_jax"
+    print_head(f"| value and gradient | dfi_jax, s | PyTorch, s | {ratio} | differ by |")
     for row in record["steps"]:
         ours = f"| {row['network']}, {row['images']} at once | {describe_quartiles(row['seconds'])}"
         if "ratios" in row:
@@ -37,16 +38,20 @@ def print_tables(record: dict[str, Any]) -> None:
             f"Our time over PyTorch's: {ratio}, without {run['compilation']:.0f} s of compilation."
         )
     print_head("| problems in a queue | s per iteration and problem |")
-    for n, seconds in record["queues"].items():
+    queues = {row["problems"]: row["seconds"] for row in record["queues"]}
+    for n, seconds in queues.items():
         print(f"| {n} | {describe_quartiles(seconds)} |")
-    one, five = (record["queues"][n] for n in (1, 5))
+    one, five = queues[1], queues[5]
     ratios = [5 * b / a for a, b in zip(one, five, strict=True)]
     print(f"\nFive take {describe_quartiles(ratios)} times as long as one.")
     print_head("| height and width | s per iteration |")
-    for size, taken in record["sizes"].items():
-        print(f"| {size} | {taken:.3f} |")
-    pixels, taken = np.log(list(record["sizes"])) * 2, np.log(list(record["sizes"].values()))
-    print(f"\nSeconds grow as pixels to the power {np.polyfit(pixels, taken, 1)[0]:.2f}.")
+    sizes, taken = (
+        np.array([row[name] for row in record["sizes"]]) for name in ("size", "seconds")
+    )
+    for size, seconds in zip(sizes, taken, strict=True):
+        print(f"| {size} | {seconds:.3f} |")
+    power = np.polyfit(2 * np.log(sizes), np.log(taken), 1)[0]
+    print(f"\nSeconds grow as pixels to the power {power:.2f}.")
     size, peak = config["peak_size"], record["peak_bytes"] / 1e9
     print(f"Peak memory at {size} × {size}: {peak:.2f} GB.")
 
@@ -57,7 +62,8 @@ def draw_plot(path: Path, record: dict[str, Any]) -> None:
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.loglog(list(record["sizes"]), list(record["sizes"].values()), "o-")
+    sizes, taken = ([row[name] for row in record["sizes"]] for name in ("size", "seconds"))
+    left.loglog(sizes, taken, "o-")
     network = record["steps"][0]["network"]
     left.set(xlabel="height and width, pixels", ylabel="seconds per iteration", title=network)
     if (run := record["to_loss"]) is not None:

@@ -6,8 +6,7 @@ A table between two comments belongs to a record: `<!-- table 2 of experiments/f
 and `<!-- end -->` after it stand for the second table that the program prints for the record
 `docs/records/fonts.json`, which it wrote with `--json`.
 
-Other tables of figures are typed, above all those of seconds, which only a quiet machine can
-measure, and those of runs on a GPU that left no record.
+`tests/test_tables.py` lists the few tables of figures that are typed, with their reasons.
 """
 
 import contextlib

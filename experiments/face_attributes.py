@@ -135,7 +135,7 @@ def draw_sheet(path: Path, edits: Mapping[str, Sequence[Edited]]) -> None:
         contact_sheet(faces, labels * len(rows), columns=len(labels)).save(temporary, format="PNG")
 
 
-def print_table(record: dict[str, Any]) -> None:
+def print_tables(record: dict[str, Any]) -> None:
     """Prints one row per attribute, and where the sheet is."""
     columns = ("gain", "spread", "others", "identity", "mean", "border")
     print(f"| attribute | {' | '.join(columns)} |")
@@ -147,7 +147,7 @@ def print_table(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    run_experiment(__doc__, Config, QUICK, run, print_table)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

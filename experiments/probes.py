@@ -8,15 +8,14 @@ Prints the AUC of each attribute, the area under the ROC curve of the estimates,
 of the fit. `--quick` takes drawn faces.
 """
 
-import argparse
 import dataclasses
 import itertools
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from command_line import run_experiment
 
 from dfi_jax import Cache, load_dataset, load_vgg
 from dfi_jax.vectors.probes import fit
@@ -70,20 +69,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Prints the table, or the record as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("dataset", nargs="?", help="dataset with scores, such as lfw:DIR")
-    parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
-    parser.add_argument("--json", action="store_true", help="print the record as JSON")
-    arguments = parser.parse_args()
-    if not arguments.dataset and not arguments.quick:
-        parser.error("give a dataset, such as lfw:DIR, or --quick")
-    record = run(QUICK if arguments.quick else Config(dataset=arguments.dataset))
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    else:
-        print_tables(record)
+    run_experiment(__doc__, Config, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

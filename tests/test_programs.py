@@ -1,6 +1,10 @@
-"""Every experiment and every benchmark runs on drawn faces."""
+"""Every experiment and every benchmark runs on drawn faces, and its record gives its tables."""
 
+import contextlib
+import importlib
 import importlib.util
+import io
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +14,9 @@ import pytest
 from programs import NEEDS
 
 ROOT = Path(__file__).parents[1]
+
+PICTURES = {"experiments/demo"}
+"""Programs that make pictures and no record."""
 
 PARTS = {"benchmarks/editing_worker", "benchmarks/scaling_devices"}
 """Programs that another one starts."""
@@ -26,11 +33,12 @@ def test_every_program_is_tested():
 
 
 @pytest.mark.parametrize("name", NEEDS)
-def test_a_program_runs_quickly(name, tmp_path):
+def test_a_program_runs_quickly(name, tmp_path, monkeypatch):
     for package in NEEDS[name]:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"needs {package}")
-    command = [sys.executable, str(ROOT / f"{name}.py"), "--quick"]
+    options = ["--quick"] if name in PICTURES else ["--quick", "--json"]
+    command = [sys.executable, str(ROOT / f"{name}.py"), *options]
     done = subprocess.run(
         command,
         cwd=tmp_path,
@@ -40,4 +48,9 @@ def test_a_program_runs_quickly(name, tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    printed = io.StringIO(done.stdout)
+    if name not in PICTURES:
+        monkeypatch.syspath_prepend(str((ROOT / name).parent))
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            importlib.import_module(Path(name).name).print_tables(json.loads(done.stdout))
+    assert printed.getvalue().strip()

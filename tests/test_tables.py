@@ -1,6 +1,7 @@
-"""The tables of options in the docs against the code."""
+"""The tables of options in the docs against the code, and where tables of figures come from."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import dfi_jax
@@ -70,3 +71,57 @@ def test_every_stage_of_a_recipe_has_a_section():
         default = getattr(dfi_jax.Recipe(), field.name)
         kinds = [step.kind for step in default] if isinstance(default, tuple) else [default.kind]
         assert all(f"`{kind}`" in text for kind in kinds)
+
+
+FIGURES = 1 / 3
+"""Share of numbers among the cells from which a table is one of figures. The tables of options have
+at most a fifth, which are their defaults."""
+
+SECONDS = "only a quiet machine can measure seconds"
+GPU = "measured on a GPU, before programs kept records"
+EARLIER = "measured before programs kept records"
+
+TYPED = {
+    ("datasets.md", "Alignment"): EARLIER,
+    ("datasets.md", "What it costs"): SECONDS,
+    ("directions.md", "Which direction changes a face least?"): GPU,
+    ("inversion.md", "What each layer keeps"): EARLIER,
+    ("performance.md", "How fast reconstruction is"): SECONDS,
+    ("performance.md", "The same photo gives the same picture"): SECONDS,
+    ("performance.md", "What a lower precision costs"): EARLIER,
+    ("scaling.md", "The host and storage"): SECONDS,
+    ("vectors.md", "A vector for men and one for women?"): EARLIER,
+    ("vectors.md", "How many images you need"): EARLIER,
+    ("vectors.md", "Taking something away"): EARLIER,
+    ("vectors.md", "Taking the noise out"): EARLIER,
+    ("vectors.md", "The vectors that come with the package"): EARLIER,
+    ("vectors.md", "Turned heads"): EARLIER,
+    ("vectors.md", "What it is worth"): EARLIER,
+    ("vectors.md", "What to hold constant"): EARLIER,
+}
+"""The sections with tables of figures that no record gives, and the reasons. No new ones belong
+here but those of seconds."""
+
+
+def read_sections(page):
+    """The heading and the text of each section, without the tables that come from records."""
+    text = re.sub(r"<!-- table .*?<!-- end -->", "", page.read_text("utf-8"), flags=re.DOTALL)
+    return [each.split("\n", 1) for each in re.split("^#+ ", text, flags=re.MULTILINE)[1:]]
+
+
+def is_of_figures(table):
+    """Whether a table is one of figures."""
+    rows = [line.strip("|").split("|") for line in table.splitlines()[2:]]
+    numbers = [re.match(r"\s*[-−]?\d", cell) is not None for row in rows for cell in row]
+    return sum(numbers) >= FIGURES * len(numbers)
+
+
+def test_tables_of_figures_come_from_records():
+    typed = {
+        (page.name, heading)
+        for page in DOCS.glob("*.md")
+        for heading, text in read_sections(page)
+        for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+        if is_of_figures(table)
+    }
+    assert typed == set(TYPED)

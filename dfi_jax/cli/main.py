@@ -37,7 +37,7 @@ def main(
 
     For example, `dfi edit me.jpg eyeglasses` puts eyeglasses on a face.
     """
-    # Compiling for a sweep took 22 seconds, which every process would pay (docs/smile.md).
+    # Compiling took 17 seconds, which every process would pay (docs/performance.md).
     Cache().keep_compiled()
 
 
