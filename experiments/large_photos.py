@@ -1,14 +1,15 @@
 """Large faces: does an edit at 400 pixels, from the result at 200, give sharper edges?
 
-    python experiments/large_photos.py lfw:DIR [--subjects FILES] [--out DIR] [--json]
+    python experiments/large_photos.py lfw:DIR [--subjects SUBJECTS] [--out DIR] [--json]
     python experiments/large_photos.py --quick
 
-A vector of each attribute is fitted at each size, to the same images: as many with the first
-attribute as without it, of people whom the judge doesn't know. Each photo is then edited at each
-size by itself, and at all sizes, each from the result at the size before (`finer` in Python).
+A vector of each attribute is fitted at each size, to the same images: as many with eyeglasses as
+without, of people whom the judge doesn't know. Each photo is then edited at each size by itself,
+and at all sizes, each from the result at the size before (`finer` in Python).
 
-Subjects are files or names, separated by commas. The names are `hopper` (matplotlib's photo) and
-`astronaut` (scikit-image's, from the extra `demo`).
+Subjects are files or names, each with the attribute that is added, as in
+`me.jpg=Eyeglasses,hopper=Smiling`. The names are `hopper` (matplotlib's photo) and `astronaut`
+(scikit-image's, from the extra `demo`).
 
 The first table has a row per edit. *Gain*, *others* and *identity* are measured in crops of 200
 pixels (`judged_edits.measure`), everything else in the crop at the photo's own resolution: the
@@ -27,13 +28,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import judged_edits
 import numpy as np
 from whole_photos import Pixels, find_photo
 
-from dfi_jax import AttributeVector, Dataset, Editor, Placement, Recipe, load_dataset, load_vgg
+from dfi_jax import (
+    AttributeVector,
+    Dataset,
+    Editor,
+    InputError,
+    Placement,
+    Recipe,
+    load_dataset,
+    load_vgg,
+)
 from dfi_jax.metrics.change import measure_change
 from dfi_jax.metrics.judge import Judge, fit_judge
 from dfi_jax.photo.choice import locate
@@ -53,10 +63,10 @@ class Config:
 
     Attributes:
       dataset: Dataset with scores.
-      subjects: Files or names of photos, separated by commas.
-      attributes: Attributes that are added.
+      subjects: Files or names of photos, each with the attribute that is added.
       sizes: Heights and widths of the crop, the smallest first.
-      images: Number of images with the first attribute, and number without it.
+      balanced: Attribute that half of the images have that vectors are fitted to.
+      images: Number of images with this attribute, and number without it.
       fitted: Attributes that are fitted. A vector holds all but its own constant.
       alpha: Strength of the edits.
       iterations: Number of evaluations at each size.
@@ -66,9 +76,9 @@ class Config:
     """
 
     dataset: str
-    subjects: str = "hopper"
-    attributes: tuple[str, ...] = ("Eyeglasses", "Smiling")
+    subjects: str = "hopper=Smiling"
     sizes: tuple[int, ...] = (200, 400)
+    balanced: str = "Eyeglasses"
     images: int = 200
     fitted: tuple[str, ...] = (
         "Eyeglasses",
@@ -89,15 +99,39 @@ class Config:
 
 QUICK = Config(
     dataset="synthetic:120:0:64",
-    subjects="drawn",
-    attributes=("Smiling",),
+    subjects="drawn=Smiling",
     sizes=(32, 48),
+    balanced="Smiling",
     images=15,
     fitted=("Smiling", "Eyeglasses", "Young"),
     iterations=3,
     changes={"features.layers": "conv1_2,conv2_1"},
     weights="random-vgg16",
 )
+
+
+class Subject(NamedTuple):
+    """A photo, and what is added to it.
+
+    Attributes:
+      name: File or name of the photo.
+      attribute: Attribute of the dataset.
+    """
+
+    name: str
+    attribute: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Subject":
+        """Returns the subject that a text describes.
+
+        >>> Subject.parse("me.jpg=Smiling")
+        Subject(name='me.jpg', attribute='Smiling')
+        """
+        name, equals, attribute = text.rpartition("=")
+        if not equals:
+            raise InputError(f"the subject is {text!r}; give PHOTO=ATTRIBUTE.")
+        return cls(name, attribute)
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -107,25 +141,26 @@ def run(config: Config) -> dict[str, Any]:
     judge = fit_judge(dataset, groups.judge)
     editors = [make_editor(size, config) for size in config.sizes]
     rows = choose_images(dataset, [*groups.vectors, *groups.photos], config)
-    vectors = [fit_vectors(dataset, rows, editor, config) for editor in editors]
+    subjects = [Subject.parse(text) for text in config.subjects.split(",")]
+    names = sorted({subject.attribute for subject in subjects})
+    vectors = [fit_vectors(dataset, rows, names, editor, config) for editor in editors]
     ways = [[i] for i in range(len(config.sizes))] + [list(range(len(config.sizes)))]
     edits: list[dict[str, Any]] = []
-    for name in config.subjects.split(","):
+    for name, attribute in subjects:
         path = find_photo(name, dataset, None, out)
         photo = read(path)
         placement = locate(Photo.of(photo))
-        for attribute in config.attributes:
-            print(f"{path.stem}: {attribute}", file=sys.stderr, flush=True)
-            pictures = {}
-            for way in ways:
-                chosen = [vectors[i][attribute] for i in way]
-                edited = resume(editors[way[0]], photo, placement, chosen, config)
-                sizes = ", ".join(str(config.sizes[i]) for i in way)
-                about = {"photo": path.stem, "attribute": attribute, "sizes": sizes}
-                measured = measure(judge, photo, edited, placement, attribute)
-                edits.append({**about, "side": placement.side, **measured})
-                pictures[sizes] = edited
-            draw_sheet(out / f"{path.stem}-{attribute}.png", photo, pictures, placement)
+        print(f"{path.stem}: {attribute}", file=sys.stderr, flush=True)
+        pictures = {}
+        for way in ways:
+            chosen = [vectors[i][attribute] for i in way]
+            edited = resume(editors[way[0]], photo, placement, chosen, config)
+            sizes = ", ".join(str(config.sizes[i]) for i in way)
+            about = {"photo": path.stem, "attribute": attribute, "sizes": sizes}
+            measured = measure(judge, photo, edited, placement, attribute)
+            edits.append({**about, "side": placement.side, **measured})
+            pictures[sizes] = edited
+        draw_sheet(out / f"{path.stem}-{attribute}.png", photo, pictures, placement)
     return {
         "config": dataclasses.asdict(config),
         "edits": edits,
@@ -144,22 +179,22 @@ def make_editor(size: int, config: Config) -> Editor:
 
 
 def choose_images(dataset: Dataset, candidates: Sequence[int], config: Config) -> list[int]:
-    """Returns as many images with the first attribute as without it, drawn at random."""
+    """Returns as many images with the balanced attribute as without it, drawn at random."""
     rows = np.random.default_rng(0).permutation(candidates)
-    on = judged_edits.has(dataset, rows, config.attributes[0])
+    on = judged_edits.has(dataset, rows, config.balanced)
     return sorted([*rows[on][: config.images].tolist(), *rows[~on][: config.images].tolist()])
 
 
 def fit_vectors(
-    dataset: Dataset, rows: list[int], editor: Editor, config: Config
+    dataset: Dataset, rows: list[int], names: list[str], editor: Editor, config: Config
 ) -> dict[str, AttributeVector]:
-    """Returns the vector of each attribute at the editor's size."""
+    """Returns the vectors of some attributes at the editor's size."""
     columns = [dataset.attributes.index(name) for name in config.fitted]
     some = dataclasses.replace(dataset, attributes=config.fitted, scores=dataset.scores[:, columns])
     recipe = editor.resolved_recipe
     folder = Path(config.out, f"{len(rows)}-images-{recipe.features.size}-pixels")
     fitted = fit(load_vgg(config.weights), some, recipe=recipe, rows=rows, folder=folder)
-    return {name: fitted.vector(name) for name in config.attributes}
+    return {name: fitted.vector(name) for name in names}
 
 
 def resume(
