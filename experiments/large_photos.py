@@ -14,10 +14,11 @@ Subjects are files or names, each with the attribute that is added, as in
 The first table has a row per edit. *Gain*, *others* and *identity* are measured in crops of 200
 pixels (`judged_edits.measure`), everything else in the crop at the photo's own resolution: the
 change in grey levels, in the mean and at the border; the change beyond 0.3 cycles per pixel, in
-grey and in colour; and the steepness of the change, which is the slope that a hundredth of the
-pixels exceed, in grey levels per pixel. The second table has the share of noise in the energy of
-each vector, per layer, before it is shrunk. A sheet for each photo and attribute has the results
-side by side. Sums and edits that exist aren't computed again, so rerunning the command resumes it.
+grey and in colour; the steepness of the change, which is the slope that a thousandth of the pixels
+exceed, in grey levels per pixel; and its detail, which is the share of its energy at waves shorter
+than a fiftieth of the crop. The second table has the share of noise in the energy of each vector,
+per layer, before it is shrunk. A sheet for each photo and attribute has the results side by side.
+Sums and edits that exist aren't computed again, so rerunning the command resumes it.
 
 This needs the extra `faces`. `--quick` edits a drawn face.
 """
@@ -53,8 +54,11 @@ from dfi_jax.report.sheet import contact_sheet
 from dfi_jax.storage.files import replacing
 from dfi_jax.vectors.fit import fit
 
-STEEPEST = 99
-"""Percentile of the slopes that is the steepness. Rims cover a few hundredths of a crop."""
+STEEPEST = 99.9
+"""Percentile of the slopes that is the steepness. The edges of rims cover a hundredth of a crop."""
+
+DETAIL = 50
+"""Waves per crop beyond which a change counts as detail. 200 pixels hold up to 100."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,11 +238,12 @@ def measure(
         **{name: found[name] for name in ("gain", "others", "identity")},
         **measure_change(*large)._asdict(),
         "steepness": steepness(*large),
+        "detail": detail(*large),
     }
 
 
 def steepness(before: Pixels, after: Pixels) -> float:
-    """Returns the slope of the change of luma that a hundredth of the pixels exceed.
+    """Returns the slope of the change of luma that a thousandth of the pixels exceed.
 
     >>> step = np.zeros((10, 10, 3), np.float32)
     >>> step[:, 5:] = 10 / 255  # Half of the step lies on each side of a pixel.
@@ -247,6 +252,20 @@ def steepness(before: Pixels, after: Pixels) -> float:
     """
     rows, columns = np.gradient(255 * ((after - before) @ LUMA))
     return float(np.percentile(np.hypot(rows, columns), STEEPEST))
+
+
+def detail(before: Pixels, after: Pixels) -> float:
+    """Returns the share of waves shorter than 1/`DETAIL` of the crop in the change of luma.
+
+    >>> wave = np.cos(2 * np.pi * np.arange(200) / 200 * np.array([[[60]], [[40]], [[40]]]))
+    >>> rows = np.repeat(wave.sum(axis=0)[..., None], 3, axis=-1) * np.ones((200, 1, 1))
+    >>> round(detail(0 * rows, rows), 3)  # One wave of 60 per crop, and two of 40.
+    0.2
+    """
+    change = (after - before) @ LUMA
+    rows, columns = (np.fft.fftfreq(side) * side for side in change.shape)
+    energy = np.square(np.abs(np.fft.fft2(change)))
+    return float(energy[np.hypot(rows[:, None], columns) > DETAIL].sum() / energy.sum())
 
 
 def shares_of_noise(vector: AttributeVector) -> dict[str, float]:
@@ -269,12 +288,12 @@ def draw_sheet(
 def print_tables(record: dict[str, Any]) -> None:
     """Prints a row per edit, and a row per vector."""
     measures = ("gain", "others", "identity", "mean", "border", "luma", "chroma", "steepness")
-    print(f"| photo | crop | attribute | sizes | {' | '.join(measures)} |")
-    print("| --- " * (4 + len(measures)) + "|")
+    print(f"| photo | crop | attribute | sizes | {' | '.join(measures)} | detail |")
+    print("| --- " * (5 + len(measures)) + "|")
     for row in record["edits"]:
         values = [f"{row[name]:.2f}" for name in measures]
         about = [row["photo"], f"{row['side']:.0f}", row["attribute"], row["sizes"]]
-        print(f"| {' | '.join([*about, *values])} |")
+        print(f"| {' | '.join([*about, *values])} | {100 * row['detail']:.1f} % |")
     layers = list(record["vectors"][0]["noise"])
     print(f"\n| attribute | size | {' | '.join(layers)} |")
     print("| --- " * (2 + len(layers)) + "|")
