@@ -13,7 +13,8 @@ class Progress:
       phase: Name of the phase, such as `mean features` or `reconstruction`.
       done: Number of units that are finished.
       total: Total number of units, or None if it is unknown.
-      unit: Plural name of the units: `bytes`, `images`, `evaluations`, `iterations` or `edits`.
+      unit: Plural name of the units: `bytes`, `images`, `evaluations`, `iterations` or `edits`. It
+        is empty in a phase that counts nothing.
       in_flight: The problems being solved (`engine.slots.InFlight`) in the phase `reconstruction`,
         otherwise None.
     """
@@ -25,7 +26,16 @@ class Progress:
     in_flight: Any = None
 
 
-COMPILING = Progress(phase="compiling", done=0, total=None, unit="programs")
+def begin(phase: str) -> Progress:
+    """Returns the only report of a phase that counts nothing.
+
+    >>> begin("opening the photo").phase
+    'opening the photo'
+    """
+    return Progress(phase=phase, done=0, total=None, unit="")
+
+
+COMPILING = begin("compiling")
 """The report before the first reconstruction, for which JAX may compile for half a minute."""
 
 OnProgress = Callable[[Progress], None]

@@ -26,7 +26,7 @@ from dfi_jax.cli import interruption
 from dfi_jax.cli.interruption import Interrupted, interruptible, raise_pending
 from dfi_jax.engine import devices
 from dfi_jax.errors import DfiError, InputError
-from dfi_jax.progress import COMPILING, OnProgress, Progress
+from dfi_jax.progress import OnProgress, Progress
 
 console = Console(stderr=True, highlight=False)
 
@@ -146,6 +146,7 @@ class _Bars:
     def __init__(self) -> None:
         self._tasks: dict[str, TaskID] = {}
         self._done: dict[str, int] = {}
+        self._uncounted: str | None = None
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -159,8 +160,9 @@ class _Bars:
 
     def show(self, progress: Progress) -> None:
         self._bars.start()
-        if COMPILING.phase in self._tasks:
-            self._bars.remove_task(self._tasks.pop(COMPILING.phase))
+        self._remove_uncounted()
+        if not progress.unit:
+            self._uncounted = progress.phase
         if progress.phase not in self._tasks:
             self._tasks[progress.phase] = self._bars.add_task(progress.phase, total=None, detail="")
         task = self._tasks[progress.phase]
@@ -172,8 +174,15 @@ class _Bars:
         )
 
     def stop(self) -> None:
+        self._remove_uncounted()
         if self._bars.live.is_started:
             self._bars.stop()
+
+    def _remove_uncounted(self) -> None:
+        """Removes the bar of a phase that counts nothing, whose end nobody reports."""
+        if self._uncounted is not None:
+            self._bars.remove_task(self._tasks.pop(self._uncounted))
+            self._uncounted = None
 
 
 class _Lines:
@@ -197,7 +206,7 @@ def _detail(progress: Progress) -> str:
     if progress.unit == "bytes":
         of_all = "" if total is None else f" of {total / 1e6:.0f}"
         return f"{done / 1e6:.0f}{of_all} MB"
-    if progress is COMPILING:
+    if not progress.unit:
         return ""
     counted = str(done) if total is None else f"{done} of {total}"
     if progress.unit != progress.phase:

@@ -16,6 +16,7 @@ from dfi_jax.engine.share import launched_share
 from dfi_jax.errors import InputError
 from dfi_jax.photo.choice import parse_face
 from dfi_jax.photo.photo import Photo
+from dfi_jax.progress import Progress, begin
 from dfi_jax.storage.files import is_file
 from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.combination import project_out
@@ -300,8 +301,12 @@ def regress_vector(
     check_vector_file(out, overwrite=overwrite)
     kept = [load_vector(name) for name in keep or []]
     held = None if hold is None else tuple(filter(None, map(str.strip, hold.split(","))))
-    vector = FittedDataset.load(fitted).vector(attribute, hold=held, penalty=penalty)
-    project_out(vector, kept).save(out, dtype=dtype)
+    with progress() as on_progress:
+        on_progress(begin("reading the sums"))
+        sums = FittedDataset.load(fitted)
+        on_progress(begin("regression"))
+        vector = sums.vector(attribute, hold=held, penalty=penalty)
+        project_out(vector, kept).save(out, dtype=dtype)
     typer.echo(out)
 
 
@@ -325,8 +330,14 @@ def compare_vectors(
     The unit is the distance between typical images with and without the attribute. The attributes
     that move most come first.
     """
-    sums = FittedDataset.load(fitted)
-    moved = {vector: sums.movements(load_vector(vector)) for vector in vectors}
+    with progress() as on_progress:
+        on_progress(begin("reading the sums"))
+        sums, moved = FittedDataset.load(fitted), {}
+        for i, vector in enumerate(vectors):
+            moved[vector] = sums.movements(load_vector(vector))
+            on_progress(
+                Progress(phase="comparison", done=i + 1, total=len(vectors), unit="vectors")
+            )
     if json_:
         typer.echo(json.dumps(moved))
         return

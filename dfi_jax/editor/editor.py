@@ -34,7 +34,7 @@ from dfi_jax.network.vgg import VGG
 from dfi_jax.network.weights import load_vgg
 from dfi_jax.photo.choice import FaceLike
 from dfi_jax.photo.photo import PhotoLike
-from dfi_jax.progress import OnProgress
+from dfi_jax.progress import OnProgress, begin
 from dfi_jax.recipe import CancelResidual, FromPrevious, Recipe, named_recipe
 from dfi_jax.storage.cache import Cache
 from dfi_jax.storage.files import user_path
@@ -90,7 +90,7 @@ class Editor:
         """Returns the network, which is loaded at the first call.
 
         Args:
-          on_progress: Function that is called during a download.
+          on_progress: Function that is called with the progress of a download.
 
         Raises:
           InputError: If the network doesn't exist, or its weights don't suit the recipe.
@@ -102,6 +102,8 @@ class Editor:
         if not self._loaded:
             vgg = self.weights
             if not isinstance(vgg, VGG):
+                if on_progress is not None:
+                    on_progress(begin("loading the network"))
                 vgg = load_vgg(vgg, precision=self.precision, on_progress=on_progress)
             check_network(vgg, recipe=self.resolved_recipe)
             self._loaded.append(vgg)
@@ -415,7 +417,10 @@ class Editor:
         on_progress: OnProgress | None,
         on_failure: OnFailure | None,
     ) -> Iterator[Work]:
-        for job in jobs:
+        for i, job in enumerate(jobs):
+            # Later photos are opened while the devices work, which is reported meanwhile.
+            if i == 0 and on_progress is not None:
+                on_progress(begin("opening the photo"))
             try:
                 yield prepare_work(
                     job,

@@ -170,8 +170,7 @@ def with_total(
         total = sum(count_reported(recipe, len(job.strengths(recipe))) for job in jobs)
 
     def report(progress: Progress) -> None:
-        compiling = progress is COMPILING  # It counts no evaluations.
-        on_progress(progress if compiling else dataclasses.replace(progress, total=total))
+        on_progress(dataclasses.replace(progress, total=total) if progress.unit else progress)
 
     return report
 

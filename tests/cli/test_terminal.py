@@ -8,6 +8,7 @@ from rich.console import Console
 from dfi_jax import InputError, Progress
 from dfi_jax.cli import terminal
 from dfi_jax.engine.slots import InFlight
+from dfi_jax.progress import begin
 
 
 @pytest.fixture
@@ -40,6 +41,17 @@ def test_a_terminal_shows_a_bar_for_each_phase(screen):
     text = screen.getvalue()
     for part in ("download", "3 MB", "mean features", " 10%", "1 of 10 images"):
         assert part in text
+
+
+def test_the_bar_of_a_phase_that_counts_nothing_goes_with_it(screen):
+    with terminal.progress() as report:
+        report(begin("opening the photo"))
+        screen.truncate(0)
+        report(images(1))
+        assert "opening" not in screen.getvalue()
+        report(begin("compiling"))
+        screen.truncate(0)
+    assert "compiling" not in screen.getvalue()
 
 
 def test_a_terminal_without_a_cursor_shows_lines_as_a_log_does(screen, monkeypatch):
