@@ -138,7 +138,9 @@ def write_tensors(
     """
     with replacing(path) as temporary:
         try:
-            safetensors.numpy.save_file(dict(tensors), temporary, metadata=metadata)
+            # safetensors writes the memory of a view in another order as if it were in C order.
+            ordered = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
+            safetensors.numpy.save_file(ordered, temporary, metadata=metadata)
         except safetensors.SafetensorError as error:  # A full disk raises this, too.
             raise FileError(f"{path} can't be written ({error}); choose another folder.") from None
 

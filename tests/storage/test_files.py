@@ -114,6 +114,15 @@ def test_a_file_that_cannot_be_read_is_no_missing_one(tmp_path, monkeypatch):
         check_file(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize("view", [np.s_[::-1], np.s_[:, 1:3], np.s_[..., None, ::2]])
+def test_a_view_is_written_as_what_it_shows(view, tmp_path):
+    path, shown = tmp_path / "a.safetensors", np.arange(12.0).reshape(3, 4)[view]
+    write_tensors(path, {"x": shown, "transposed": shown.T})
+    written = safetensors.numpy.load_file(path)
+    np.testing.assert_array_equal(written["x"], shown)
+    np.testing.assert_array_equal(written["transposed"], shown.T)
+
+
 def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FileError, match=r"can't be written \(.*\); choose another folder"):
