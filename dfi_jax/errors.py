@@ -37,12 +37,20 @@ def one_line(message: str) -> str:
     >>> len(one_line("x" * 5000))
     800
     """
-    if not message.isprintable():
-        message = "".join(map(_visible, message))
+    message = visible(message)
     if len(message) > LONGEST:
         half = LONGEST // 2
         message = f"{message[:half]}…{message[half + 1 - LONGEST :]}"
     return message
+
+
+def visible(text: str) -> str:
+    r"""Returns a text in which characters that a terminal obeys are shown as Python writes them.
+
+    >>> visible("grüezi\x1b[2J")
+    'grüezi\\x1b[2J'
+    """
+    return text if text.isprintable() else "".join(map(_visible, text))
 
 
 def _visible(character: str) -> str:

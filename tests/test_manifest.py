@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import re
 import shutil
 import time
@@ -417,6 +418,16 @@ def test_a_mask_and_a_starter_are_fields_of_a_line(folder):
     masked, free = (read(folder / "out" / name / "alpha-30.png") for name in ("masked", "free"))
     np.testing.assert_array_equal(masked, photo)
     assert np.abs(free - photo).max() > 0
+
+
+def test_paths_in_a_manifest_from_a_pipe_start_in_the_current_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    ours, theirs = os.pipe()
+    os.write(theirs, (folder / "jobs.jsonl").read_bytes())
+    os.close(theirs)
+    (job, *_) = read_manifest(Path(f"/dev/fd/{ours}"))
+    os.close(ours)
+    assert job.photo.is_file()
 
 
 def test_a_byte_order_mark_and_blank_lines_are_skipped(folder):

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from dfi_jax.cli import options
-from dfi_jax.cli.terminal import Debug, Json, Quiet, progress, sentence_for_errors
+from dfi_jax.cli.terminal import Debug, Json, Quiet, print_line, progress, sentence_for_errors
 from dfi_jax.data import Dataset, load_dataset
 from dfi_jax.data.selection import Selection
 from dfi_jax.editor.query import locate_photo
@@ -156,7 +156,7 @@ def attributes(
     for i in np.argsort(-scores):
         auc = "   –" if math.isnan(probes.auc[i]) else f"{probes.auc[i]:.2f}"
         given = "" if known is None else f"  {known[i]:+14.2f}"
-        typer.echo(f"{probes.attributes[i]:{width}}  {scores[i]:+8.2f}  {auc}{given}")
+        print_line(f"{probes.attributes[i]:{width}}  {scores[i]:+8.2f}  {auc}{given}")
 
 
 def _by_attribute(

@@ -240,7 +240,7 @@ def _images_in(folder: Path) -> list[Path]:
         for path in paths
         if path.suffix.lower() in IMAGE_SUFFIXES
         and not path.name.startswith(".")
-        and path.is_file()
+        and not path.is_dir()  # A link to nowhere is reported, not skipped.
     ]
     if not images:
         raise FileError(

@@ -25,7 +25,7 @@ from typer.core import TyperCommand
 from dfi_jax.cli import interruption
 from dfi_jax.cli.interruption import Interrupted, interruptible, raise_pending
 from dfi_jax.engine import devices
-from dfi_jax.errors import DfiError, InputError
+from dfi_jax.errors import DfiError, InputError, visible
 from dfi_jax.progress import OnProgress, Progress
 
 console = Console(stderr=True, highlight=False)
@@ -102,9 +102,14 @@ def print_result(result: object) -> None:
         typer.echo(result)
 
 
+def print_line(text: str) -> None:
+    """Prints a line on stdout that quotes a file, which may hold characters for the terminal."""
+    typer.echo(visible(text))
+
+
 def print_note(sentence: str) -> None:
     """Prints a note, which isn't an error, on stderr."""
-    console.print(f"dfi: {sentence}", markup=False, soft_wrap=True)
+    console.print(f"dfi: {visible(sentence)}", markup=False, soft_wrap=True)
 
 
 def report_failure(name: str, error: BaseException | str, *, debug: bool = False) -> None:

@@ -8,7 +8,15 @@ import numpy as np
 import typer
 
 from dfi_jax.cli import options
-from dfi_jax.cli.terminal import Command, Debug, Json, Quiet, progress, sentence_for_errors
+from dfi_jax.cli.terminal import (
+    Command,
+    Debug,
+    Json,
+    Quiet,
+    print_line,
+    progress,
+    sentence_for_errors,
+)
 from dfi_jax.data import load_dataset
 from dfi_jax.editor.job import is_vector_file
 from dfi_jax.editor.record import vector_record
@@ -105,7 +113,7 @@ def show_vector(
         return
     made = found.provenance
     for name, value in _rows(made).items():
-        typer.echo(f"{name:15} {value}")
+        print_line(f"{name:15} {value}")
     for layer, values in found.features.items():
         array = np.asarray(values)
         shape = " × ".join(map(str, array.shape))
@@ -113,7 +121,7 @@ def show_vector(
         if made.length:
             i = made.layers.index(layer)
             estimated = f"; estimate: signal {made.signal[i]:.4g}, noise {made.noise[i]:.4g}"
-        typer.echo(f"{layer:15} {shape}, length {np.linalg.norm(array):.4g}{estimated}")
+        print_line(f"{layer:15} {shape}, length {np.linalg.norm(array):.4g}{estimated}")
 
 
 @app.command("make", cls=Command)
@@ -344,7 +352,7 @@ def compare_vectors(
     for vector, movements in moved.items():
         typer.echo(vector)
         for name, distance in sorted(movements.items(), key=lambda item: -abs(item[1])):
-            typer.echo(f"  {distance:+6.2f}  {name}")
+            print_line(f"  {distance:+6.2f}  {name}")
 
 
 def load_vector(name: str) -> AttributeVector:

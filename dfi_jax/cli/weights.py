@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from dfi_jax.cli import options
-from dfi_jax.cli.terminal import Command, Debug, Json, Quiet, progress, sentence_for_errors
+from dfi_jax.cli.terminal import (
+    Command,
+    Debug,
+    Json,
+    Quiet,
+    print_line,
+    progress,
+    sentence_for_errors,
+)
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.network.vgg import ARCHITECTURES
 from dfi_jax.network.weights import converted, formats
@@ -103,7 +111,7 @@ def verify_weights(file: WeightsFile, debug: Debug = False) -> None:
         typer.echo(f"{file}: unchanged since it was downloaded")
     elif weights.source is not None:
         origin = weights.source.get("file", "parameters in memory")
-        typer.echo(f"{file}: unchanged since it was converted from {origin}")
+        print_line(f"{file}: unchanged since it was converted from {origin}")
     else:
         raise FileError(
             f"{file} can be read ({weights.architecture}, {weights.format}) but isn't a published "
@@ -122,7 +130,7 @@ def show_weights(file: WeightsFile, debug: Debug = False) -> None:
     typer.echo(f"{file.name}: {weights.architecture}, {kind} weights")
     typer.echo(f"format: {weights.format}")
     for key, value in (weights.source or {}).items():
-        typer.echo(f"source {key}: {value}")
+        print_line(f"source {key}: {value}")
     typer.echo(f"SHA-256: {file_sha256(file)}")
     typer.echo(
         f"images: {'BGR' if inputs.bgr else 'RGB'}, 0 to {inputs.scale:g}, minus {inputs.mean}, "

@@ -35,7 +35,7 @@ from dfi_jax.data.layout import require
 from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import read
 from dfi_jax.storage.files import is_file
-from dfi_jax.storage.text import read_lines, read_text
+from dfi_jax.storage.text import base_folder, read_lines, read_text
 
 ATTRIBUTES = ("Target",)
 """The attribute of a pair: 1 for an image with it, −1 for an image without it."""
@@ -153,7 +153,7 @@ def _in_list(path: Path) -> list[tuple[Path, str]]:
             f"their paths."
         )
     images = []
-    folder = path.absolute().parent
+    folder = base_folder(path).absolute()
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue

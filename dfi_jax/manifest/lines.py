@@ -3,7 +3,7 @@
 The fields of a line are named like the fields of `Job`. `photo` and `attribute` are required. An
 attribute is text, as in `AttributeLike`, or the path of a vector's file. A dataset, a rule and a
 nearness are text, as on the command line. Paths are relative to the manifest, also those in a
-dataset's text.
+dataset's text, or to the current folder if the manifest comes through a pipe.
 """
 
 import json
@@ -22,7 +22,7 @@ from dfi_jax.editor.job import Job, is_vector_file, load_optional_dataset, resol
 from dfi_jax.errors import DfiError, InputError, one_line
 from dfi_jax.photo.choice import FaceLike, parse_face
 from dfi_jax.storage.files import user_path
-from dfi_jax.storage.text import read_lines
+from dfi_jax.storage.text import base_folder, read_lines
 from dfi_jax.vectors.fitted import FittedDataset
 
 FIELDS: dict[str, tuple[type, ...]] = {
@@ -89,12 +89,13 @@ def read_manifest(
         "warp": warp,
     }
     # Thousands of lines may name the same dataset.
-    load = cache(partial(load_optional_dataset, folder=path.parent))
+    folder = base_folder(path)
+    load = cache(partial(load_optional_dataset, folder=folder))
     jobs = []
     for number, line in enumerate(read_lines(path), 1):
         if line.strip():
             try:
-                jobs.append(_parse_line(line, path.parent, shared, load))
+                jobs.append(_parse_line(line, folder, shared, load))
             except DfiError as error:
                 raise type(error)(f"{path}, line {number}: {error}") from None
     if not jobs:

@@ -70,8 +70,9 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # Files that mkstemp makes can only be read by their owner.
-        temporary.chmod(0o644)
+        # Only their owner can read files that mkstemp makes. FAT has no permissions to change.
+        with contextlib.suppress(OSError):
+            temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         if isinstance(error, FileError):

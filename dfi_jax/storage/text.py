@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from dfi_jax.errors import FileError
+from dfi_jax.storage.files import exists, is_file
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
@@ -42,6 +43,18 @@ def read_text(path: Path) -> str:
         number = len(_LINE_END.findall(data[:wrong].decode("latin-1"))) + 1
         raise FileError(f"{path}, line {number}, isn't UTF-8 text; save the file in that encoding.")
     return text
+
+
+def base_folder(path: Path) -> Path:
+    """Returns the folder that the relative paths in a text file start from.
+
+    It is the file's own, or the current one for a pipe such as `/dev/stdin`, which lies nowhere.
+
+    >>> import os
+    >>> base_folder(Path("lists/smiling.txt")).as_posix(), base_folder(Path(os.devnull)).as_posix()
+    ('lists', '.')
+    """
+    return Path() if exists(path) and not is_file(path) else path.parent
 
 
 def read_lines(path: Path) -> list[str]:

@@ -15,7 +15,7 @@ from commands import dfi, fails, succeeds
 from PIL import Image, PngImagePlugin
 
 from dfi_jax import Recipe, load_vgg
-from dfi_jax.cli.edit import _name_folders
+from dfi_jax.cli.edit import _images_in, _name_folders
 from dfi_jax.photo.photo import read
 
 pytestmark = pytest.mark.usefixtures("without_faces")
@@ -542,6 +542,12 @@ def test_a_file_that_cannot_hold_the_edit_is_refused_before_anything_is_loaded(
     monkeypatch.setattr("dfi_jax.cli.options.load_editor", None)
     assert sentence in fails("edit", tmp_path / "clear.png", "older", "-o", tmp_path / name)
     assert not (tmp_path / name).exists()
+
+
+def test_of_a_folder_links_to_nowhere_are_photos_and_folders_are_not(photo):
+    (photo.parent / "b.png").symlink_to("nowhere")
+    (photo.parent / "c.png").mkdir()
+    assert [path.name for path in _images_in(photo.parent)] == ["b.png", "me.png"]
 
 
 def test_a_folder_that_is_named_after_a_photo_has_no_control_characters():

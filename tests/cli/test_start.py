@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
 from dfi_jax.__main__ import Messages, _ignore_settings
 from dfi_jax.cli import terminal
@@ -88,6 +89,8 @@ def test_messages_that_a_full_disk_does_not_take_end_no_command(monkeypatch):
         def write(self, text):
             raise OSError(errno.ENOSPC, "No space left on device")
 
+    # A console keeps what it couldn't write, and would print it in another test.
+    monkeypatch.setattr(terminal, "console", Console(stderr=True))
     monkeypatch.setattr("sys.stderr", Messages(Full()))
     terminal.print_note("this is lost.")
     monkeypatch.setattr("sys.stderr", Full())

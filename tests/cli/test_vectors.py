@@ -1,5 +1,6 @@
 """`dfi vectors fit`, `regress` and `compare`; the other commands are mostly in test_edit.py."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from commands import fails, succeeds
 from PIL import Image
 
-from dfi_jax import AttributeVector
+from dfi_jax import AttributeVector, starter
 from dfi_jax.photo.faces import CANONICAL_LANDMARKS
 from dfi_jax.vectors.fitted import FittedDataset
 
@@ -109,6 +110,14 @@ def test_a_vector_knows_the_rule_that_its_images_were_selected_by(tmp_path):
     assert "'mine' doesn't exist" in fails(
         "vectors", "make", *given, "--overwrite", "--rule", "mine"
     )
+
+
+def test_a_terminal_obeys_nothing_that_a_vector_s_file_says(tmp_path):
+    older = starter("older")
+    made = dataclasses.replace(older.provenance, note="\x1b[2J", dataset="a\nb")
+    older.replace(provenance=made).save(tmp_path / "a.safetensors")
+    shown = succeeds("vectors", "show", tmp_path / "a.safetensors").splitlines()
+    assert {"note            \\x1b[2J", "dataset         a\\nb"} <= set(shown)
 
 
 def test_what_cannot_be_done_is_said_in_a_sentence(fitted, tmp_path):

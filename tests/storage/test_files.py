@@ -95,6 +95,15 @@ def test_others_can_read_what_is_written(tmp_path):
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o644
 
 
+def test_a_file_system_without_permissions_takes_files(tmp_path, monkeypatch):
+    def refuse(path, mode):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("pathlib.Path.chmod", refuse)
+    write_text(tmp_path / "a.txt", "all of it")
+    assert (tmp_path / "a.txt").read_text() == "all of it"
+
+
 def test_tensors_and_metadata_are_written(tmp_path):
     path = tmp_path / "a.safetensors"
     write_tensors(path, {"x": np.arange(3.0)}, metadata={"by": "test"})
