@@ -88,7 +88,6 @@ TYPED = {
     ("inversion.md", "What each layer keeps"): EARLIER,
     ("performance.md", "How fast reconstruction is"): SECONDS,
     ("performance.md", "The same photo gives the same picture"): SECONDS,
-    ("performance.md", "What a lower precision costs"): EARLIER,
     ("scaling.md", "The host and storage"): SECONDS,
     ("vectors.md", "A vector for men and one for women?"): EARLIER,
     ("vectors.md", "How many images you need"): EARLIER,
