@@ -151,6 +151,24 @@ def test_results_of_other_images_are_not_taken_for_these(folder, pair):
     assert "has results with a different value of the images of selection 1" in fails(*run)
 
 
+@pytest.mark.parametrize("left", [0, 0.5, 0.999])
+def test_an_edit_whose_picture_is_cut_short_is_made_again(tmp_path, random_vgg, left):
+    editor = Editor(weights=random_vgg, cache=None)
+    job = Job(photo="me.png", attribute="older", face="whole", name="me")
+    write_record(tmp_path, job, editor, files=["alpha-1.png", "alpha-2.jpg"])
+    noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    for name in ("alpha-1.png", "alpha-2.jpg"):
+        Image.fromarray(noise).save(tmp_path / "me" / name)
+    assert select_unfinished([job], tmp_path, editor=editor) == []
+    for name in ("alpha-1.png", "alpha-2.jpg"):
+        picture = tmp_path / "me" / name
+        content = picture.read_bytes()
+        picture.write_bytes(content[: int(left * len(content))])
+        assert select_unfinished([job], tmp_path, editor=editor) == [job]
+        picture.write_bytes(content + b"of another program")
+    assert select_unfinished([job], tmp_path, editor=editor) == []
+
+
 def test_an_edit_whose_picture_is_gone_is_made_again(folder):
     write(folder, {"photo": "me.png", "attribute": "smile.safetensors", "face": "whole"})
     (name,) = succeeds(*batch(folder)).split()

@@ -1,6 +1,7 @@
 """Comparison of a job with the results of an earlier run, before these count as the job's own."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,12 @@ from dfi_jax.editor.record import (
 from dfi_jax.errors import FileError
 from dfi_jax.storage.files import file_sha256, is_file
 from dfi_jax.vectors.attribute_vector import AttributeVector
+
+ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9"}
+"""The last bytes of a PNG and a JPEG file."""
+
+TAIL = 4096
+"""Number of bytes in which the end is looked for. Programs may append something to a picture."""
 
 
 def select_unfinished(
@@ -155,12 +162,22 @@ def _images_sha256(dataset: Dataset, names: tuple[str, ...]) -> str | None:
 
 
 def _has_files(folder: Path, made: dict[str, Any]) -> bool:
-    """Returns whether all pictures that a record names still exist and aren't empty."""
+    """Returns whether all pictures that a record names still exist and aren't cut short."""
     files = made.get("files")
     return isinstance(files, list) and all(
-        isinstance(name, str) and is_file(folder / name) and (folder / name).stat().st_size
+        isinstance(name, str) and is_file(folder / name) and _is_whole(folder / name)
         for name in files
     )
+
+
+def _is_whole(picture: Path) -> bool:
+    """Returns whether a picture has an end, as it has unless a copy of it was interrupted."""
+    try:
+        with picture.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            return ENDS.get(picture.suffix, b"") in file.read()
+    except OSError:  # It exists, even if only others may read it.
+        return True
 
 
 def _sha256(described: Any) -> Any:
