@@ -1,6 +1,6 @@
 """How are the starter vectors made, and what are they worth?
 
-    python experiments/starter_vectors.py lfw:DIR [--out DIR] [--json]
+    python experiments/starter_vectors.py lfw:DIR [--starters NAMES] [--out DIR] [--json]
     python experiments/starter_vectors.py --quick
 
 Each vector is fitted to all images of the dataset at once. A *regression* (`dfi_jax.vectors.fit`)
@@ -19,7 +19,8 @@ nothing else.
 
 Writes the vectors as int8 with a scale per channel, each with its calibration, and one picture of
 the second set per vector. The vectors in `dfi_jax/assets/vectors` are made from the 3000 images of
-LFW; normals of so many take 10 GB of memory. `--quick` makes two vectors from drawn faces.
+LFW; normals of so many take 10 GB of memory. `--starters older` makes one of them alone, and
+`--quick` makes two vectors from drawn faces.
 """
 
 import argparse
@@ -210,14 +211,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("dataset", nargs="?", help="dataset of the faces, such as lfw:DIR")
+    parser.add_argument(
+        "--starters",
+        type=lambda text: tuple(text.split(",")),
+        help=f"names of the vectors, separated by commas, by default {','.join(STARTERS)}",
+    )
     parser.add_argument("--out", default=Config.out, help="folder for everything it writes")
     parser.add_argument("--quick", action="store_true", help="try it on a few drawn faces")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
     arguments = parser.parse_args()
     if not arguments.dataset and not arguments.quick:
         parser.error("give a dataset, such as lfw:DIR, or --quick")
+    if unknown := set(arguments.starters or ()) - set(STARTERS):
+        parser.error(f"no starter is named {', '.join(sorted(unknown))}")
     config = QUICK if arguments.quick else Config(dataset=arguments.dataset)
-    record = run(dataclasses.replace(config, out=arguments.out))
+    starters = arguments.starters or config.starters
+    record = run(dataclasses.replace(config, starters=starters, out=arguments.out))
     if arguments.json:
         print(json.dumps(record, indent=2))
     else:
