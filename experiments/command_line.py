@@ -23,6 +23,7 @@ OPTIONS = {
     "out": "folder for everything that is written",
     "people": "number of people",
     "photos": "number of photos of each kind",
+    "starters": "names of the vectors, separated by commas",
     "subjects": "files or names of photos, separated by commas",
 }
 """Fields of configurations that are options."""
@@ -64,10 +65,7 @@ def run_experiment(
     for name in required:
         parser.add_argument(name, nargs="?", help=ARGUMENTS[name])
     for name in options:
-        kind = type(getattr(quick, name))
-        parser.add_argument(
-            f"--{name}", type=_numbers if kind is tuple else kind, help=OPTIONS[name]
-        )
+        parser.add_argument(f"--{name}", type=_parser(getattr(quick, name)), help=OPTIONS[name])
     parser.add_argument("--quick", action="store_true", help="try it on something small")
     parser.add_argument("--json", action="store_true", help="print the record as JSON")
     arguments = parser.parse_args()
@@ -86,6 +84,9 @@ def run_experiment(
         print_tables(record)
 
 
-def _numbers(text: str) -> tuple[float, ...]:
-    """Returns the numbers in a text, which are separated by commas."""
-    return tuple(map(float, text.split(",")))
+def _parser(value: Any) -> Callable[[str], Any]:
+    """Returns a function that reads a text as another value of the same type."""
+    if not isinstance(value, tuple):
+        return type(value)
+    kind = type(value[0])
+    return lambda text: tuple(map(kind, text.split(",")))

@@ -1,6 +1,6 @@
 """How are the starter vectors made, and what are they worth?
 
-    python experiments/starter_vectors.py lfw:DIR [--out DIR] [--json]
+    python experiments/starter_vectors.py lfw:DIR [--starters NAMES] [--out DIR] [--json]
     python experiments/starter_vectors.py --quick
 
 Each vector is fitted to all images of the dataset at once. A *regression* (`dfi_jax.vectors.fit`)
@@ -19,7 +19,8 @@ nothing else.
 
 Writes the vectors as int8 with a scale per channel, each with its calibration, and one picture of
 the second set per vector. The vectors in `dfi_jax/assets/vectors` are made from the 3000 images of
-LFW; normals of so many take 10 GB of memory. `--quick` makes two vectors from drawn faces.
+LFW; normals of so many take 10 GB of memory. `--starters older` makes one of them alone, and
+`--quick` makes two vectors from drawn faces.
 """
 
 import dataclasses
@@ -81,6 +82,8 @@ QUICK = Config(
 
 def run(config: Config) -> dict[str, Any]:
     """Makes every vector, and returns what it is worth."""
+    if unknown := set(config.starters) - set(STARTERS):
+        raise SystemExit(f"no starter is named {', '.join(sorted(unknown))}.")
     dataset, vgg = load_dataset(config.dataset), load_vgg(config.weights)
     editor = Editor(recipe=Recipe().set(config.changes), weights=vgg)
     groups, out = judged_edits.divide(dataset), Path(config.out)
