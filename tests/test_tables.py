@@ -82,7 +82,6 @@ GPU = "measured on a GPU, before programs kept records"
 EARLIER = "measured before programs kept records"
 
 TYPED = {
-    ("datasets.md", "Alignment"): EARLIER,
     ("datasets.md", "What it costs"): SECONDS,
     ("directions.md", "Which direction changes a face least?"): GPU,
     ("inversion.md", "What each layer keeps"): EARLIER,
