@@ -96,6 +96,7 @@ TYPED = {
     ("vectors.md", "Turned heads"): EARLIER,
     ("vectors.md", "What it is worth"): EARLIER,
     ("vectors.md", "What to hold constant"): EARLIER,
+    ("vectors.md", "What `older` holds"): "its first row is of an earlier version's vector",
 }
 """The sections with tables of figures that no record gives, and the reasons. No new ones belong
 here but those of seconds."""
