@@ -209,7 +209,7 @@ class Records(Reader):
             "dataset": Job(attribute="Target", dataset=people, mask=folder / "me.png", **whole),
         }
         (folder / "me").mkdir()
-        (folder / "me" / "alpha-1.png").write_bytes(b"picture")
+        (folder / "me" / "alpha-1.png").write_bytes(seeds.photos()["png"])
         self.contents = {name: self._make(job) for name, job in self.jobs.items()}
 
     def _make(self, job):
