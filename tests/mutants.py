@@ -54,7 +54,7 @@ AREAS = {
     ),
     "vectors": Area(code=("dfi_jax/vectors",), tests=("tests/vectors",)),
     "photo": Area(code=("dfi_jax/photo",), tests=("tests/photo",)),
-    "manifest": Area(code=("dfi_jax/manifest",), tests=("tests/test_manifest.py",)),
+    "manifest": Area(code=("dfi_jax/manifest",), tests=("tests/manifest",)),
     "record": Area(code=EDITOR, tests=("tests/editor",)),
 }
 

@@ -1,6 +1,5 @@
 import json
 import os
-import re
 import resource
 import shutil
 import signal
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from builders import make_vector, small_recipe
 from commands import dfi, fails, succeeds
+from edit_options import OPTIONS, RANDOM, SMALL, STRONG, record
 from PIL import Image, PngImagePlugin
 
 from dfi_jax import Recipe, load_vgg
@@ -19,28 +19,6 @@ from dfi_jax.cli.edit import _images_in, _name_folders
 from dfi_jax.photo.photo import read
 
 pytestmark = pytest.mark.usefixtures("without_faces")
-
-# At the default size, every test would wait for a minute of compilation.
-SMALL = ["--set", "features.layers=conv1_2,conv2_1", "--set", "features.size=32"]
-RANDOM = ["--weights", "random-vgg16", "--face", "whole", *SMALL]
-OPTIONS = [*RANDOM, "--set", "solver.iterations=2"]
-STRONG = [*OPTIONS, "-a", "30"]  # Eight bits show so strong an edit.
-
-# The network is prepared before the photo is read. From 30 iterations, that takes 6 seconds of
-# processor time, for Winograd's convolutions.
-SOON = ["--set", "solver.iterations=1"]
-
-
-@pytest.fixture(scope="module")
-def vector_file(tmp_path_factory):
-    """A vector of noise for the random network."""
-    path = tmp_path_factory.mktemp("vectors") / "smile.safetensors"
-    make_vector(load_vgg("random-vgg16"), small_recipe(size=32)).save(path, dtype="int8")
-    return path
-
-
-def record(folder):
-    return json.loads((folder / "result.json").read_text())
 
 
 def test_help_explains_every_option_and_its_default():
@@ -155,14 +133,6 @@ def test_several_photos_are_edited_and_one_bad_one_ends_none(photo, vector_file,
     assert (alone / "alpha-1.png").read_bytes() == (out / "me" / "alpha-1.png").read_bytes()
 
 
-def test_a_jpeg_gives_a_jpeg(photo, vector_file, tmp_path):
-    with Image.open(photo) as picture:
-        picture.save(tmp_path / "me.jpg")
-    succeeds("edit", tmp_path / "me.jpg", vector_file, "-o", tmp_path / "out", *OPTIONS)
-    with Image.open(tmp_path / "out" / "alpha-1.jpg") as picture:
-        assert (picture.format, picture.size) == ("JPEG", (120, 140))
-
-
 def test_json_and_quiet_are_for_scripts(photo, vector_file, tmp_path):
     out = tmp_path / "out"
     result = dfi("edit", photo, vector_file, "--json", "--quiet", "-o", out, *OPTIONS)
@@ -171,68 +141,6 @@ def test_json_and_quiet_are_for_scripts(photo, vector_file, tmp_path):
     printed = json.loads(result.stdout)
     assert printed.pop("folder") == str(out)
     assert printed == record(out)
-
-
-def test_a_photo_in_a_dataset_gets_its_annotation_and_its_scores(lfw_folder, tmp_path):
-    photo = lfw_folder / "lfw-deepfunneled" / "Person_Number0" / "Person_Number0_0001.jpg"
-    options = ["--dataset", f"lfw:{lfw_folder}", "--k", "3", "-o", tmp_path / "out"]
-    options += ["--weights", "random-vgg16", *SMALL, "--set", "solver.iterations=2"]
-    result = dfi("edit", photo, "smiling", *options)
-    assert result.exit_code == 0, result.output
-    saved = record(tmp_path / "out")
-    (warning,) = saved["warnings"]  # Three images per set leave little but noise.
-    assert "it comes from 3 images without and 3 with the attribute" in warning
-    assert warning in result.stderr
-    assert saved["placement"] == [40, 20, 210, 190]
-    assert saved["vector"]["n_source"] == saved["vector"]["n_target"] == saved["k"] == 3
-    assert saved["vector"]["attributes"] == ["Smiling"]
-
-
-def test_what_was_selected_is_saved_with_the_edit_and_selected_alone(lfw_folder, photo, tmp_path):
-    options = ["--dataset", f"lfw:{lfw_folder}", "--k", "3", "--near", "pixels"]
-    succeeds("edit", photo, "smiling", "-o", tmp_path / "edit", *options, *OPTIONS)
-    (saved,) = record(tmp_path / "edit")["selections"]
-    assert saved["near"] == "pixels"
-    folder = tmp_path / "select"
-    succeeds("select", photo, "smiling", "-o", folder, "--sheet", *options, *RANDOM)
-    for name in ("source", "target"):
-        lines = (folder / f"{name}.txt").read_text().splitlines()
-        assert [
-            line[-len(image) :] for line, image in zip(lines, saved[name], strict=True)
-        ] == saved[name]
-    assert read(folder / "sheet.png").shape[1] == 10 * 308 + 8
-
-
-def test_lists_of_a_selection_are_a_dataset(lfw_folder, photo, tmp_path):
-    lists = tmp_path / "lists"
-    options = ["--dataset", f"lfw:{lfw_folder}", "--k", "3", "--near", "pixels"]
-    succeeds("select", photo, "Smiling", "-o", lists, *options, *RANDOM)
-    spec = f"pair:{lists / 'source.txt'}:{lists / 'target.txt'}"
-    options = ["--dataset", spec, "--k", "3", "-o", tmp_path / "out"]
-    succeeds("edit", photo, "Target", *options, *OPTIONS)
-    saved = record(tmp_path / "out")
-    assert saved["vector"]["attributes"] == ["Target"]
-    assert saved["vector"]["n_target"] == 3
-
-
-def test_two_folders_of_pictures_are_a_dataset(lfw_folder, photo, tmp_path):
-    for i, image in enumerate(sorted(lfw_folder.glob("*/*/*.jpg"))[:24]):
-        side = tmp_path / ("with" if i % 2 else "without")
-        side.mkdir(exist_ok=True)
-        shutil.copy(image, side)
-    spec = f"pair:{tmp_path / 'without'}:{tmp_path / 'with'}"
-    few = ["--dataset", spec, "--k", "3"]
-    succeeds("edit", photo, "Target", *few, "-o", tmp_path / "out", *OPTIONS)
-    (selection,) = record(tmp_path / "out")["selections"]
-    assert len(selection["source"]) == len(selection["target"]) == 3
-    assert {name.split("/")[0] for name in selection["target"]} == {"with"}
-    vector = tmp_path / "mine.safetensors"
-    made = [*few, "-o", vector, "--weights", "random-vgg16", *SMALL]
-    succeeds("vectors", "make", "Target", *made)
-    assert "3 with the attribute, 3 without" in succeeds("vectors", "show", vector)
-    assert "exists already" in fails("vectors", "make", "Target", *made)
-    succeeds("edit", photo, vector, "-o", tmp_path / "again", *OPTIONS)
-    assert record(tmp_path / "again")["vector"]["dataset"] == "pair"
 
 
 def test_the_vectors_that_come_with_the_package_are_listed_and_shown():
@@ -252,28 +160,6 @@ def test_the_vectors_that_come_with_the_package_are_listed_and_shown():
     assert "strength 0.93 moves faces by" in shown
     assert "conv5_1         12 × 12 × 512" in shown
     assert "choose from bangs, beard" in fails("vectors", "show", "taller")
-
-
-def test_attributes_of_a_stranger_are_estimated(lfw_folder, photo):
-    options = ["--dataset", f"lfw:{lfw_folder}", "--weights", "random-vgg16"]
-    lines = succeeds("attributes", photo, *options, "--face", "whole").splitlines()
-    assert lines[-5].split() == ["attribute", "estimate", "AUC"]
-    estimates = [float(line.split()[-2]) for line in lines[-4:]]
-    assert estimates == sorted(estimates, reverse=True)
-    known = lfw_folder / "lfw-deepfunneled" / "Person_Number0" / "Person_Number0_0001.jpg"
-    assert "in the dataset" in succeeds("attributes", known, *options)
-
-
-def test_the_cache_is_shown_and_cleared(lfw_folder, photo):
-    options = ["--dataset", f"lfw:{lfw_folder}", "--weights", "random-vgg16", "--face", "whole"]
-    succeeds("attributes", photo, *options)
-    lines = [line.split()[:2] for line in succeeds("cache", "info").splitlines()]
-    # How many programs are kept depends on how long they take to compile.
-    counts = dict(line for line in lines if line[0] != "compiled")
-    assert counts == {"means": "0", "probes": "1", "landmarks": "0", "weights": "0"}
-    succeeds("cache", "clear")
-    assert "probes          0" in succeeds("cache", "info")
-    assert "choose from means" in fails("cache", "clear", "dreams")
 
 
 def test_a_starter_vector_needs_only_its_name(photo, tmp_path, monkeypatch):
@@ -297,12 +183,6 @@ def test_an_unknown_attribute_is_answered_with_those_that_exist(photo):
     assert "eyeglasses, moustache" in fails("edit", photo, "taller")
     assert "eyeglasses, moustache" in fails("edit", photo)
     assert "the attribute is missing" in fails("edit", photo, photo.with_name("you.jpg"))
-
-
-def test_without_the_extra_a_face_isn_t_guessed(photo):
-    sentence = fails("edit", photo, "eyeglasses", *SOON)
-    assert "faces" in sentence
-    assert "whole" in sentence
 
 
 def test_normalised_weights_work_without_further_settings(photo, tmp_path):
@@ -356,7 +236,7 @@ def test_normalised_weights_work_without_further_settings(photo, tmp_path):
 def test_a_wrong_option_is_one_sentence(photo, tmp_path, options, sentence):
     out = tmp_path / "out"
     whole = [] if "--face" in options else ["--face", "whole"]
-    assert sentence in fails("edit", photo, "eyeglasses", "-o", out, *SOON, *whole, *options)
+    assert sentence in fails("edit", photo, "eyeglasses", "-o", out, *whole, *options)
     assert not out.exists()
 
 
@@ -365,80 +245,6 @@ def test_a_value_that_isn_t_one_of_a_choice_is_a_usage_error(photo, options):
     result = dfi("edit", photo, "eyeglasses", *options)
     assert result.exit_code == 2
     assert options[0] in result.output
-
-
-def test_a_vector_file_and_a_dataset_exclude_each_other(photo, vector_file, lfw_folder):
-    sentence = fails("edit", photo, vector_file, "--dataset", f"lfw:{lfw_folder}", *OPTIONS)
-    assert "omit one of them" in sentence
-
-
-def truncated(path):
-    Image.new("RGB", (200, 200), "red").save(path, quality=95)
-    path.write_bytes(path.read_bytes()[:700])
-
-
-@pytest.mark.parametrize(
-    ("name", "make", "sentence"),
-    [
-        ("absent.jpg", lambda path: None, "doesn't exist"),
-        ("folder.jpg", lambda path: path.mkdir(), "is a folder without photos"),
-        ("empty.jpg", lambda path: path.write_bytes(b""), "is empty"),
-        ("page.jpg", lambda path: path.write_text("<html>"), "isn't an image"),
-        ("cut.jpg", truncated, "damaged"),
-        ("dot.png", lambda path: Image.new("RGB", (1, 1)).save(path), "the face is 1 × 1 pixels"),
-        ("vast.png", lambda path: Image.new("1", (20000, 20000)).save(path), "100 megapixels"),
-    ],
-)
-def test_a_photo_that_cannot_be_edited_is_one_sentence(tmp_path, name, make, sentence):
-    make(tmp_path / name)
-    options = ["--face", "whole", "-o", tmp_path / "out", *SOON]
-    assert sentence in fails("edit", tmp_path / name, "eyeglasses", *options)
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
-def test_a_photo_of_any_mode_is_edited_and_stays_grey_if_it_is(photo, vector_file, tmp_path, mode):
-    path = tmp_path / ("photo.tif" if mode == "CMYK" else "photo.png")
-    with Image.open(photo) as picture:
-        if mode == "I;16":
-            Image.fromarray(np.asarray(picture.convert("L"), np.uint16) * 257).save(path)
-        else:
-            picture.convert(mode).save(path)
-    succeeds("edit", path, vector_file, "-o", tmp_path / "out", *STRONG)
-    edited = read(tmp_path / "out" / "alpha-30.png")
-    assert edited.shape == read(path).shape == (140, 120, 3)
-    assert (np.ptp(edited, axis=-1).max() == 0) == (mode in ("L", "I;16"))
-    assert np.abs(edited - read(path)).max() > 0.02
-
-
-def test_a_rotated_photo_is_edited_upright(photo, vector_file, tmp_path):
-    path = tmp_path / "rotated.jpg"
-    with Image.open(photo) as picture:
-        exif = picture.getexif()
-        exif[274] = 6
-        picture.save(path, exif=exif)
-    succeeds("edit", path, vector_file, "-o", tmp_path / "out", *OPTIONS)
-    assert read(tmp_path / "out" / "alpha-1.jpg").shape == (120, 140, 3)
-
-
-def test_a_ragged_row_of_scores_is_named(lfw_folder, photo, tmp_path):
-    copy = tmp_path / "lfw"
-    shutil.copytree(lfw_folder, copy)
-    table = copy / "lfw_attributes.txt"
-    lines = table.read_text().splitlines()
-    table.write_text("\n".join([*lines[:9], lines[9].rpartition("\t")[0], *lines[10:]]))
-    sentence = fails("edit", photo, "smiling", "--dataset", f"lfw:{copy}", *OPTIONS)
-    assert re.search(r"lfw_attributes\.txt, line 10,", sentence)
-
-
-def test_a_misspelt_attribute_gets_the_nearest(lfw_folder, photo):
-    sentence = fails("edit", photo, "smilling", "--dataset", f"lfw:{lfw_folder}", *OPTIONS)
-    assert "'smilling' doesn't exist; did you mean Smiling?" in sentence
-
-
-def test_too_few_images_is_an_error_with_their_numbers(lfw_folder, photo):
-    sentence = fails("edit", photo, "~male", "--dataset", f"lfw:{lfw_folder}", *OPTIONS)
-    assert "0 that have it and 48 with the opposite" in sentence
 
 
 def test_a_vector_of_another_network_is_rejected(photo, vector_file):
@@ -501,12 +307,6 @@ def test_an_interrupted_run_leaves_nothing_half_written(photo, tmp_path):
     assert "dfi: interrupted; no half-written file is left" in rest
     assert "Traceback" not in rest
     assert not out.exists()
-
-
-def test_a_face_is_detected_by_default(photo, monkeypatch):
-    pytest.importorskip("dlib")
-    monkeypatch.setattr("dfi_jax.photo.faces.installed", lambda: True)
-    assert "no face was detected" in fails("edit", photo, "eyeglasses", *SOON)
 
 
 def test_a_name_of_a_picture_is_that_of_the_only_file(photo, vector_file, tmp_path):
