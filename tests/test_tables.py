@@ -89,13 +89,10 @@ TYPED = {
     ("performance.md", "The same photo gives the same picture"): SECONDS,
     ("scaling.md", "The host and storage"): SECONDS,
     ("vectors.md", "A vector for men and one for women?"): EARLIER,
-    ("vectors.md", "How many images you need"): EARLIER,
     ("vectors.md", "Taking something away"): EARLIER,
-    ("vectors.md", "Taking the noise out"): EARLIER,
     ("vectors.md", "The vectors that come with the package"): EARLIER,
     ("vectors.md", "Turned heads"): EARLIER,
     ("vectors.md", "What it is worth"): EARLIER,
-    ("vectors.md", "What to hold constant"): EARLIER,
     ("vectors.md", "What `older` holds"): "its first row is of an earlier version's vector",
 }
 """The sections with tables of figures that no record gives, and the reasons. No new ones belong
