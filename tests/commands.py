@@ -4,7 +4,7 @@ from typer.testing import CliRunner
 
 from dfi_jax.cli.main import app
 
-PHASES = ("loading the network", "opening the photo", "reading the sums")
+PHASES = ("loading the network", "opening the photo", "reading the sums", "regression")
 """Lines that may come before an error."""
 
 

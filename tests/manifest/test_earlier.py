@@ -2,7 +2,6 @@ import dataclasses
 import json
 import os
 import shutil
-import typing
 from pathlib import Path
 
 import numpy as np
@@ -186,15 +185,6 @@ def test_results_of_other_versions_or_devices_count_as_finished_and_are_told(
     different = []
     assert not select_unfinished([job], tmp_path, editor=editor, on_different=different.append)
     assert different == told
-
-
-class Made:
-    """An edit that is written at once."""
-
-    record: typing.ClassVar = {}
-
-    def save(self, folder, *, overwrite):
-        pass
 
 
 @pytest.mark.parametrize("what", ["mask", "vector", "finer"])

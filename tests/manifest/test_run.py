@@ -83,6 +83,15 @@ def test_only_few_edits_wait_to_be_written_and_one_that_cannot_be_is_a_failure(
     assert max(waiting) <= 3
 
 
+class Made:
+    """An edit that is written at once."""
+
+    record: typing.ClassVar = {}
+
+    def save(self, folder, *, overwrite):
+        pass
+
+
 def test_outcomes_are_announced_in_the_manifest_s_order_while_others_are_made(
     tmp_path, random_vgg, monkeypatch
 ):
