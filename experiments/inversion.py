@@ -58,6 +58,9 @@ class Config:
 
 QUICK = Config(layers=("conv1_1", "conv2_1"), lambdas=(1e-6,), iterations=5, size=32)
 
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+"""Raised characters of numbers."""
+
 
 def run(config: Config) -> dict[str, Any]:
     """Inverts every layer with every λ, writes the sheet, and returns the rows of the table."""
@@ -116,7 +119,7 @@ def print_tables(record: dict[str, Any]) -> None:
     """Prints one row per layer, with every λ."""
     config = record["config"]
     rows = {(row["layer"], row["weight"]): row for row in record["rows"]}
-    heads = [f"{name}, λ = {w:g}" for name in ("residual", "PSNR") for w in config["lambdas"]]
+    heads = [f"{name}, λ = {show(w)}" for name in ("residual", "PSNR") for w in config["lambdas"]]
     print(f"| layer | {' | '.join(heads)} |\n{'| --- ' * (1 + len(heads))}|")
     for layer in config["layers"]:
         found = [rows[layer, weight] for weight in config["lambdas"]]
@@ -124,6 +127,15 @@ def print_tables(record: dict[str, Any]) -> None:
             f"{row['psnr']:.1f}" for row in found
         ]
         print(f"| {layer} | {' | '.join(cells)} |")
+
+
+def show(weight: float) -> str:
+    """Returns a weight as 0 or as a power of ten, such as 10⁻⁶ or 2.5·10⁻⁵."""
+    if weight == 0:
+        return "0"
+    factor, exponent = f"{weight:e}".split("e")
+    power = f"10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+    return power if float(factor) == 1 else f"{float(factor):g}·{power}"
 
 
 def main() -> None:

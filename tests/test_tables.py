@@ -84,7 +84,6 @@ EARLIER = "measured before programs kept records"
 TYPED = {
     ("datasets.md", "What it costs"): SECONDS,
     ("directions.md", "Which direction changes a face least?"): GPU,
-    ("inversion.md", "What each layer keeps"): EARLIER,
     ("performance.md", "How fast reconstruction is"): SECONDS,
     ("performance.md", "The same photo gives the same picture"): SECONDS,
     ("scaling.md", "The host and storage"): SECONDS,
