@@ -87,11 +87,11 @@ def test_a_profile_is_kept_and_its_colours_are_converted_for_the_network(tmp_pat
     np.testing.assert_allclose(as_viewed(made)[BOX][inside], expected[inside], atol=3)
 
 
-def test_the_profile_of_an_image_in_ycbcr_is_that_of_its_rgb(tmp_path):
+def test_the_profile_of_an_image_in_ycbcr_is_that_of_its_rgb():
+    # Pillow 11 can't read the TIFF files of this mode that it writes.
     coded = picture("YCbCr")
-    coded.save(tmp_path / "coded.tif", icc_profile=display_p3())
-    coded.convert("RGB").save(tmp_path / "plain.png", icc_profile=display_p3())
-    photo, plain = (Photo.open(tmp_path / name) for name in ("coded.tif", "plain.png"))
+    coded.info["icc_profile"] = display_p3()
+    photo, plain = Photo.of(coded), Photo.of(coded.convert("RGB"))
     np.testing.assert_array_equal(photo.pixels, plain.pixels)
     assert photo.original.profile == display_p3()
 
