@@ -87,7 +87,6 @@ TYPED = {
     ("performance.md", "How fast reconstruction is"): SECONDS,
     ("performance.md", "The same photo gives the same picture"): SECONDS,
     ("scaling.md", "The host and storage"): SECONDS,
-    ("vectors.md", "A vector for men and one for women?"): EARLIER,
     ("vectors.md", "Taking something away"): EARLIER,
     ("vectors.md", "The vectors that come with the package"): EARLIER,
     ("vectors.md", "Turned heads"): EARLIER,

@@ -54,6 +54,7 @@ def test_a_batch_gives_the_images_of_single_runs(random_vgg, waves, vector, reci
         np.testing.assert_allclose(batch.objective[i], alone.objective[0], rtol=1e-3)
 
 
+@pytest.mark.skipif(jax.__version_info__ < (0, 10), reason="jax 0.8.0 waits for ever")
 def test_a_problem_that_does_not_fit_into_memory_is_an_error(random_vgg, waves, vector):
     recipe = steady_recipe(solver__memory=10**9)
     problem = make_problem(random_vgg, waves[:1], vector, jnp.ones(1), recipe=recipe)
