@@ -41,7 +41,7 @@ QUICK = Config(dataset="synthetic:60:0:64", weights="random-vgg16")
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Fits the probes, and returns the AUC of each attribute, or None where it is undefined."""
+    """Fits the probes, and returns the AUC of each attribute, or None if it is undefined."""
     dataset, vgg = load_dataset(config.dataset), load_vgg(config.weights)
     probes = fit(vgg, dataset, cache=Cache())
     areas = zip(probes.attributes, probes.auc.tolist(), strict=True)

@@ -82,7 +82,7 @@ Finer = Annotated[
         help="Vector of the same attribute at a larger size, such as 400, for a face that is much "
         "larger than 200 pixels. The edit is made again at that size, from the result before, and "
         "gets sharper. May be repeated, the smallest size first.",
-        readable=False,
+        parser=options.named_path,
     ),
 ]
 NO_VECTORS: list[Path] = []

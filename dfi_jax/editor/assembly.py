@@ -89,7 +89,7 @@ def prepare_work(
 def load_finer(
     vectors: Sequence[AttributeVector | str | Path], *, recipe: Recipe
 ) -> list[AttributeVector]:
-    """Returns the vectors of larger sizes, read from their files where they are paths.
+    """Returns the vectors of larger sizes, and reads those that are given as files.
 
     Raises:
       InputError: If their sizes don't increase, or the recipe can't be used at several sizes.
@@ -126,7 +126,7 @@ def crop_face(
     face = located.placement.crop(located.photo.pixels, size=recipe.features.size)
     if warped:
         return face
-    # A step that rounds can't be undone. What it takes from the face is no part of the edit.
+    # A step that rounds can't be undone. What it takes from the face isn't part of the edit.
     steps = recipe.features.preparation
     seen = prepare_images(face[None], steps, mean_rgb)
     return restore_images(seen, face[None], steps, mean_rgb)[0]

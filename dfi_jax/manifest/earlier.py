@@ -13,13 +13,7 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.editor.assembly import work_recipe
 from dfi_jax.editor.editor import Editor
 from dfi_jax.editor.job import Job
-from dfi_jax.editor.record import (
-    PACKAGES,
-    device,
-    network_record,
-    vector_record,
-    versions,
-)
+from dfi_jax.editor.record import PACKAGES, device, network_record, vector_record, versions
 from dfi_jax.errors import FileError
 from dfi_jax.storage.files import file_sha256, is_file
 from dfi_jax.vectors.attribute_vector import AttributeVector
@@ -100,7 +94,7 @@ class _Compare(NamedTuple):
         if isinstance(job.attribute, Path) and is_file(job.attribute):
             wanted["vector"] = self.vector_sha256(job.attribute)
             found["vector"] = _sha256(made.get("vector"))
-        recorded = made.get("finer", [])  # Records of before had none.
+        recorded = made.get("finer", [])  # Earlier records have none.
         found["finer"] = list(map(_sha256, recorded)) if isinstance(recorded, list) else recorded
         wanted["finer"] = self._finer(job, found["finer"])
         recipe = work_recipe(self.editor.resolved_recipe, masked=job.mask is not None)

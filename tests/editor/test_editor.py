@@ -7,15 +7,7 @@ from builders import make_vector, small_recipe
 from editing import BOX, RECIPE, make_editor, phi
 from PIL import Image
 
-from dfi_jax import (
-    FileError,
-    InputError,
-    Job,
-    Mask,
-    Recipe,
-    make_problem,
-    reconstruct,
-)
+from dfi_jax import FileError, InputError, Job, Mask, Recipe, make_problem, reconstruct
 from dfi_jax.manifest import read_manifest, run_jobs
 from dfi_jax.photo.image import resize
 from dfi_jax.photo.photo import read

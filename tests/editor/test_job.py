@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dfi_jax import (
-    Editor,
-    InputError,
-    Job,
-    Wanted,
-)
+from dfi_jax import Editor, InputError, Job, Wanted
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,7 @@ import numpy as np
 import pytest
 from editing import BOX, RECIPE, make_editor
 
-from dfi_jax import (
-    make_problem,
-    reconstruct,
-)
+from dfi_jax import make_problem, reconstruct
 
 
 def test_a_later_strength_starts_where_the_previous_one_ended(random_vgg, vector, pixels):

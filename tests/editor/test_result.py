@@ -5,9 +5,7 @@ import pytest
 from editing import BOX, make_editor
 from PIL import Image
 
-from dfi_jax import (
-    FileError,
-)
+from dfi_jax import FileError
 from dfi_jax.photo.photo import read
 
 

@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 from editing import make_editor, phi
 
-from dfi_jax import (
-    FileError,
-    InputError,
-    load_dataset,
-    load_vgg,
-    near,
-    starter,
-)
+from dfi_jax import FileError, InputError, load_dataset, load_vgg, near, starter
 from dfi_jax.photo.faces import CANONICAL_LANDMARKS
 from dfi_jax.photo.image import resize
 from dfi_jax.photo.photo import read

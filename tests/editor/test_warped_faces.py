@@ -2,9 +2,7 @@ import numpy as np
 import pytest
 from editing import RECIPE, make_editor
 
-from dfi_jax import (
-    InputError,
-)
+from dfi_jax import InputError
 from dfi_jax.photo.faces import CANONICAL_LANDMARKS
 from dfi_jax.photo.warp import Warp
 from dfi_jax.storage.cache import Cache

@@ -11,14 +11,7 @@ from fuzz import containers, mutations, seeds
 from fuzz.dataset_readers import CelebATables, LFWTables, Lists, Tables, TFDSFolders
 from fuzz.reader import LINE_END, Reader
 
-from dfi_jax import (
-    AttributeVector,
-    Editor,
-    FittedDataset,
-    InputError,
-    Job,
-    Photo,
-)
+from dfi_jax import AttributeVector, Editor, FittedDataset, InputError, Job, Photo
 from dfi_jax.data import folders
 from dfi_jax.editor.assembly import work_recipe
 from dfi_jax.editor.record import find_warnings, network_record, vector_record

@@ -11,14 +11,7 @@ from commands import dfi, fails, succeeds
 from manifests import RECIPE, batch, write
 from PIL import Image
 
-from dfi_jax import (
-    Editor,
-    FileError,
-    Job,
-    load_dataset,
-    near,
-    starter,
-)
+from dfi_jax import Editor, FileError, Job, load_dataset, near, starter
 from dfi_jax.editor.record import device, network_record, versions
 from dfi_jax.manifest import read_manifest, select_unfinished
 

@@ -2,14 +2,7 @@ import pytest
 from commands import fails
 from manifests import batch, write
 
-from dfi_jax import (
-    RULES,
-    DfiError,
-    InputError,
-    Rule,
-    load_dataset,
-    near,
-)
+from dfi_jax import RULES, DfiError, InputError, Rule, load_dataset, near
 from dfi_jax.data import folders
 from dfi_jax.manifest import check_files, read_manifest
 

@@ -9,13 +9,7 @@ import pytest
 from commands import dfi, fails, succeeds
 from manifests import OPTIONS, RECIPE, batch, record, run, write
 
-from dfi_jax import (
-    Editor,
-    FileError,
-    InputError,
-    Job,
-    Progress,
-)
+from dfi_jax import Editor, FileError, InputError, Job, Progress
 from dfi_jax.manifest import read_manifest, run_jobs, select_unfinished
 from dfi_jax.photo.photo import read
 
