@@ -106,13 +106,8 @@ class Config:
     long: int = 60
     long_photos: int = 1
     features: tuple[str, ...] = tuple(FEATURES)
-    vectors: tuple[str, ...] = (
-        "w",
-        "w/‖w‖ by layer",
-        "‖φ‖·w/‖w‖ by layer",
-        "w/mean(w²) by layer",
-    )
-    losses: tuple[str, ...] = ("sum", "relative")
+    vectors: tuple[str, ...] = tuple(VECTORS)
+    losses: tuple[str, ...] = tuple(LOSSES)
     normalized_on: int = 100
     factors: tuple[int, ...] = (-4, -2, 0, 2, 4, 6, 8, 10)
     steps: int = 30

@@ -80,6 +80,19 @@ QUICK = Config(
 )
 
 
+COLUMNS = {
+    "gain": "gain",
+    "spread": "spread",
+    "reached": "reached",
+    "others": "others",
+    "identity": "identity",
+    "same_person": "below 0.6",
+    "mean": "change",
+    "border": "at the border",
+}
+"""Heads of the columns of the tables, by measure."""
+
+
 def run(config: Config) -> dict[str, Any]:
     """Makes every vector, and returns what it is worth."""
     if unknown := set(config.starters) - set(STARTERS):
@@ -176,30 +189,39 @@ def cosine(a: jax.Array, b: jax.Array) -> float:
 
 
 def print_tables(record: dict[str, Any]) -> None:
-    """Prints one row per vector: its data, and what it is worth at strength 1."""
-    print("| vector | images with, without | AUC | noise | factor | int8 cosine |")
-    print("| --- " * 6 + "|")
+    """Prints the data of each vector, what it is worth at strength 1, and what it takes away."""
+    print("| vector | images with, without | judge's AUC | noise | factor |")
+    print("| --- " * 5 + "|")
     for row in record["rows"]:
         present, absent = row["images"]
         lengths = [(n**2, n**2 + s**2) for s, n in zip(row["signal"], row["noise"], strict=True)]
-        share = np.mean([noise / total for noise, total in lengths])
+        percent = 100 * np.mean([noise / total for noise, total in lengths])
         print(
-            f"| {row['starter']} | {present}, {absent} | {row['auc']:.3f} | {share:.0%} | "
-            f"{row['factor']:.2f} | {min(row['cosines']):.4f} |"
+            f"| `{row['starter']}` | {present}, {absent} | {row['auc']:.3f} | {percent:.0f} % | "
+            f"{row['factor']:.2f} |"
         )
-    columns = ("gain", "spread", "reached", "others", "identity", "same_person", "mean", "border")
-    print(f"\n| vector, at strength 1 | {' | '.join(columns)} |")
-    print("| --- " * (1 + len(columns)) + "|")
+    print(f"\n| vector | {' | '.join(COLUMNS.values())} |")
+    print("| --- " * (1 + len(COLUMNS)) + "|")
     for row in record["rows"]:
-        values = " | ".join(f"{row['strength 1'][name]:.2f}" for name in columns)
-        print(f"| {row['starter']} | {values} |")
-    print(f"\n| vector, taken away | way | {' | '.join(columns)} |")
+        print(f"| `{row['starter']}` | {format_cells(row['strength 1'], COLUMNS)} |")
+    columns = {name: COLUMNS[name] for name in COLUMNS if name not in ("spread", "same_person")}
+    print(f"\n| vector | `removal` | {' | '.join(columns.values())} |")
     print("| --- " * (2 + len(columns)) + "|")
     for row in record["rows"]:
-        for way, means in row["removed"].items():
-            values = " | ".join(f"{means[name]:.2f}" for name in columns)
-            print(f"| {row['starter']} | {way} | {values} |")
+        replaced, subtracted = row["removed"]["replace"], row["removed"]["none"]
+        # Where an attribute lies everywhere, nothing is replaced.
+        ways = {"`replace`": replaced, "`none`": subtracted}
+        if replaced == subtracted:
+            ways = {"both": subtracted}
+        for way, means in ways.items():
+            print(f"| `~{row['starter']}` | {way} | {format_cells(means, columns)} |")
     print(f"\nThe vectors are in {record['config']['out']}/vectors.")
+
+
+def format_cells(means: Mapping[str, float], columns: Mapping[str, str]) -> str:
+    """Returns the cells of a row: grey levels with one decimal place, all else with two."""
+    digits = {"mean": 1, "border": 1}
+    return " | ".join(f"{means[name]:.{digits.get(name, 2)}f}" for name in columns)
 
 
 def main() -> None:

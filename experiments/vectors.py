@@ -8,12 +8,11 @@ gives the fitted vectors, part of the others teaches a judge on another network,
 edited. The vectors of similar images come from the whole dataset without the edited person, as in
 the published systems.
 
-For each way to a vector, the first table shows every attribute and strength: the gain (1 is the
-distance between typical faces without and with the attribute), its spread between photos, the share
-of faces that pass the midpoint, the movement of the other attributes, the identity distance, and
-the change in grey levels: in the mean, at the border, and beyond 0.3 cycles per pixel in luma and
-chroma. The second table compares the ways at equal gain: each measure is interpolated between
-strengths.
+The first table compares the ways to a vector at equal gain: each measure is interpolated between
+strengths. The second shows every attribute and strength: the gain (1 is the distance between
+typical faces without and with the attribute), its spread between photos, the share of faces that
+pass the midpoint, the movement of the other attributes, the identity distance, and the change in
+grey levels: in the mean, at the border, and beyond 0.3 cycles per pixel in luma and chroma.
 
 The edited faces are written to the folder, where a rerun finds them again, with one picture per way
 and attribute. `--quick` uses drawn faces.
@@ -24,13 +23,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import judged_edits
 import numpy as np
 from command_line import SMALL, run_experiment
+from starter_fits import STARTERS, make_vectors
 
-from dfi_jax import AttributeVector, Editor, Recipe, load_dataset, load_vgg, near
+from dfi_jax import VGG, AttributeVector, Dataset, Editor, Recipe, load_dataset, load_vgg, near
 from dfi_jax.metrics.judge import fit_judge
 from dfi_jax.vectors.fit import fit
 
@@ -40,13 +40,13 @@ class Way:
     """A way to an edit.
 
     Attributes:
-      fitted: Whether the vector is fitted to the dataset, or the difference between the photo's
-        neighbours in it.
+      vector: Kind of vector: the difference between the photo's `neighbours`, the regression of
+        the `fitted` dataset, or one made like the package's, a `starter`.
       changes: Changes to the default recipe.
       alphas: Strengths.
     """
 
-    fitted: bool
+    vector: Literal["neighbours", "fitted", "starter"]
     changes: Mapping[str, str]
     alphas: tuple[float, ...]
 
@@ -66,25 +66,26 @@ NEAR = near.parse("scores:all")
 """Nearness of the neighbours, which counts the wanted attribute, as it did then."""
 
 WAYS = {
-    "published": Way(fitted=False, changes=PUBLISHED, alphas=(0.4, 0.8)),
-    "neighbours, shrunk": Way(fitted=False, changes={}, alphas=(0.5, 1.0, 2.0)),
-    "fitted": Way(fitted=True, changes={}, alphas=(0.5, 1.0, 2.0)),
+    "published": Way(vector="neighbours", changes=PUBLISHED, alphas=(0.4, 0.8)),
+    "neighbours, shrunk": Way(vector="neighbours", changes={}, alphas=(0.5, 1.0, 2.0)),
+    "fitted": Way(vector="fitted", changes={}, alphas=(0.5, 1.0, 2.0)),
+    "starter": Way(vector="starter", changes={}, alphas=(1.5, 2.5, 4.0)),
 }
 """The ways that are compared."""
 
-MEASURES = (
-    "gain",
-    "spread",
-    "reached",
-    "others",
-    "identity",
-    "same_person",
-    "mean",
-    "border",
-    "luma",
-    "chroma",
-)
-"""The columns of the tables."""
+MEASURES = {
+    "gain": "gain",
+    "spread": "spread",
+    "reached": "reached",
+    "others": "others",
+    "identity": "identity",
+    "same_person": "below 0.6",
+    "mean": "change",
+    "border": "at the border",
+    "luma": "luma",
+    "chroma": "chroma",
+}
+"""Heads of the columns of the tables, by measure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,17 +126,14 @@ def run(config: Config) -> dict[str, Any]:
     dataset, vgg = load_dataset(config.dataset), load_vgg(config.weights)
     base = Recipe().set(config.changes)
     groups, out = judged_edits.divide(dataset), Path(config.out)
-    sums = out / f"{len(dataset)}-images-{base.features.size}-pixels" / "half-0"
-    fitted = fit(vgg, dataset, recipe=base, rows=groups.vectors, folder=sums)
+    vectors = make_way_vectors(vgg, dataset, groups.vectors, config, recipe=base)
     judge = fit_judge(dataset, groups.judge)
     rows: list[dict[str, Any]] = []
     for name in config.ways:
         way = WAYS[name]
         editor = Editor(recipe=base.set(way.changes), weights=vgg)
         for attribute in config.attributes:
-            source: str | AttributeVector = attribute
-            if way.fitted:
-                source = fitted.vector(attribute, shrinkage=base.shrinkage)
+            source: str | AttributeVector = vectors.get((way.vector, attribute), attribute)
             photos = judged_edits.choose_photos(dataset, groups.photos, attribute, config.photos)
             print(f"{name}: {attribute}", file=sys.stderr, flush=True)
             curve = judged_edits.edit_and_measure(
@@ -147,7 +145,7 @@ def run(config: Config) -> dict[str, Any]:
                 out / name / attribute,
                 judge=judge,
                 attribute=attribute,
-                near=None if way.fitted else NEAR,
+                near=NEAR if way.vector == "neighbours" else None,
             )
             for alpha, means in curve:
                 rows.append({"way": name, "attribute": attribute, "alpha": alpha, **means})
@@ -158,6 +156,34 @@ def run(config: Config) -> dict[str, Any]:
         "rows": rows,
         "matched": match(rows, config),
     }
+
+
+def make_way_vectors(
+    vgg: VGG, dataset: Dataset, rows: list[int], config: Config, *, recipe: Recipe
+) -> dict[tuple[str, str], AttributeVector]:
+    """Returns the vectors that don't depend on the photo, by their kind and attribute.
+
+    Args:
+      vgg: The network.
+      dataset: The dataset.
+      rows: Images that the vectors are computed from.
+      config: The ways and the attributes.
+      recipe: The layers, the size of the images and the shrinkage.
+    """
+    kinds, out = {WAYS[name].vector for name in config.ways}, Path(config.out)
+    vectors = {}
+    if "fitted" in kinds:
+        sums = out / f"{len(dataset)}-images-{recipe.features.size}-pixels" / "half-0"
+        fitted = fit(vgg, dataset, recipe=recipe, rows=rows, folder=sums)
+        for attribute in config.attributes:
+            vector = fitted.vector(attribute, shrinkage=recipe.shrinkage)
+            vectors["fitted", attribute] = vector
+    if "starter" in kinds:
+        names = [name for name, s in STARTERS.items() if s.attribute in config.attributes]
+        half, _ = make_vectors(vgg, dataset, names, out, recipe=recipe)
+        for name, vector in half.items():
+            vectors["starter", STARTERS[name].attribute] = vector
+    return vectors
 
 
 def match(rows: list[dict[str, Any]], config: Config) -> list[dict[str, Any]]:
@@ -186,14 +212,19 @@ def match(rows: list[dict[str, Any]], config: Config) -> list[dict[str, Any]]:
 
 def print_tables(record: dict[str, Any]) -> None:
     """Prints both tables."""
-    heads = " | ".join(MEASURES)
-    print(f"| way | attribute | α | {heads} |\n{'| --- ' * (3 + len(MEASURES))}|")
-    for row in record["rows"]:
-        values = " | ".join(f"{row[name]:.2f}" for name in MEASURES)
-        print(f"| {row['way']} | {row['attribute']} | {row['alpha']:g} | {values} |")
-    print(f"\n| way | {heads} |\n{'| --- ' * (1 + len(MEASURES))}|")
+    heads = " | ".join(MEASURES.values())
+    print(f"| vectors | {heads} |\n{'| --- ' * (1 + len(MEASURES))}|")
     for row in record["matched"]:
-        print(f"| {row['way']} | {' | '.join(f'{row[name]:.2f}' for name in MEASURES)} |")
+        print(f"| {row['way']} | {format_cells(row)} |")
+    print(f"\n| vectors | attribute | α | {heads} |\n{'| --- ' * (3 + len(MEASURES))}|")
+    for row in record["rows"]:
+        print(f"| {row['way']} | {row['attribute']} | {row['alpha']:g} | {format_cells(row)} |")
+
+
+def format_cells(row: Mapping[str, Any]) -> str:
+    """Returns the measures of a row: changes with one decimal place, all else with two."""
+    digits = {"mean": 1, "border": 1}
+    return " | ".join(f"{row[name]:.{digits.get(name, 2)}f}" for name in MEASURES)
 
 
 def main() -> None:

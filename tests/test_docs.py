@@ -1,5 +1,6 @@
 """The README and docs: every example runs, every link resolves, and everything is explained."""
 
+import ast
 import hashlib
 import importlib.util
 import re
@@ -184,6 +185,19 @@ def test_commands_run(page, scratch):
             expanded += sorted(map(str, Path().glob(word))) if "*" in word else [word]
         result = CliRunner().invoke(app, expanded)
         assert result.exit_code == 0, f"{page}: {shlex.join(words)}\n{result.output}"
+
+
+def test_every_program_is_listed_with_its_question():
+    listed = re.findall(
+        r"^\| `(\w+/\w+)\.py` \| (.+?) \|",
+        PAGES["experiments.md"].read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    questions = {}
+    for name in NEEDS:
+        docstring = ast.get_docstring(ast.parse((ROOT / f"{name}.py").read_text(encoding="utf-8")))
+        questions[name] = docstring.split("\n\n")[0]
+    assert dict(listed) == questions
 
 
 def read_programs():
