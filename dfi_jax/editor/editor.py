@@ -198,7 +198,8 @@ class Editor:
             return
         # Preparing takes seconds, so a first photo that can't be edited fails before it.
         vgg = self._prepared_vgg
-        works = chain([first], prepared)
+        works = chain(iter([first]), prepared)
+        del first  # It holds its photo. An iterator forgets what it has given out; a list doesn't.
         if isinstance(self.resolved_recipe.start, FromPrevious):
             solved = solve_in_turn(vgg, works, recipe=self.resolved_recipe, on_progress=watch)
         else:

@@ -1,4 +1,6 @@
+import gc
 import json
+import weakref
 
 import jax.numpy as jnp
 import numpy as np
@@ -120,6 +122,15 @@ def test_jobs_in_one_queue_are_edited_as_each_alone(random_vgg, photo):
         for a, b in zip(edit.pixels, alone.pixels, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-3)
         assert edit.history.shape == alone.history.shape
+
+
+@pytest.mark.parametrize("start", ["image", "previous"])
+def test_a_photo_is_forgotten_once_its_edit_is(random_vgg, vector, pixels, start):
+    editor = make_editor(random_vgg, RECIPE.set({"start": start, "solver.iterations": "1"}))
+    edits = editor.edit_many(Job(photo=pixels, attribute=vector, face="whole") for _ in range(9))
+    photos = [weakref.ref(next(edits)[1].photo) for _ in range(4)]
+    gc.collect()
+    assert [photo() for photo in photos[:3]] == [None] * 3
 
 
 def test_a_job_that_fails_is_told_and_the_others_continue(random_vgg, vector, photo):
