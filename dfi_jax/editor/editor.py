@@ -212,7 +212,14 @@ class Editor:
             )
         for work, result in solved:
             refined = refine(vgg, work, result, batch_size=self.batch_size, on_progress=on_progress)
-            yield work.job, self._finish(work, refined, on_progress=on_progress)
+            try:
+                edit = self._finish(work, refined, on_progress=on_progress)
+            except DfiError as error:  # An image of the dataset may have disappeared meanwhile.
+                if on_failure is None:
+                    raise
+                on_failure(work.job, error)
+            else:
+                yield work.job, edit
 
     def vector(
         self,
