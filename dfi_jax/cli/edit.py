@@ -199,10 +199,9 @@ def edit(
                 print_note(f"{jobs[job]}: {warning}")
             if json_:
                 options.print_json(jobs[job], record)
-            elif several:
-                print_result(jobs[job])
             else:
-                print_result("\n".join(map(str, written)))
+                for path in [jobs[job]] if several else written:
+                    print_result(path)
     if failures:
         exit_with_failures(failures, total=len(jobs))
 
