@@ -12,7 +12,15 @@ from jaxtyping import Float
 from PIL import Image
 
 from dfi_jax.cli import options
-from dfi_jax.cli.terminal import Debug, Json, Quiet, print_line, progress, sentence_for_errors
+from dfi_jax.cli.terminal import (
+    Debug,
+    Json,
+    Quiet,
+    print_line,
+    print_result,
+    progress,
+    sentence_for_errors,
+)
 from dfi_jax.data import Dataset, load_dataset
 from dfi_jax.data.selection import Selection
 from dfi_jax.editor.query import locate_photo
@@ -74,7 +82,7 @@ def select(
     This writes source.txt, which lists the images without the attribute, and target.txt, which
     lists the images with it, the nearest first.
     """
-    folder = out or Path(f"dfi-select-{photo.stem}")
+    folder = out or Path(options.folder_name(f"dfi-select-{photo.stem}"))
     options.check_out(folder, overwrite=overwrite)
     face_choice, nearness = parse_face(face), options.parse_near(near)
     chosen_recipe = options.make_recipe(recipe, settings)
@@ -111,7 +119,8 @@ def select(
         typer.echo(json.dumps({"folder": str(folder), **selection.record()}))
     else:
         written = [*lists, "sheet.png"] if sheet else list(lists)
-        typer.echo("\n".join(str(folder / name) for name in written))
+        for name in written:
+            print_result(folder / name)
 
 
 @sentence_for_errors

@@ -31,10 +31,6 @@ from dfi_jax.photo.choice import parse_face
 from dfi_jax.photo.photo import Photo, check_suffix
 from dfi_jax.recipe import TransferDifference
 
-LONGEST_NAME = 200
-"""Maximum number of bytes in the name of a folder. File systems allow 255."""
-
-
 Photos = Annotated[
     list[Path] | None,
     typer.Argument(
@@ -199,10 +195,9 @@ def edit(
                 print_note(f"{jobs[job]}: {warning}")
             if json_:
                 options.print_json(jobs[job], record)
-            elif several:
-                print_result(jobs[job])
             else:
-                print_result("\n".join(map(str, written)))
+                for path in [jobs[job]] if several else written:
+                    print_result(path)
     if failures:
         exit_with_failures(failures, total=len(jobs))
 
@@ -256,12 +251,12 @@ def _name_folders(
     """Returns the folder of each photo's results."""
     named = file_name(attribute_name(attribute))
     if not several:
-        return [out or Path(_shorten(f"dfi-{files[0].stem}-{named}"))]
-    parent = out or Path(_shorten(f"dfi-{named}"))
+        return [out or Path(options.folder_name(f"dfi-{files[0].stem}-{named}"))]
+    parent = out or Path(options.folder_name(f"dfi-{named}"))
     folders: list[Path] = []
     taken: set[str] = set()
     for file in files:
-        stem = name = _shorten(file.stem)
+        stem = name = options.folder_name(file.stem)
         number = 1
         while name.casefold() in taken:  # Some file systems ignore case.
             number += 1
@@ -269,9 +264,3 @@ def _name_folders(
         taken.add(name.casefold())
         folders.append(parent / name)
     return folders
-
-
-def _shorten(name: str) -> str:
-    # A terminal obeys control characters, and other systems' names can't have them.
-    name = "".join(character if character.isprintable() else "-" for character in name)
-    return name.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")

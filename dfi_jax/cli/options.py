@@ -20,7 +20,7 @@ from dfi_jax.data.near import parse as parse_nearness
 from dfi_jax.data.rule import RULES, Rule
 from dfi_jax.data.selection import Anchor, check_selection
 from dfi_jax.editor.editor import Editor
-from dfi_jax.editor.job import Job, check_alphas, is_vector_file, parse_strengths
+from dfi_jax.editor.job import Job, check_alphas, is_vector_file, parse_strengths, shorten
 from dfi_jax.editor.result import check_folder
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.network.conv import Precision as PrecisionName
@@ -328,6 +328,19 @@ def check_given(attribute: str, photos: Sequence[Path]) -> None:
             f"the photo or the attribute is missing; give both, as in `dfi edit me.jpg eyeglasses`."
             f" Without a dataset, the attributes are {', '.join(starter_names())}."
         )
+
+
+def folder_name(text: str) -> str:
+    r"""Returns a text as the name of a folder, which any file system can have.
+
+    >>> folder_name("dfi-me\n-older"), folder_name("..")
+    ('dfi-me--older', '--')
+    """
+    # A terminal obeys control characters, and other systems' names can't have them.
+    name = "".join(character if character.isprintable() else "-" for character in text)
+    if not name.strip("."):  # It is the folder itself, or the one above.
+        name = "-" * len(name)
+    return shorten(name)
 
 
 def check_out(folder: Path, *, overwrite: bool) -> None:

@@ -96,10 +96,12 @@ def sentence_for_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 def print_result(result: object) -> None:
     """Prints a line on stdout, or above the progress bars if stdout and stderr are terminals."""
-    if console.is_terminal and sys.stdout.isatty():
-        console.print(str(result), markup=False, soft_wrap=True)
+    if not sys.stdout.isatty():
+        typer.echo(result, color=True)  # Otherwise, escape sequences in a name would be missing.
+    elif console.is_terminal:
+        _print(str(result))
     else:
-        typer.echo(result)
+        print_line(str(result))
 
 
 def print_line(text: str) -> None:
@@ -109,7 +111,7 @@ def print_line(text: str) -> None:
 
 def print_note(sentence: str) -> None:
     """Prints a note, which isn't an error, on stderr."""
-    console.print(f"dfi: {visible(sentence)}", markup=False, soft_wrap=True)
+    _print(f"dfi: {sentence}")
 
 
 def report_failure(name: str, error: BaseException | str, *, debug: bool = False) -> None:
@@ -120,9 +122,9 @@ def report_failure(name: str, error: BaseException | str, *, debug: bool = False
 
 def exit_with_failures(failures: Mapping[str, str], *, total: int) -> NoReturn:
     """Lists the edits that failed, and exits with code 1."""
-    lines = [f"dfi: {len(failures)} of {total} edits failed:"]
-    lines += [f"  {_with_name(name, sentence)}" for name, sentence in failures.items()]
-    console.print(Text("\n".join(lines), style="red"), soft_wrap=True)
+    _print(f"dfi: {len(failures)} of {total} edits failed:", style="red")
+    for name, sentence in failures.items():
+        _print(f"  {_with_name(name, sentence)}", style="red")
     raise typer.Exit(1)
 
 
@@ -199,8 +201,7 @@ class _Lines:
         if now >= self._printed.get(progress.phase, -math.inf) + LINE_SECONDS:
             self._printed[progress.phase] = now
             detail = _detail(progress)
-            text = f"{progress.phase}: {detail}" if detail else progress.phase
-            console.print(text, markup=False, soft_wrap=True)
+            _print(f"{progress.phase}: {detail}" if detail else progress.phase)
 
     def stop(self) -> None:
         pass
@@ -241,12 +242,18 @@ def _warnings_hidden(hidden: bool) -> Iterator[None]:
 def _print_error(sentence: str, *, error: BaseException | None, debug: bool) -> None:
     if debug and error is not None:
         traceback.print_exception(error)
-    console.print(Text(f"dfi: {sentence}", style="red"), soft_wrap=True)
+    _print(f"dfi: {sentence}", style="red")
+
+
+def _print(line: str, *, style: str = "") -> None:
+    """Prints a line on stderr, which may quote names and values of any characters."""
+    # In a plain string, rich would look for markup and for names of emoji, such as :on:.
+    console.print(Text(visible(line), style=style), soft_wrap=True)
 
 
 def _with_name(name: str, sentence: str) -> str:
     """Returns the sentence after the name, unless it is about a file of that name."""
-    named = Path(name).suffix and sentence.startswith(name)
+    named = Path(name).suffix and sentence.startswith(visible(name))
     return sentence if named else f"{name}: {sentence}"
 
 

@@ -66,6 +66,8 @@ def load_dataset(spec: str, *, folder: str | Path = "") -> Dataset:
 
 def _load_cropped(rest: str, folder: Path) -> Dataset:
     box, _, spec = rest.partition(":")
+    if spec.startswith("crop:"):
+        raise InputError(f"the dataset crop:{rest} has a crop inside a crop; give one of them.")
     try:
         x0, y0, x1, y1 = map(int, box.split(","))
         if not (x0 < x1 and y0 < y1):

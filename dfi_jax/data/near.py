@@ -11,6 +11,10 @@ from typing import Literal
 from dfi_jax.data.nearness import Binary, Features, Flags, Landmarks, Nearness, Pixels, Scores
 from dfi_jax.errors import InputError
 
+LONGEST = 200
+"""Maximum number of characters of a text. A number in it is then read in no time, and no kind of
+nearness is nested too deep."""
+
 __all__ = [
     "Binary",
     "Features",
@@ -82,6 +86,11 @@ def parse(text: str) -> Nearness:
     Raises:
       InputError: If the text names no nearness.
     """
+    if len(text) > LONGEST:
+        raise InputError(
+            f"near is a text of {len(text)} characters; give one of at most {LONGEST}, such as "
+            f"pixels."
+        )
     name, colon, rest = text.partition(":")
     if text in ("scores", "scores:all"):
         return Scores(count_wanted=bool(colon))

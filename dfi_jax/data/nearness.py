@@ -35,6 +35,9 @@ Need = Literal["scores", "face", "landmarks", "landmarks68", "network"]
 """Something that a nearness needs: a field of the `Anchor` (its landmarks are 5 or 68 points), or a
 network."""
 
+LARGEST_SIZE = 2000
+"""Largest height and width at which the pixels of faces are compared. No dataset's are larger."""
+
 FACE_ATTRIBUTES = """
     5 o' Clock Shadow, Arched Eyebrows, Asian, Baby, Bags Under Eyes, Bald, Bangs, Big Lips,
     Big Nose, Black, Black Hair, Blond Hair, Brown Eyes, Brown Hair, Bushy Eyebrows, Child,
@@ -211,8 +214,10 @@ class Pixels(Nearness):
     size: int = 50
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise InputError(f"faces can't be compared at {self.size} pixels; give 1 or more.")
+        if not 1 <= self.size <= LARGEST_SIZE:
+            raise InputError(
+                f"faces can't be compared at {self.size} pixels; give 1 to {LARGEST_SIZE}."
+            )
 
     @property
     def needs(self) -> frozenset[Need]:

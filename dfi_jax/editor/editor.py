@@ -198,7 +198,8 @@ class Editor:
             return
         # Preparing takes seconds, so a first photo that can't be edited fails before it.
         vgg = self._prepared_vgg
-        works = chain([first], prepared)
+        works = chain(iter([first]), prepared)
+        del first  # It holds its photo. An iterator forgets what it has given out; a list doesn't.
         if isinstance(self.resolved_recipe.start, FromPrevious):
             solved = solve_in_turn(vgg, works, recipe=self.resolved_recipe, on_progress=watch)
         else:
@@ -211,7 +212,14 @@ class Editor:
             )
         for work, result in solved:
             refined = refine(vgg, work, result, batch_size=self.batch_size, on_progress=on_progress)
-            yield work.job, self._finish(work, refined, on_progress=on_progress)
+            try:
+                edit = self._finish(work, refined, on_progress=on_progress)
+            except DfiError as error:  # An image of the dataset may have disappeared meanwhile.
+                if on_failure is None:
+                    raise
+                on_failure(work.job, error)
+            else:
+                yield work.job, edit
 
     def vector(
         self,

@@ -30,6 +30,9 @@ text of one. In both cases, it can also be an `AttributeVector`, the path of a v
 `Selection` to compute a vector from, or a mapping from names to strengths.
 """
 
+LONGEST_NAME = 200
+"""Maximum number of bytes in the name of a folder. File systems allow 255."""
+
 LARGEST_ALPHA = 1e6
 """The largest strength. With much larger ones, the objective isn't finite in float32."""
 
@@ -101,7 +104,8 @@ class Job:
         stem = (
             Path(photo).stem if isinstance(photo, str | Path) else getattr(photo, "stem", "photo")
         )
-        return self.name or f"{file_name(stem)}-{file_name(attribute_name(self.attribute))}"
+        made = f"{file_name(stem)}-{file_name(attribute_name(self.attribute))}"
+        return self.name or shorten(made)
 
     @property
     def resolved_rule(self) -> Rule:
@@ -271,6 +275,15 @@ def parse_strengths(text: str) -> dict[str, float]:
                 f"eyeglasses,older=0.5."
             ) from None
     return strengths
+
+
+def shorten(name: str) -> str:
+    """Returns the name of a folder with at most `LONGEST_NAME` bytes.
+
+    >>> shorten("me"), len(shorten("é" * 300))
+    ('me', 100)
+    """
+    return name.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
 
 
 def file_name(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,16 +182,25 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
     """Checks that results may be written into a folder.
 
     Raises:
-      FileError: If the folder is a file or a link to nowhere, or holds files and `overwrite` is
-        False.
+      FileError: If the folder is a file or a link to nowhere, holds files and `overwrite` is False,
+        or can't exist or be read.
 
     >>> check_folder(Path("a-folder-that-does-not-exist"))
     """
-    if folder.exists() and not folder.is_dir():
+    try:
+        is_folder = stat.S_ISDIR(folder.stat().st_mode)
+        is_free = overwrite or not is_folder or all(map(_is_hidden, folder.iterdir()))
+    except FileNotFoundError:
+        if folder.is_symlink():
+            raise FileError(f"{folder} is a link to nowhere; choose another folder.") from None
+        return
+    except OSError as error:
+        raise FileError(
+            f"{folder} can't be written to ({error.strerror}); choose another folder or name."
+        ) from None
+    if not is_folder:
         raise FileError(f"{folder} is a file; choose a folder for the results.")
-    if folder.is_symlink() and not folder.exists():
-        raise FileError(f"{folder} is a link to nowhere; choose another folder.")
-    if not overwrite and folder.is_dir() and any(not _is_hidden(path) for path in folder.iterdir()):
+    if not is_free:
         raise FileError(
             f"{folder} already holds files; choose another folder, or set overwrite (--overwrite) "
             f"to replace files of the same names."

@@ -1,9 +1,9 @@
 """The reconstructions of jobs: in one queue, in turn, at larger sizes, and at strength 0."""
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
 from typing import Any
 
 import jax.numpy as jnp
@@ -40,23 +40,25 @@ def solve_queue(
     Yields:
       Each job and its reconstructions, one per strength, as soon as all are done.
     """
-    # Problems end in any order, so a result is identified by its position in the queue.
-    origins: list[tuple[Work, int]] = []
+    # Problems end in any order, so a result is identified by its position in the queue. A job holds
+    # its photo, which is too large to keep once the job is done.
+    origins: dict[int, tuple[Work, int]] = {}
+    positions = itertools.count()
 
     def problems() -> Iterator[Problem]:
-        for work in works:
+        for count, work in enumerate(works):
             work.begin()
-            if not origins and on_progress is not None:
+            if not count and on_progress is not None:
                 on_progress(COMPILING)
             for i, alpha in enumerate(work.alphas):
-                origins.append((work, i))
+                origins[next(positions)] = work, i
                 yield _make_problem(vgg, work, [alpha], recipe=recipe)
 
     results = reconstruct(
         vgg, problems(), recipe=recipe, batch_size=batch_size, on_progress=on_progress
     )
     for index, result in results:
-        work, i = origins[index]
+        work, i = origins.pop(index)
         work.results[i] = result
         if work.solved:
             yield work, work.end()
@@ -117,7 +119,7 @@ def refine(
         if on_progress is not None:
             on_progress(dataclasses.replace(progress, phase="refinement"))
 
-    for coarser, finer in pairwise(work.sizes()):
+    for coarser, finer in itertools.pairwise(work.sizes()):
         start = np.stack([finer.start_from(coarser, z) for z in result.images])
         problem = _make_problem(vgg, finer, finer.alphas, recipe=finer.recipe, start=start)
         refined = reconstruct(

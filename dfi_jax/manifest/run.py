@@ -63,11 +63,7 @@ def _check_folders(jobs: Sequence[Job], folder: Path) -> list[Outcome]:
             check_folder(place, overwrite=True)
             if place.is_dir() and not os.access(place, os.W_OK):
                 raise FileError(f"{place} can't be written to; check its permissions.")
-        except OSError as error:
-            if not isinstance(error, FileError):
-                error = FileError(
-                    f"{place} can't be written to ({error.strerror}); change its name."
-                )
+        except FileError as error:
             failures.append(Outcome(job, str(error)))
     return failures
 

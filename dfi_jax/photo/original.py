@@ -58,15 +58,16 @@ class Original:
       profile: ICC profile of the colours, or None.
       metadata: Data about the photo.
       losses: Sentences about what an edit doesn't keep.
-      encoding: Quantisation tables and chroma subsampling of a JPEG file that was upright already.
-        With them, what didn't change is encoded almost as it was.
+      encoding: Quantisation tables, one for each component, and chroma subsampling of a JPEG file
+        that was upright already. With them, what didn't change is encoded almost as it was. The
+        last table stands for all components that follow.
     """
 
     values: UInt8[np.ndarray, "H W c"] | UInt16[np.ndarray, "H W 1"]
     profile: bytes | None
     metadata: Metadata
     losses: tuple[str, ...]
-    encoding: tuple[dict[int, list[int]], int] | None = None
+    encoding: tuple[list[list[int]], int] | None = None
 
     @classmethod
     def of(cls, image: Image.Image) -> tuple["Original", Float[np.ndarray, "H W 3"]]:
@@ -222,13 +223,18 @@ def _has_deep_key(image: Image.Image, stored: str) -> bool:
     return "16" in stored and "transparency" in image.info
 
 
-def _read_encoding(image: Image.Image) -> tuple[dict[int, list[int]], int] | None:
+def _read_encoding(image: Image.Image) -> tuple[list[list[int]], int] | None:
     """Returns quantisation tables, and Pillow's number of the subsampling: -1 if unknown."""
-    tables = getattr(image, "quantization", None)
-    if not tables or image.mode not in ("L", "RGB"):
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in ("L", "RGB"):
         return None
-    copies = {int(number): [int(step) for step in table] for number, table in tables.items()}
-    return copies, JpegImagePlugin.get_sampling(image)
+    # Tables may have any numbers, and Pillow writes those of its components in their order.
+    numbers = [number for *_, number in image.layer[: len(image.getbands())]]
+    if not image.quantization.keys() >= set(numbers):
+        return None
+    tables = [list(image.quantization[number]) for number in numbers]
+    while tables[1:] and tables[-1] == tables[-2]:
+        tables.pop()
+    return tables, JpegImagePlugin.get_sampling(image)
 
 
 def _read_values(image: Image.Image, stored: str) -> np.ndarray:

@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.photo.image import LARGEST, to_bytes
-from dfi_jax.photo.original import Original
+from dfi_jax.photo.original import LOOSE, Original
 from dfi_jax.storage.files import check_file, replacing, user_path
 
 PhotoLike = Union["Photo", str, Path, Image.Image, np.ndarray]
@@ -255,7 +255,14 @@ def save(
     if original is not None:
         options |= original.metadata.options(format)
     with replacing(path) as temporary:
-        image.save(temporary, format=format, **options)
+        try:
+            image.save(temporary, format=format, **options)
+        except OSError:
+            raise
+        except Exception as error:  # Encoders raise errors of any kind for odd metadata.
+            raise FileError(
+                f"{path} can't be written ({error}); give the photo in another format."
+            ) from None
     return format
 
 
@@ -353,12 +360,12 @@ def _from_array(array: np.ndarray) -> Float[np.ndarray, "H W 3"]:
     elif np.issubdtype(array.dtype, np.floating):
         if not np.isfinite(array).all():
             raise InputError("the photo has values that aren't finite; give floats in [0, 1].")
-        if array.min() < 0 or array.max() > 1:
+        if array.min() < -LOOSE or array.max() > 1 + LOOSE:
             raise InputError(
                 f"the photo has values from {array.min():.4g} to {array.max():.4g}; "
                 "give floats in [0, 1], or integers of type uint8."
             )
-        pixels = array.astype(np.float32)
+        pixels = np.clip(array.astype(np.float32), 0, 1)
     else:
         raise InputError(
             f"the photo is an array of type {array.dtype}; give uint8, uint16 or floats in [0, 1]."

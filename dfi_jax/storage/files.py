@@ -248,11 +248,14 @@ def exists(path: Path) -> bool:
 def user_path(path: str | Path) -> Path:
     """Returns the path with a leading `~` or `~name` replaced by that user's home folder.
 
-    If the home folder is unknown, the path is returned unchanged.
+    If the home folder is unknown, or nobody can have such a name, the path is returned unchanged.
 
     >>> user_path("~/faces") == Path.home() / "faces"
     True
     >>> user_path("~nobody-by-that-name/faces").as_posix()
     '~nobody-by-that-name/faces'
     """
-    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser raises an exception)
+    try:
+        return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser raises an exception)
+    except ValueError:  # The name has NUL or a lone surrogate.
+        return Path(path)

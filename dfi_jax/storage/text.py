@@ -31,6 +31,8 @@ def read_text(path: Path) -> str:
         data = path.read_bytes()
     except IsADirectoryError:
         raise FileError(f"{path} is a folder; give a file.") from None
+    except ValueError:  # The path has NUL or a lone surrogate.
+        raise FileError(f"{path} doesn't exist; check the path.") from None
     except OSError as error:
         raise FileError(f"{path} can't be read ({error.strerror}); check the path.") from None
     wrong = data.find(b"\0")

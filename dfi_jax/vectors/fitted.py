@@ -227,7 +227,10 @@ class FittedDataset:
             damaged.
           InputError: If the parts don't belong together.
         """
-        paths = sorted(user_path(folder).glob("part-*-of-*.safetensors"))
+        try:
+            paths = sorted(user_path(folder).glob("part-*-of-*.safetensors"))
+        except OSError as error:
+            raise FileError(f"{folder} can't be read ({error.strerror}); check the path.") from None
         if not paths:
             raise FileError(
                 f"{folder} has no fitted dataset; give a folder that `dfi vectors fit` wrote."

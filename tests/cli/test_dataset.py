@@ -49,6 +49,11 @@ def test_a_sheet_shows_the_photo_both_means_and_both_sets(photo, pair, tmp_path,
     assert labels[2, :2].tolist() == ["with 1", "with 2"]
 
 
+def test_a_folder_that_is_named_after_a_photo_of_a_long_name_has_a_shorter_one(tmp_path):
+    sentence = fails("select", tmp_path / f"{'x' * 250}.jpg", "Smiling", "--dataset", "nowhere:x")
+    assert "'nowhere:x' isn't of a known kind" in sentence
+
+
 def test_a_path_that_a_list_cannot_hold_is_rejected(photo, tmp_path):
     for name in ("black", "line\nbreak"):
         (tmp_path / name).mkdir()

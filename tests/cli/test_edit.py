@@ -355,6 +355,12 @@ def test_a_folder_that_is_named_after_a_photo_has_no_control_characters():
     assert folder == Path("dfi-a-[2J---older")
 
 
+def test_photos_without_a_name_get_a_folder_below_that_of_the_results():
+    photos = [Path("...jpg"), Path("..png"), Path(".jpg"), Path("x" * 250 + ".jpg")]
+    folders = _name_folders(photos, "older", out=Path("out"), several=True)
+    assert folders == [Path("out", name) for name in ("--", "-", ".jpg", "x" * 200)]
+
+
 def test_a_full_disk_is_found_before_anything_is_loaded(photo, tmp_path, monkeypatch):
     monkeypatch.setattr("dfi_jax.cli.options.load_editor", None)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -4,8 +4,9 @@ import signal
 import pytest
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from dfi_jax import InputError, Progress
+from dfi_jax import FileError, InputError, Progress
 from dfi_jax.cli import terminal
 from dfi_jax.engine.slots import InFlight
 from dfi_jax.progress import begin
@@ -186,3 +187,27 @@ def test_results_stay_on_stdout_unless_bars_share_its_terminal(screen, monkeypat
     terminal.print_result("out/[you]")
     assert capsys.readouterr().out == ""
     assert screen.getvalue() == "out/[you]\n"
+
+
+def test_names_are_shown_as_they_are_and_a_terminal_obeys_none(screen, monkeypatch, capsys):
+    name, shown = "a:on:\n\x1b[2J\u202e.jpg", "a:on:\\n\\x1b[2J\\u202e.jpg"
+    terminal.report_failure(name, "no face.")
+    terminal.report_failure(name, FileError(f"{name} is empty."))
+    terminal.print_note(f"{name}: no profile.")
+    with pytest.raises(typer.Exit):
+        terminal.exit_with_failures({name: "no face."}, total=2)
+    lines = Text.from_ansi(screen.getvalue()).plain.splitlines()
+    assert lines[:3] == [
+        f"dfi: {shown}: no face.",
+        f"dfi: {shown} is empty.",
+        f"dfi: {shown}: no profile.",
+    ]
+    assert lines[4] == f"  {shown}: no face."
+    terminal.print_result(name)
+    assert capsys.readouterr().out == f"{name}\n"  # A program that reads it needs the name itself.
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    terminal.print_result(name)
+    assert screen.getvalue().endswith(f"{shown}\n")
+    monkeypatch.setattr(terminal.console, "_force_terminal", False)
+    terminal.print_result(name)
+    assert capsys.readouterr().out == f"{shown}\n"

@@ -160,13 +160,15 @@ def test_paths_of_a_spec_may_begin_with_the_home_folder(tmp_path, monkeypatch):
         ("pair::a.txt", "doesn't name two folders or lists"),
         ("synthetic:many", "doesn't have the form synthetic:N, synthetic:N:SEED or"),
         ("synthetic:1:2:32:4", "doesn't have the form synthetic:N, synthetic:N:SEED or"),
-        ("synthetic:1:2:3", "the size of the images is 3; give 16 or more"),
+        ("synthetic:1:2:3", "the size of the images is 3; give 16 to 8000"),
+        (f"synthetic:1:2:{'9' * 900}", "give 16 to 8000"),
         ("tfds:mnist", "tfds:mnist is not known"),
         ("synthetic:0", "would have 0 images; give 1 to 1000000"),
         ("crop:1,2,3:synthetic:3", "the crop '1,2,3' isn't a box; give X0,Y0,X1,Y1"),
         ("crop:1,2,1,9:synthetic:3", "the crop '1,2,1,9' isn't a box"),
         ("crop:1,2,a,9:synthetic:3", "the crop '1,2,a,9' isn't a box"),
         ("crop:1,2,3,4:mnist:x", "the dataset 'mnist:x' isn't of a known kind"),
+        ("crop:1,2,3,4:" * 3000, "has a crop inside a crop; give one of them"),
     ],
 )
 def test_a_spec_of_another_form_is_rejected(spec, message):

@@ -247,7 +247,7 @@ def test_the_attributes_are_seen_in_people_never_seen():
     ("call", "message"),
     [
         (lambda: synthetic.load(0), "would have 0 images"),
-        (lambda: synthetic.load(2, size=8), "images is 8; give 16 or more"),
+        (lambda: synthetic.load(2, size=8), "images is 8; give 16 to 8000"),
         (lambda: synthetic.load(2, seed=-1), "should be 0 or more"),
         (lambda: synthetic.identity(-1), "seed -1"),
         (lambda: synthetic.identity(0, photo=-2), "photo -2"),

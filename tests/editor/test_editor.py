@@ -1,4 +1,6 @@
+import gc
 import json
+import weakref
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,10 +9,19 @@ from builders import make_vector, small_recipe
 from editing import BOX, RECIPE, make_editor, phi
 from PIL import Image
 
-from dfi_jax import FileError, InputError, Job, Mask, Recipe, make_problem, reconstruct
+from dfi_jax import (
+    FileError,
+    InputError,
+    Job,
+    Mask,
+    Recipe,
+    load_dataset,
+    make_problem,
+    reconstruct,
+)
 from dfi_jax.manifest import read_manifest, run_jobs
 from dfi_jax.photo.image import resize
-from dfi_jax.photo.photo import read
+from dfi_jax.photo.photo import read, write
 
 
 def test_without_finishing_steps_an_edit_is_the_reconstruction(random_vgg, vector, pixels):
@@ -122,6 +133,15 @@ def test_jobs_in_one_queue_are_edited_as_each_alone(random_vgg, photo):
         assert edit.history.shape == alone.history.shape
 
 
+@pytest.mark.parametrize("start", ["image", "previous"])
+def test_a_photo_is_forgotten_once_its_edit_is(random_vgg, vector, pixels, start):
+    editor = make_editor(random_vgg, RECIPE.set({"start": start, "solver.iterations": "1"}))
+    edits = editor.edit_many(Job(photo=pixels, attribute=vector, face="whole") for _ in range(9))
+    photos = [weakref.ref(next(edits)[1].photo) for _ in range(4)]
+    gc.collect()
+    assert [photo() for photo in photos[:3]] == [None] * 3
+
+
 def test_a_job_that_fails_is_told_and_the_others_continue(random_vgg, vector, photo):
     jobs = [
         Job(photo="absent.png", attribute=vector, name="absent"),
@@ -139,6 +159,31 @@ def test_a_job_that_fails_is_told_and_the_others_continue(random_vgg, vector, ph
     assert "doesn't lie inside the photo" in failures["outside"]
     with pytest.raises(FileError, match=r"absent\.png"):
         list(make_editor(random_vgg).edit_many(jobs))
+
+
+def test_an_image_that_disappears_during_an_edit_ends_no_other(
+    random_vgg, vector, pixels, tmp_path
+):
+    for name in ("without.png", "with.png"):
+        write(tmp_path / name.removesuffix(".png") / name, pixels)
+    people = load_dataset(f"pair:{tmp_path / 'without'}:{tmp_path / 'with'}")
+    jobs = [
+        Job(photo=pixels, attribute="Target", dataset=people, k=1, face="whole", name="gone"),
+        Job(photo=pixels, attribute=vector, face="whole", name="good"),
+    ]
+    failures = {}
+
+    def watch(progress):
+        if progress.phase == "compiling":
+            (tmp_path / "with" / "with.png").unlink()
+
+    done = make_editor(random_vgg).edit_many(
+        jobs,
+        on_progress=watch,
+        on_failure=lambda job, error: failures.update({job.name: str(error)}),
+    )
+    assert [job.name for job, _ in done] == ["good"]
+    assert "with.png can't be read" in failures["gone"]
 
 
 def test_the_same_input_gives_the_same_record_apart_from_seconds(random_vgg, vector, photo):

@@ -50,6 +50,7 @@ def test_strengths_that_cannot_be_are_one_sentence(alphas, message):
             "photo-Male-~Young",
         ),
         ({"photo": "me.jpg", "name": "mine"}, "mine"),
+        ({"photo": "é" * 5000}, "é" * 100),
     ],
 )
 def test_a_job_is_named_after_its_photo_and_its_attribute(pixels, options, label):

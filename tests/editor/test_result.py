@@ -47,3 +47,7 @@ def test_a_folder_with_files_is_only_written_to_if_told(random_vgg, vector, pixe
     assert (tmp_path / "notes.txt").read_text() == "mine"
     with pytest.raises(FileError, match="is a file; choose a folder"):
         edit.save(tmp_path / "notes.txt", overwrite=True)
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("loop", "x" * 300, "notes.txt/out"):
+        with pytest.raises(FileError, match=r"can't be written to \(.*; choose another folder or"):
+            edit.save(tmp_path / name, overwrite=True)

@@ -42,8 +42,11 @@ def test_a_byte_order_mark_and_blank_lines_are_skipped(folder):
         ({"photo": "me.png", "attribute": "a", "dataset": 3}, "dataset is 3; give text"),
         ({"photo": "me.png", "attribute": "a", "dataset": "lfw:"}, "'lfw:' isn't of a known kind"),
         ({"photo": "me.png", "attribute": "a", "dataset": "lfw:no\0"}, "doesn't exist"),
+        ({"photo": "me.png", "attribute": "a", "dataset": "lfw:~\0/"}, "doesn't exist"),
+        ({"photo": "me.png", "attribute": "a", "dataset": "pair:\0:b"}, "doesn't exist"),
         ({"photo": "me.png", "attribute": "a", "dataset": "fitted:x"}, "x has no fitted dataset"),
         ({"photo": "me.png", "attribute": "a", "dataset": f"folder:{'x' * 300}"}, "doesn't exist"),
+        ({"photo": "me.png", "attribute": "a", "dataset": f"fitted:{'x' * 300}"}, "name too long"),
         ({"photo": "me.png", "attribute": "a", "rule": "mine"}, "the rule 'mine' doesn't exist"),
         ('{"photo": "a", "photo": "b", "attribute": "a"}', "the field 'photo' is given twice"),
         ({"photo": "me.png", "attribute": "a", "name": "a/b"}, "give the name of a folder"),
@@ -61,10 +64,10 @@ def test_a_line_that_cannot_be_read_is_named(folder, line, sentence):
 
 
 def test_a_photo_that_no_file_can_be_is_reported_like_a_missing_one(folder):
-    names = ["x" * 5000, "\0", "\ud800"]
+    names = ["x" * 5000, "\0", "\ud800", "~\0/me.png", "~\ud800/me.png"]
     jobs = [{"photo": name, "attribute": "older", "name": str(i)} for i, name in enumerate(names)]
     failures = [outcome.failure for outcome in check_files(read_manifest(write(folder, *jobs)))]
-    assert len(failures) == 3
+    assert len(failures) == 5
     assert all(failure.endswith("doesn't exist; check the path.") for failure in failures)
     assert all(failure.isprintable() and len(failure) < 1000 for failure in failures)
 

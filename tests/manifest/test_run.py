@@ -199,4 +199,4 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_others_are_edited(f
     assert "file is a file; choose a folder" in file
     assert "link is a link to nowhere; choose" in link
     assert "locked can't be written to; check its permissions" in locked
-    assert "can't be written to (File name too long); change its name" in long
+    assert "can't be written to (File name too long); choose another folder or name" in long

@@ -191,8 +191,9 @@ def test_floats_outside_the_range_are_refused(tmp_path, value):
 
 def test_floats_outside_the_range_by_a_rounding_are_clipped():
     values = np.array([[-0.0009, 0.25, 1.0009]] * 2, np.float32)
-    seen = Photo.of(Image.fromarray(values)).pixels[0, :, 0]
-    np.testing.assert_allclose(seen, [0, 0.25, 1], atol=1e-5)
+    for photo in (Image.fromarray(values), values):
+        seen = Photo.of(photo).pixels[0, :, 0]
+        np.testing.assert_allclose(seen, [0, 0.25, 1], atol=1e-5)
 
 
 def test_integers_of_32_bits_are_scaled_by_their_type(tmp_path):
@@ -304,3 +305,19 @@ def test_what_an_edit_of_a_jpeg_leaves_alone_is_encoded_as_it_was(
     # Rounding: at quality 95 without subsampling, it would be up to twice as much or more.
     assert changed[80:].mean() <= levels / 255
     assert changed[:, 80:].mean() <= levels / 255
+
+
+@pytest.mark.parametrize(("mode", "old", "new"), [("L", 0, 3), ("RGB", 1, 2)])
+def test_quantisation_tables_of_a_jpeg_may_have_any_numbers(tmp_path, mode, old, new):
+    out = tmp_path / "edit.jpg"
+    picture(mode).save(tmp_path / "me.jpg")
+    expected = edit_file(tmp_path / "me.jpg", out).quantization
+    data = bytearray((tmp_path / "me.jpg").read_bytes())
+    data[data.index(b"\xff\xdb\0\x43" + bytes([old])) + 4] = new
+    frame = data.index(b"\xff\xc0") + 10
+    for at in range(frame + 2, frame + 3 * data[frame - 1], 3):
+        data[at] = new if data[at] == old else data[at]
+    (tmp_path / "me.jpg").write_bytes(data)
+    with Image.open(tmp_path / "me.jpg") as image:
+        assert new in image.quantization
+    assert edit_file(tmp_path / "me.jpg", out).quantization == expected

@@ -175,6 +175,16 @@ def test_an_interrupted_write_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_an_error_of_an_encoder_is_that_photo_s_failure(tmp_path, monkeypatch):
+    def save(self, target, **options):
+        raise ValueError("too many tables")
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    with pytest.raises(FileError, match=r"a.png can't be written \(too many tables\); give"):
+        write(tmp_path / "a.png", gradient())
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="can't be written"):

@@ -26,6 +26,9 @@ pixels. It keeps an aligned face inside the photo."""
 LARGEST = 1_000_000
 """Maximum number of images. A thousand take 0.3 s to describe."""
 
+LARGEST_SIZE = 8000
+"""Largest size of a crop. Its photo, which is 1.2 times as large, has 92 megapixels."""
+
 SPREAD = 1.2
 """The standard deviation of scores before they are clipped. A third of the scores are then within
 ±0.5, neither on nor off."""
@@ -91,12 +94,15 @@ def load(n: int = 1000, *, seed: int = 0, size: int = CANONICAL_SIZE) -> Dataset
       size: Height and width of the canonical crop in a photo. The photo is 1.2 times as large.
 
     Raises:
-      InputError: If n isn't from 1 to a million, the seed is negative, or the size is below 16.
+      InputError: If n isn't from 1 to a million, the seed is negative, or the size isn't from 16 to
+        8000.
     """
     if not 1 <= n <= LARGEST:
         raise InputError(f"the dataset would have {n} images; give 1 to {LARGEST}.")
-    if size < SMALLEST_SIZE:
-        raise InputError(f"the size of the images is {size}; give {SMALLEST_SIZE} or more.")
+    if not SMALLEST_SIZE <= size <= LARGEST_SIZE:
+        raise InputError(
+            f"the size of the images is {size}; give {SMALLEST_SIZE} to {LARGEST_SIZE}."
+        )
     side = round(size * (1 + 2 * MARGIN / CANONICAL_SIZE))
     people = [identity((seed, i // 2), photo=i % 2) for i in range(n)]
     scores = np.stack([_draw_scores(seed, i) for i in range(n)])
