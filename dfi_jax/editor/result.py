@@ -192,8 +192,8 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
         raise FileError(f"{folder} is a link to nowhere; choose another folder.")
     if not overwrite and folder.is_dir() and any(not _is_hidden(path) for path in folder.iterdir()):
         raise FileError(
-            f"{folder} already holds files; choose another folder, or set overwrite (--overwrite) "
-            f"to replace files of the same names."
+            f"{folder} already holds files; choose another folder, or replace files of the same "
+            f"names with overwrite=True (on the command line, with --overwrite)."
         )
 
 
