@@ -323,16 +323,16 @@ def check_given(attribute: str, photos: Sequence[Path]) -> None:
 
     >>> check_given("eyeglasses", [Path("me.jpg")])
     """
-    names = ", ".join(starter_names())
+    choice = f"without a dataset, the attributes are {', '.join(starter_names())}"
     if attribute.lower().endswith(IMAGE_SUFFIXES):
         raise InputError(
             f"no attribute follows the photo {attribute}; give one last, as in `dfi edit me.jpg "
-            f"eyeglasses`, from a dataset or from {names}."
+            f"eyeglasses` ({choice})."
         )
     if not photos or not attribute:
         raise InputError(
             f"the {'attribute' if photos else 'photo'} is missing; give a photo and an attribute, "
-            f"as in `dfi edit me.jpg eyeglasses`."
+            f"as in `dfi edit me.jpg eyeglasses` ({choice})."
         )
     for photo in photos:
         if str(photo).casefold() in starter_names() and not photo.exists():
