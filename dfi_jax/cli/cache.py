@@ -11,13 +11,13 @@ from dfi_jax.storage.cache import KINDS, Cache
 COMPUTED = tuple(kind for kind in KINDS if kind != "weights")
 """The kinds that `clear` deletes by default: everything that can be computed again offline."""
 
-app = typer.Typer(no_args_is_help=True, help="Show and delete the results of earlier runs.")
+app = typer.Typer(no_args_is_help=True, help="Show and delete what earlier runs left in the cache.")
 
 
 @app.command("info", cls=Command)
 @sentence_for_errors
 def show_cache(json_: Json = False, debug: Debug = False) -> None:
-    """Show the number, the size and the folder of the stored results of each kind."""
+    """Show how much of each kind is in the cache, and where."""
     if json_:
         usage = {
             kind: {"folder": str(used.folder), "files": used.files, "bytes": used.size}
@@ -42,10 +42,10 @@ def clear_cache(
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Delete the results of earlier runs.
+    """Delete what earlier runs left in the cache.
 
-    They are computed again when they are needed. Downloaded weights are deleted only if you name
-    the kind weights.
+    It is computed again when it is needed. Downloaded weights are deleted only if you name the kind
+    weights. Edited photos aren't in the cache.
     """
     chosen = tuple(kinds or COMPUTED)
     typer.echo(f"deleted {Cache().clear(chosen) / 1e6:.1f} MB: {', '.join(chosen)}")

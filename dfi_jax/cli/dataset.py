@@ -77,7 +77,7 @@ def select(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Select the images of a dataset that an edit of a photo would use.
+    """Select the images that an edit of a photo would use.
 
     This writes source.txt, which lists the images without the attribute, and target.txt, which
     lists the images with it, the nearest first.

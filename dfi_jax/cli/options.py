@@ -319,15 +319,27 @@ def check_attribute(
 
 
 def check_given(attribute: str, photos: Sequence[Path]) -> None:
-    """Raises InputError unless there are photos, and an attribute after them.
+    """Raises InputError unless there are photos, and one attribute after them.
 
     >>> check_given("eyeglasses", [Path("me.jpg")])
     """
-    if not photos or not attribute or attribute.lower().endswith(IMAGE_SUFFIXES):
+    choice = f"without a dataset, the attributes are {', '.join(starter_names())}"
+    if attribute.lower().endswith(IMAGE_SUFFIXES):
         raise InputError(
-            f"the photo or the attribute is missing; give both, as in `dfi edit me.jpg eyeglasses`."
-            f" Without a dataset, the attributes are {', '.join(starter_names())}."
+            f"no attribute follows the photo {attribute}; give one last, as in `dfi edit me.jpg "
+            f"eyeglasses` ({choice})."
         )
+    if not photos or not attribute:
+        raise InputError(
+            f"the {'attribute' if photos else 'photo'} is missing; give a photo and an attribute, "
+            f"as in `dfi edit me.jpg eyeglasses` ({choice})."
+        )
+    for photo in photos:
+        if str(photo).casefold() in starter_names() and not photo.exists():
+            raise InputError(
+                f"{photo} is an attribute and not a photo; separate attributes by commas, as in "
+                f"`dfi edit me.jpg {photo},{attribute}`."
+            )
 
 
 def folder_name(text: str) -> str:

@@ -32,9 +32,7 @@ from dfi_jax.vectors.fitted import PENALTY, FittedDataset
 from dfi_jax.vectors.provenance import Provenance, words
 from dfi_jax.vectors.starters import starter, starter_names
 
-app = typer.Typer(
-    no_args_is_help=True, help="Show and compute attribute vectors, which edits add to features."
-)
+app = typer.Typer(no_args_is_help=True, help="Show, compute and compare attribute vectors.")
 
 
 VectorFile = Annotated[
@@ -106,7 +104,7 @@ def show_vector(
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show how an attribute vector was made, and its shape and length in each layer."""
+    """Show how an attribute vector was made, and its length and noise."""
     found = load_vector(vector)
     if json_:
         typer.echo(json.dumps(vector_record(found)))
@@ -161,10 +159,11 @@ def make_vector(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Compute an attribute vector from a dataset, and write it to a file.
+    """Compute an attribute vector from sets of images.
 
-    `dfi edit` accepts the file in place of an attribute's name. Two folders of pictures, without
-    and with the attribute, make a dataset: `--dataset pair:WITHOUT:WITH`. Its attribute is Target.
+    This writes the vector to a file, which `dfi edit` accepts in place of an attribute's name. Two
+    folders of pictures, without and with the attribute, make a dataset: `--dataset
+    pair:WITHOUT:WITH`. Its attribute is Target.
     """
     check_vector_file(out, overwrite=overwrite)
     if is_vector_file(attribute):
@@ -301,10 +300,11 @@ def regress_vector(
     overwrite: options.Overwrite = False,
     debug: Debug = False,
 ) -> None:
-    """Compute an attribute vector from a fitted dataset, and write it to a file.
+    """Compute an attribute vector from a fitted dataset.
 
     It is the difference between typical images with and without the attribute that are alike in the
-    attributes that are held. `dfi edit` accepts the file in place of an attribute's name.
+    attributes that are held. This writes the vector to a file, which `dfi edit` accepts in place of
+    an attribute's name.
     """
     check_vector_file(out, overwrite=overwrite)
     kept = [load_vector(name) for name in keep or []]
@@ -333,10 +333,10 @@ def compare_vectors(
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Print how far each vector moves a photo in every attribute of a fitted dataset.
+    """Print how far vectors move a photo in each attribute.
 
-    The unit is the distance between typical images with and without the attribute. The attributes
-    that move most come first.
+    The attributes are those of a fitted dataset. The unit is the distance between typical images
+    with and without the attribute. The attributes that move most come first.
     """
     with progress() as on_progress:
         on_progress(begin("reading the sums"))

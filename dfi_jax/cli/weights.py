@@ -25,7 +25,7 @@ from dfi_jax.network.weights.download import fetch, is_downloaded, recorded_sha2
 from dfi_jax.storage.files import file_sha256
 
 app = typer.Typer(
-    no_args_is_help=True, help="Download, verify, show and convert the weights of VGG networks."
+    no_args_is_help=True, help="Download, verify, show and convert the weights of VGGs."
 )
 
 WeightsFile = Annotated[
@@ -84,9 +84,10 @@ def get_weights(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Download a network's weights into the cache, verify them, and print where they are.
+    """Download a network's weights into the cache.
 
-    Weights that are in the cache already aren't downloaded again.
+    This verifies them and prints where they are. Weights that are in the cache already aren't
+    downloaded again.
     """
     entry = CATALOG.get(name)
     if entry is None:
@@ -102,7 +103,10 @@ def get_weights(
 @app.command("verify", cls=Command)
 @sentence_for_errors
 def verify_weights(file: WeightsFile, debug: Debug = False) -> None:
-    """Check that a file is exactly as it was published, downloaded or converted."""
+    """Check that a file of weights is unchanged.
+
+    It is compared with the published file, or with what was downloaded or converted.
+    """
     weights = formats.read(file)
     sha256 = file_sha256(file)
     if names := identify(file):

@@ -202,8 +202,8 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
         raise FileError(f"{folder} is a file; choose a folder for the results.")
     if not is_free:
         raise FileError(
-            f"{folder} already holds files; choose another folder, or set overwrite (--overwrite) "
-            f"to replace files of the same names."
+            f"{folder} already holds files; choose another folder, or replace files of the same "
+            f"names with overwrite=True (on the command line, with --overwrite)."
         )
 
 

@@ -39,8 +39,32 @@ def edit(
 ) -> Edit:
     """Edits one photo.
 
-    The arguments are those of `Editor` and of `Editor.edit`. To edit several photos, make one
-    `Editor`, which loads the network once.
+    To edit several photos, make one `Editor`, which loads the network once.
+
+    Args:
+      photo: The photo: a path, a PIL image, or an array of shape (h, w, 3) with uint8 values or
+        floats in [0, 1].
+      attribute: The attribute to add: one of `starter_names()`, several with strengths, as in
+        `eyeglasses,older=0.5`, an attribute of the dataset, or an `AttributeVector` or its file.
+        `~` before a name takes the attribute away.
+      recipe: The recipe, or its name in `RECIPES`.
+      weights: The name of a network, the path of its weights, or a network.
+      alphas: The strengths α, each of which gives one edited photo. By default, the usual strength
+        of the recipe, which is 1 for `default`.
+      dataset: The dataset that the attribute vector is computed from, unless it exists already.
+      rule: Rule by which images of the dataset are selected, or its text.
+      near: Nearness by which the images are selected, if it isn't the rule's.
+      k: Maximum number of images with and without the attribute, if it isn't the rule's.
+      face: `auto` (the largest face that is detected), `whole` (the whole photo), n (the n-th
+        largest face), a box (x0, y0, x1, y1) in pixels, or a `Placement`.
+      points: Number of landmarks that a detected face is aligned by.
+      warp: Whether the face is edited in the geometry of the average face, for a turned head.
+      mask: An image of the photo's size: white where the photo may change.
+      finer: Vectors of the attribute at larger sizes than the recipe's, for a large face.
+      on_progress: Function that is called with the progress of every phase.
+
+    Returns:
+      The edit: `photos` has a PIL image for each strength, and `save` writes them all.
 
     Raises:
       InputError: If an argument can't be used, or no face is found.

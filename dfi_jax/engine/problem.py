@@ -69,7 +69,8 @@ def make_problem(
       start: The image that z starts from, if not the recipe's.
 
     Raises:
-      InputError: If there are several images and another number of strengths.
+      InputError: If there are several images and another number of strengths, the images aren't a
+        batch of RGB in float32, or the vector lacks a layer or is of another size.
 
     >>> import jax.numpy as jnp, dfi_jax
     >>> recipe = dfi_jax.Recipe().set({"features.layers": "conv1_1", "features.size": "16"})
@@ -79,6 +80,11 @@ def make_problem(
     (2, 16, 16, 64)
     """
     images, alphas = jnp.asarray(images), jnp.asarray(alphas, jnp.float32)
+    if images.shape[3:] != (3,) or images.dtype != jnp.float32:
+        raise InputError(
+            f"the images have the shape {images.shape} and the type {images.dtype}; give float32 "
+            f"in [0, 1] of the shape (n, height, width, 3)."
+        )
     n = len(alphas)
     if len(images) not in (1, n):
         raise InputError(
@@ -104,6 +110,13 @@ def _make_problem(
     phi = stage.normalize(
         features(vgg, images, layers=stage.layers, pool_rounding=stage.pool_rounding)
     )
+    for name, layer in phi.items():
+        if name not in vector or vector[name].shape != layer.shape[1:]:
+            found = f"the shape {vector[name].shape}" if name in vector else "nothing"
+            raise InputError(
+                f"the vector has {found} for {name}, where the images' features have the shape "
+                f"{layer.shape[1:]}; give a vector of these layers, at the size of the images."
+            )
     w = scaling.scale(vector, phi)
     moved = {name: alphas[:, None, None, None] * layer for name, layer in w.items()}
     target = {name: layer + moved[name] for name, layer in phi.items()}

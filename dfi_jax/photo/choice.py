@@ -120,8 +120,8 @@ def _detect(photo: Photo, number: int | None, *, points: Literal[5, 68]) -> Face
     found = faces.detect(photo.pixels, points=points)
     if not found and (turn := faces.upright_turn(photo.pixels)):
         raise InputError(
-            f"no face was detected in the photo, but one is when the photo is turned by {turn}° "
-            f"clockwise; turn it."
+            f"no face was detected in the photo as it is, but one was after a turn of {turn}° "
+            f"clockwise; turn the photo."
         )
     face = choose(found, number)
     if faces.is_upside_down(photo.pixels, face):

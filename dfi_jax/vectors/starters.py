@@ -1,5 +1,6 @@
 """The attribute vectors that come with the package."""
 
+import difflib
 import functools
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def starter(name: str) -> AttributeVector:
     The case of the name doesn't matter. With `~` before the name, it is the opposite vector, −w.
 
     Raises:
-      InputError: If no vector has that name.
+      InputError: If no vector has that name. The message suggests similar names.
 
     >>> starter("Eyeglasses").features["conv5_1"].shape
     (12, 12, 512)
@@ -40,10 +41,12 @@ def starter(name: str) -> AttributeVector:
     if name.startswith("~"):
         return starter(name[1:]).opposite()
     if name.casefold() not in starter_names():
-        raise InputError(
-            f"the starter vector {name!r} doesn't exist; choose from {', '.join(starter_names())}, "
-            f"or give a vector's file, or a dataset to compute it from."
-        )
+        if similar := difflib.get_close_matches(name.casefold(), starter_names()):
+            advice = f"did you mean {', '.join(similar)}?"
+        else:
+            names = ", ".join(starter_names())
+            advice = f"choose from {names}, or give a dataset or a vector's file."
+        raise InputError(f"the package has no vector of the attribute {name!r}; {advice}")
     vector = AttributeVector.load(STARTERS / f"{name.casefold()}.safetensors")
     # One average serves all vectors, so it isn't in their files.
     found = of_attribute(vector.features, _average(), vector.provenance.attributes)

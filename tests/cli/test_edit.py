@@ -182,7 +182,14 @@ def test_starter_vectors_are_combined(photo, tmp_path):
 def test_an_unknown_attribute_is_answered_with_those_that_exist(photo):
     assert "eyeglasses, moustache" in fails("edit", photo, "taller")
     assert "eyeglasses, moustache" in fails("edit", photo)
-    assert "the attribute is missing" in fails("edit", photo, photo.with_name("you.jpg"))
+    assert "did you mean smiling?" in fails("edit", photo, "smilling")
+
+
+def test_a_wrong_order_of_photos_and_attributes_is_explained(photo):
+    # A photo in the attribute's place, the attribute alone, and two attributes without a comma.
+    assert f"no attribute follows the photo {photo}" in fails("edit", "older", photo)
+    assert "the photo is missing" in fails("edit", "older")
+    assert "edit me.jpg eyeglasses,older`" in fails("edit", photo, "eyeglasses", "older")
 
 
 def test_normalised_weights_work_without_further_settings(photo, tmp_path):

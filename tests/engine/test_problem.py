@@ -1,3 +1,5 @@
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,6 +30,21 @@ def test_another_number_of_images_than_of_strengths_is_rejected(random_vgg, wave
     w = make_vector(random_vgg, recipe).features
     with pytest.raises(InputError, match="there are 3 images and 2 alphas; give one image, or"):
         make_problem(random_vgg, waves, w, [0.1, 0.2], recipe=recipe)
+
+
+def test_arrays_of_another_shape_or_type_are_rejected(random_vgg, waves):
+    recipe = small_recipe()
+    w = make_vector(random_vgg, recipe).features
+    make = inspect.unwrap(make_problem)  # The tests' own checks of shapes would come first.
+    for images in (waves[0], waves[..., :2], (255 * waves).astype(np.uint8)):
+        with pytest.raises(
+            InputError, match=r"; give float32 in \[0, 1\] of the shape \(n, height"
+        ):
+            make(random_vgg, images, w, [0.1], recipe=recipe)
+    layer, *others = w
+    for vector in ({name: w[name] for name in others}, w | {layer: w[layer][1:]}):
+        with pytest.raises(InputError, match=rf"the vector has .* for {layer}, where the images'"):
+            make_problem(random_vgg, waves[:1], vector, [0.1], recipe=recipe)
 
 
 def test_the_norms_of_the_relative_loss_are_those_of_each_layer(random_vgg, waves):

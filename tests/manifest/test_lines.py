@@ -138,5 +138,5 @@ def test_a_manifest_that_cannot_be_read_is_one_sentence(folder):
 def test_an_unknown_attribute_is_named_before_anything_is_made(folder):
     write(folder, *({"photo": "me.png", "attribute": name} for name in ("older", "taller")))
     sentence = fails(*batch(folder))
-    assert "me-taller: the starter vector 'taller' doesn't exist" in sentence
+    assert "me-taller: the package has no vector of the attribute 'taller'" in sentence
     assert not (folder / "out").exists()

@@ -60,7 +60,7 @@ def test_a_photo_on_its_side_or_upside_down_is_refused_with_the_turn_that_it_nee
     astronaut, quarters
 ):
     photo = Photo.of(np.ascontiguousarray(np.rot90(astronaut, quarters)))
-    with pytest.raises(InputError, match=rf"turned by {90 * quarters}° clockwise; turn it"):
+    with pytest.raises(InputError, match=rf"a turn of {90 * quarters}° clockwise; turn the"):
         locate(photo)
 
 

@@ -233,7 +233,9 @@ def test_a_vector_that_is_turned_round_replaces_in_the_other_direction(vector):
 
 
 def test_an_unknown_starter_is_rejected_with_a_choice():
-    with pytest.raises(InputError, match="doesn't exist; choose from bangs, beard"):
+    with pytest.raises(
+        InputError, match="no vector of the attribute 'taller'; choose from bangs, beard"
+    ):
         starter("taller")
 
 
