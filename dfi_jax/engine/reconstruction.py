@@ -168,16 +168,18 @@ def prepare_for(vgg: VGG, *, recipe: Recipe) -> VGG:
 def largest_batch(vgg: VGG, *, recipe: Recipe) -> int:
     """Returns how many problems the memory of this process's devices takes at a time.
 
-    It is half of the free memory divided by the memory of a problem (`problem_bytes`), at least 1
-    and at most `LARGEST_BATCH_ON_CPU` or `LARGEST_BATCH` per device.
+    On a CPU it is `LARGEST_BATCH_ON_CPU` per device. On an accelerator it is half of the free
+    memory divided by the memory of a problem (`problem_bytes`), at least 1 and at most
+    `LARGEST_BATCH` per device.
 
     >>> import dfi_jax
     >>> largest_batch(dfi_jax.load_vgg("random-vgg16"), recipe=dfi_jax.Recipe()) >= 1
     True
     """
+    if jax.default_backend() == "cpu":
+        return jax.local_device_count() * LARGEST_BATCH_ON_CPU
     fitting = devices.free_memory() // 2 // problem_bytes(vgg.architecture, recipe=recipe)
-    limit = LARGEST_BATCH_ON_CPU if jax.default_backend() == "cpu" else LARGEST_BATCH
-    return jax.local_device_count() * max(1, min(fitting, limit))
+    return jax.local_device_count() * max(1, min(fitting, LARGEST_BATCH))
 
 
 def concatenate(results: list[Reconstruction]) -> Reconstruction:

@@ -295,10 +295,8 @@ def test_a_batch_under_vmap_is_as_alone(random_vgg, waves, vector):
 
 def test_a_batch_fits_the_memory_that_is_free(random_vgg, monkeypatch):
     each = problem_bytes("vgg16", recipe=RECIPE)
-    cases = {
-        "gpu": ((0, 1), (2 * 5 * each, 5), (10**15, 64)),
-        "cpu": ((0, 1), (2 * 5 * each, 1), (10**15, 1)),
-    }
+    # Some systems don't tell how much memory is free, so nobody asks for that of a CPU.
+    cases = {"gpu": ((0, 1), (2 * 5 * each, 5), (10**15, 64)), "cpu": ((None, 1),)}
     for platform, sizes in cases.items():
         monkeypatch.setattr(jax, "default_backend", lambda platform=platform: platform)
         for free, expected in sizes:
