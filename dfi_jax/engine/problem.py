@@ -11,7 +11,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dfi_jax.errors import InputError
-from dfi_jax.network.vgg import VGG, check_layers, feature_shapes, features, trunk_layers
+from dfi_jax.network.vgg import (
+    VGG,
+    check_images,
+    check_layers,
+    feature_shapes,
+    features,
+    trunk_layers,
+)
 from dfi_jax.recipe import LBFGS, Recipe, UnguardedLBFGS
 from dfi_jax.recipe.features import Features, FeatureStage, square_norms
 from dfi_jax.recipe.removal import Replace, Replacement
@@ -61,15 +68,16 @@ def make_problem(
       images: x, RGB in [0, 1], as the network sees it: one image, or as many as there are
         strengths. `recipe.preparation.prepare_images` makes it from crops, for a recipe with a
         preparation.
-      vector: w, (h, w, c) per layer.
+      vector: w, (h, w, c) for each of the recipe's layers.
       alphas: α of each problem.
       recipe: The normalisation of features, the scaling of the vector, the removal, and the start.
       replacement: Features that replace the image's own where an attribute is taken away, or None
         to subtract the vector and nothing else.
-      start: The image that z starts from, if not the recipe's.
+      start: The image that z starts from, for each problem, if not the recipe's.
 
     Raises:
-      InputError: If there are several images and another number of strengths.
+      InputError: If there are several images and another number of strengths, or another number of
+        starts; if images or starts aren't floats; or if the vector has other layers.
 
     >>> import jax.numpy as jnp, dfi_jax
     >>> recipe = dfi_jax.Recipe().set({"features.layers": "conv1_1", "features.size": "16"})
@@ -78,12 +86,26 @@ def make_problem(
     >>> make_problem(vgg, image, vector, [0.2, 0.4], recipe=recipe).target["conv1_1"].shape
     (2, 16, 16, 64)
     """
-    images, alphas = jnp.asarray(images), jnp.asarray(alphas, jnp.float32)
-    n = len(alphas)
+    images = check_images(vgg, jnp.asarray(images))
+    alphas = jnp.asarray(alphas, images.dtype)
+    n, layers = len(alphas), recipe.features.layers
     if len(images) not in (1, n):
         raise InputError(
             f"there are {len(images)} images and {n} alphas; give one image, or one per alpha."
         )
+    if set(vector) != set(layers):
+        raise InputError(
+            f"the vector has the layers {', '.join(vector)}, and the recipe "
+            f"{', '.join(layers)}; give the recipe's layers."
+        )
+    vector = {name: jnp.asarray(vector[name], images.dtype) for name in layers}
+    if start is not None:
+        start = check_images(vgg, jnp.asarray(start))
+        if start.shape != (n, *images.shape[1:]):
+            raise InputError(
+                f"the start has the shape {start.shape}; give one image per alpha, "
+                f"{(n, *images.shape[1:])}."
+            )
     stages = (recipe.features, recipe.vector, recipe.removal, recipe.start)
     return _make_problem(vgg, images, vector, alphas, replacement, start, stages=stages)
 

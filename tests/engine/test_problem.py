@@ -30,6 +30,16 @@ def test_another_number_of_images_than_of_strengths_is_rejected(random_vgg, wave
         make_problem(random_vgg, waves, w, [0.1, 0.2], recipe=recipe)
 
 
+def test_a_vector_of_other_layers_and_another_number_of_starts_are_rejected(random_vgg, waves):
+    recipe = small_recipe()
+    w = make_vector(random_vgg, recipe).features
+    for vector in ({"conv1_2": w["conv1_2"]}, w | {"conv3_1": w["conv2_1"]}):
+        with pytest.raises(InputError, match="and the recipe conv1_2, conv2_1; give the recipe's"):
+            make_problem(random_vgg, waves, vector, [0.1] * 3, recipe=recipe)
+    with pytest.raises(InputError, match=r"give one image per alpha, \(2, 16, 16, 3\)"):
+        make_problem(random_vgg, waves[:1], w, [0.1, 0.2], recipe=recipe, start=waves)
+
+
 def test_the_norms_of_the_relative_loss_are_those_of_each_layer(random_vgg, waves):
     # The scope of the vector's scaling doesn't change the norms.
     recipe = small_recipe(vector="unit_times_phi", vector__scope="concat")
