@@ -58,7 +58,7 @@ def begin(problem: Problem, *, recipe: Recipe) -> Descent:
     """Returns the state of every problem at its start."""
     n = problem.start.shape[0]
     unknown = jnp.zeros_like(problem.start)
-    infinite = jnp.full(n, jnp.inf, jnp.float32)
+    infinite = jnp.full(n, jnp.inf, unknown.dtype)
     scaling = _scaling(recipe)
     if scaling is None:
         contrast = jnp.ones_like(problem.start[..., :1])
@@ -71,7 +71,7 @@ def begin(problem: Problem, *, recipe: Recipe) -> Descent:
         best=problem.start,
         value=infinite,
         earlier=infinite,
-        history=jnp.zeros((n, recipe.solver.evaluations)),
+        history=jnp.zeros((n, recipe.solver.evaluations), unknown.dtype),
         iterations=jnp.zeros(n, jnp.int32),
         done=jnp.zeros(n, bool),
     )
@@ -164,7 +164,8 @@ def _iterate(vgg: VGG, problem: Problem, now: Descent, *, recipe: Recipe) -> Des
     if isinstance(recipe.solver, UnguardedLBFGS):
         ended |= solver.ended
     # Later entries are set too, so that the history of a problem that ends early stays constant.
-    rest = jnp.arange(recipe.solver.evaluations)[None] >= now.iterations[:, None]
+    evaluations = jnp.arange(recipe.solver.evaluations, dtype=now.iterations.dtype)
+    rest = evaluations[None] >= now.iterations[:, None]
     return now._replace(
         unknown=optax.apply_updates(now.unknown, updates),
         # Problems that are done get a new solver state too: keeping the old would copy all pairs.

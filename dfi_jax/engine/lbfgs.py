@@ -100,18 +100,20 @@ def lbfgs(memory: int, *, relaxation: float = 1.0) -> optax.GradientTransformati
 
     def init(params: Array) -> LBFGSState:
         zeros = jnp.zeros_like(params)
+        pairs = jnp.zeros((memory, params.size), params.dtype)
+        products = jnp.zeros((memory, memory), params.dtype)
         return LBFGSState(
             updates=jnp.asarray(0, jnp.int32),
-            steps=jnp.zeros((memory, params.size)),
-            changes=jnp.zeros((memory, params.size)),
-            steps_changes=jnp.zeros((memory, memory)),
-            changes_changes=jnp.zeros((memory, memory)),
+            steps=pairs,
+            changes=pairs,
+            steps_changes=products,
+            changes_changes=products,
             held=jnp.zeros(memory, bool),
             params=params,
             gradient=zeros,
-            value=jnp.asarray(jnp.inf, jnp.float32),
+            value=jnp.asarray(jnp.inf, params.dtype),
             direction=zeros,
-            length=jnp.asarray(1.0, jnp.float32),
+            length=jnp.asarray(1.0, params.dtype),
             rejected=jnp.asarray(0, jnp.int32),
         )
 
@@ -170,7 +172,7 @@ def _remember(
 ) -> LBFGSState:
     """Returns the state with a pair at a position of the ring, or with nothing there."""
     step, change = (jnp.where(usable, row, 0).ravel() for row in (step, change))
-    here = jnp.arange(len(state.held)) == position
+    here = jnp.arange(len(state.held), dtype=position.dtype) == position
     # A `where` over all pairs is as fast as one written slice for a single problem (5 against 4
     # milliseconds an update, 20 pairs of 200 × 200, 2 CPU cores, jax 0.10.2), and faster for a
     # batch, whose positions differ: 12 against 49 milliseconds for five problems.
@@ -204,7 +206,7 @@ def _times_inverse_hessian(state: LBFGSState, gradient: Array, *, newest: Array)
 
     held = by_age(state.held)
     both = held[:, None] & held[None]
-    r = jnp.where(both, jnp.triu(by_age(state.steps_changes)), jnp.eye(m))
+    r = jnp.where(both, jnp.triu(by_age(state.steps_changes)), jnp.eye(m, dtype=gradient.dtype))
     yy = jnp.where(both, by_age(state.changes_changes), 0)
     last = m - 1 - jnp.argmax(held[::-1])
     gamma = jnp.where(jnp.any(held), r[last, last] / yy[last, last], 1)

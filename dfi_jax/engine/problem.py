@@ -11,7 +11,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dfi_jax.errors import InputError
-from dfi_jax.network.vgg import VGG, check_layers, feature_shapes, features, trunk_layers
+from dfi_jax.network.vgg import (
+    VGG,
+    check_images,
+    check_layers,
+    feature_shapes,
+    features,
+    trunk_layers,
+)
 from dfi_jax.recipe import LBFGS, Recipe, UnguardedLBFGS
 from dfi_jax.recipe.features import Features, FeatureStage, square_norms
 from dfi_jax.recipe.removal import Replace, Replacement
@@ -61,16 +68,17 @@ def make_problem(
       images: x, RGB in [0, 1], as the network sees it: one image, or as many as there are
         strengths. `recipe.preparation.prepare_images` makes it from crops, for a recipe with a
         preparation.
-      vector: w, (h, w, c) per layer.
+      vector: w, (h, w, c) for each of the recipe's layers.
       alphas: α of each problem.
       recipe: The normalisation of features, the scaling of the vector, the removal, and the start.
       replacement: Features that replace the image's own where an attribute is taken away, or None
         to subtract the vector and nothing else.
-      start: The image that z starts from, if not the recipe's.
+      start: The image that z starts from, for each problem, if not the recipe's.
 
     Raises:
-      InputError: If there are several images and another number of strengths, the images aren't a
-        batch of RGB in float32, or the vector lacks a layer or is of another size.
+      InputError: If there are several images and another number of strengths, or another number of
+        starts; if images or starts aren't floats; or if the vector has other layers, or another
+        size.
 
     >>> import jax.numpy as jnp, dfi_jax
     >>> recipe = dfi_jax.Recipe().set({"features.layers": "conv1_1", "features.size": "16"})
@@ -79,17 +87,26 @@ def make_problem(
     >>> make_problem(vgg, image, vector, [0.2, 0.4], recipe=recipe).target["conv1_1"].shape
     (2, 16, 16, 64)
     """
-    images, alphas = jnp.asarray(images), jnp.asarray(alphas, jnp.float32)
-    if images.shape[3:] != (3,) or images.dtype != jnp.float32:
-        raise InputError(
-            f"the images have the shape {images.shape} and the type {images.dtype}; give float32 "
-            f"in [0, 1] of the shape (n, height, width, 3)."
-        )
-    n = len(alphas)
+    images = check_images(vgg, jnp.asarray(images))
+    alphas = jnp.asarray(alphas, images.dtype)
+    n, layers = len(alphas), recipe.features.layers
     if len(images) not in (1, n):
         raise InputError(
             f"there are {len(images)} images and {n} alphas; give one image, or one per alpha."
         )
+    if set(vector) != set(layers):
+        raise InputError(
+            f"the vector has the layers {', '.join(vector)}, and the recipe "
+            f"{', '.join(layers)}; give the recipe's layers."
+        )
+    vector = {name: jnp.asarray(vector[name], images.dtype) for name in layers}
+    if start is not None:
+        start = check_images(vgg, jnp.asarray(start))
+        if start.shape != (n, *images.shape[1:]):
+            raise InputError(
+                f"the start has the shape {start.shape}; give one image per alpha, "
+                f"{(n, *images.shape[1:])}."
+            )
     stages = (recipe.features, recipe.vector, recipe.removal, recipe.start)
     return _make_problem(vgg, images, vector, alphas, replacement, start, stages=stages)
 
@@ -111,11 +128,10 @@ def _make_problem(
         features(vgg, images, layers=stage.layers, pool_rounding=stage.pool_rounding)
     )
     for name, layer in phi.items():
-        if name not in vector or vector[name].shape != layer.shape[1:]:
-            found = f"the shape {vector[name].shape}" if name in vector else "nothing"
+        if vector[name].shape != layer.shape[1:]:
             raise InputError(
-                f"the vector has {found} for {name}, where the images' features have the shape "
-                f"{layer.shape[1:]}; give a vector of these layers, at the size of the images."
+                f"the vector has the shape {vector[name].shape} in {name}, and the images' "
+                f"features {layer.shape[1:]}; give images of the vector's size."
             )
     w = scaling.scale(vector, phi)
     moved = {name: alphas[:, None, None, None] * layer for name, layer in w.items()}

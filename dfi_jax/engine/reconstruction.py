@@ -7,6 +7,7 @@ refilled: a problem that ends makes room for the next one.
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, overload
 
 import jax
@@ -78,8 +79,8 @@ def reconstruct(
 
     The devices of this process share the batch. The images of a problem don't depend on the other
     problems. This holds to the bit if problems are solved one at a time, as on a CPU, and otherwise
-    up to the rounding of float32. Inside jit or vmap, a batch is one compiled loop and reports no
-    progress.
+    up to the rounding of float32. Inside jit or vmap, a batch is one compiled loop that reports no
+    progress, and the result holds JAX's arrays instead of NumPy's.
 
     The solver `LBFGSB` runs on the host instead, one problem at a time and on one device, and can't
     be traced.
@@ -97,7 +98,9 @@ def reconstruct(
         and with the problems in flight.
 
     Raises:
-      InputError: If the weights aren't of the kind that the recipe asks for, or `LBFGSB` is traced.
+      InputError: If the weights aren't of the kind that the recipe asks for; if `every` or
+        `batch_size` is less than 1; if a problem of a queue isn't of length 1; or if a queue or
+        `LBFGSB` is traced.
 
     >>> import jax.numpy as jnp, dfi_jax
     >>> recipe = dfi_jax.Recipe().set(
@@ -112,18 +115,22 @@ def reconstruct(
     [0, 1]
     """
     check_network(vgg, recipe=recipe)
+    for name, value in (("every", every), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} is {value}; give 1 or more.")
     vgg = prepare_for(vgg, recipe=recipe)
     if not isinstance(problems, Problem):
         return _solve_queue(
             vgg,
-            problems,
+            # A generator would keep the last problem in memory until it is asked for the next.
+            map(partial(_check_single, vgg), itertools.count(), problems),
             recipe=recipe,
             batch_size=batch_size or largest_batch(vgg, recipe=recipe),
             every=every,
             total=None,
             on_progress=on_progress,
         )
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(problems)):
+    if _is_traced(vgg, problems):
         if isinstance(recipe.solver, LBFGSB):
             raise InputError(
                 "the recipe's solver lbfgsb runs on the host, outside jit and vmap; call "
@@ -133,6 +140,10 @@ def reconstruct(
         iterations = end.iterations - int(recipe.solver.returns_last)
         return Reconstruction(end.best, end.value, end.history, iterations, end.iterations)
     n = len(problems.start)
+    if n == 0:
+        images, counts = np.array(problems.start), np.zeros(0, np.int32)
+        objective, history = (np.zeros(shape, images.dtype) for shape in (0, (0, 0)))
+        return Reconstruction(images, objective, history, counts, counts)
     singles = (jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], problems) for i in range(n))
     queue = _solve_queue(
         vgg,
@@ -168,16 +179,18 @@ def prepare_for(vgg: VGG, *, recipe: Recipe) -> VGG:
 def largest_batch(vgg: VGG, *, recipe: Recipe) -> int:
     """Returns how many problems the memory of this process's devices takes at a time.
 
-    It is half of the free memory divided by the memory of a problem (`problem_bytes`), at least 1
-    and at most `LARGEST_BATCH_ON_CPU` or `LARGEST_BATCH` per device.
+    On a CPU it is `LARGEST_BATCH_ON_CPU` per device. On an accelerator it is half of the free
+    memory divided by the memory of a problem (`problem_bytes`), at least 1 and at most
+    `LARGEST_BATCH` per device.
 
     >>> import dfi_jax
     >>> largest_batch(dfi_jax.load_vgg("random-vgg16"), recipe=dfi_jax.Recipe()) >= 1
     True
     """
+    if jax.default_backend() == "cpu":
+        return jax.local_device_count() * LARGEST_BATCH_ON_CPU
     fitting = devices.free_memory() // 2 // problem_bytes(vgg.architecture, recipe=recipe)
-    limit = LARGEST_BATCH_ON_CPU if jax.default_backend() == "cpu" else LARGEST_BATCH
-    return jax.local_device_count() * max(1, min(fitting, limit))
+    return jax.local_device_count() * max(1, min(fitting, LARGEST_BATCH))
 
 
 def concatenate(results: list[Reconstruction]) -> Reconstruction:
@@ -201,6 +214,25 @@ def concatenate(results: list[Reconstruction]) -> Reconstruction:
         iterations=np.concatenate([result.iterations for result in results]),
         evaluations=np.concatenate([result.evaluations for result in results]),
     )
+
+
+def _is_traced(*trees: VGG | Problem) -> bool:
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))
+
+
+def _check_single(vgg: VGG, index: int, problem: Problem) -> Problem:
+    """Returns a problem of a queue if a slot can hold it."""
+    if _is_traced(vgg, problem):
+        raise InputError(
+            "a queue of problems runs outside jit and vmap; inside them, give one Problem that "
+            "holds the whole batch."
+        )
+    if len(problem.start) != 1:
+        raise InputError(
+            f"problem {index} of the queue holds {len(problem.start)} images; give problems of "
+            f"length 1, or one Problem without a queue."
+        )
+    return problem
 
 
 def _solve_queue(

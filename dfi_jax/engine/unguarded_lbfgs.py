@@ -84,14 +84,15 @@ def unguarded_lbfgs(recipe: UnguardedLBFGS) -> optax.GradientTransformationExtra
 
     def init(params: Array) -> UnguardedState:
         zeros = jnp.zeros_like(params)
+        pairs = jnp.zeros((recipe.memory, *params.shape), params.dtype)
         return UnguardedState(
-            steps=jnp.zeros((recipe.memory, *params.shape)),
-            changes=jnp.zeros((recipe.memory, *params.shape)),
-            curvatures=jnp.zeros(recipe.memory),
-            gamma=jnp.asarray(1.0, jnp.float32),
+            steps=pairs,
+            changes=pairs,
+            curvatures=jnp.zeros(recipe.memory, params.dtype),
+            gamma=jnp.asarray(1.0, params.dtype),
             step=zeros,
             gradient=zeros,
-            value=jnp.asarray(jnp.inf, jnp.float32),
+            value=jnp.asarray(jnp.inf, params.dtype),
             ended=jnp.asarray(False),
         )
 
@@ -106,7 +107,7 @@ def unguarded_lbfgs(recipe: UnguardedLBFGS) -> optax.GradientTransformationExtra
         first = jnp.isinf(state.value)
         state_now = _remember(state, updates, first=first)
         direction = -_times_inverse_hessian(state_now, updates, floor=recipe.curvature_floor)
-        factor = jnp.asarray(recipe.relaxation, jnp.float32)
+        factor = jnp.asarray(recipe.relaxation, updates.dtype)
         if recipe.first_step == "unit":
             shortened = factor * jnp.minimum(1, 1 / jnp.sum(jnp.abs(updates)))
             factor = jnp.where(first, shortened, factor)

@@ -36,11 +36,11 @@ class Geometry(NamedTuple):
 def geometry(points: Float[np.ndarray, "68 2"]) -> Geometry:
     """Returns the shape of a mouth and of the eyes, whatever the face's size and rotation.
 
-    >>> [round(value, 2) for value in geometry(faces.CANONICAL_LANDMARKS)]
-    [0.9, 0.09, 0.03, 0.11]
-
     Args:
       points: Landmarks in the order of iBUG 300-W.
+
+    >>> [round(value, 2) for value in geometry(faces.CANONICAL_LANDMARKS)]
+    [0.9, 0.09, 0.03, 0.11]
     """
     left, right = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
     across = (right - left) / np.sum(np.square(right - left))  # A step of 1 along the eyes.

@@ -258,11 +258,12 @@ def _winograd(
     ]
     columns = [_combine(_A, [products[a][b] for a in range(6)]) for b in range(6)]
     pixels = [_combine(_A, [columns[b][i] for b in range(6)]) for i in range(4)]
-    shape = (n, down, across, -1)
+    width = kernel[0].shape[1]
+    shape = (n, down, across, width)
     blocks = jnp.stack(
         [jnp.stack([p.reshape(shape) for p in row], axis=3) for row in pixels], axis=2
     )
-    return blocks.reshape(n, 4 * down, 4 * across, -1)[:, :h, :w]
+    return blocks.reshape(n, 4 * down, 4 * across, width)[:, :h, :w]
 
 
 def _combine(matrix: Float[np.ndarray, "i j"], parts: list[Array]) -> list[Array]:

@@ -91,9 +91,10 @@ def feature_moments(
         if mean is None:
             mean, squares = added
         else:
-            share = here.sum() / (total + here.sum())
+            share = float(here.sum() / (total + here.sum()))
             mean, squares = _merge((mean, squares), added, total, share)
-        total, total_square = total + here.sum(), total_square + np.square(here).sum()
+        total += float(here.sum())
+        total_square += float(np.square(here).sum())
     if mean is None:
         raise InputError("there are no images to compute mean features of; give at least one.")
     divisor = total - total_square / total

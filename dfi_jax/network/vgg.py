@@ -19,6 +19,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jax import lax
 from jaxtyping import Array, Float
 
 from dfi_jax.errors import InputError
@@ -296,11 +297,15 @@ def prepare(
       layers: Names of the layers that `features` will be asked for.
       winograd: Whether Winograd's algorithm is used, by default on a CPU only.
 
+    Raises:
+      InputError: If the network has no such layer.
+
     >>> from dfi_jax.network.weights import load_vgg
     >>> prepared = prepare(load_vgg("random-vgg16"), layers=("conv1_1",))
     >>> list(prepared.filters)
     ['conv1_1']
     """
+    check_layers(vgg.architecture, layers)
     names = [name for name in trunk_layers(vgg.architecture, layers) if name in vgg.params]
     kernels = {name: vgg.params[name]["kernel"] for name in names}
     if winograd is None:
@@ -319,6 +324,25 @@ def _prepare(
     }
 
 
+def check_images(vgg: VGG, images: Array) -> Float[Array, "n h w 3"]:
+    """Returns images in the type of the network's parameters.
+
+    Raises:
+      InputError: If the images aren't floats of the shape (n, h, w, 3).
+
+    >>> from dfi_jax.network.weights import load_vgg
+    >>> check_images(load_vgg("random-vgg16"), jnp.zeros((1, 8, 8, 3), jnp.float16)).dtype
+    dtype('float32')
+    """
+    is_float = jnp.issubdtype(images.dtype, jnp.floating)
+    if not is_float or images.ndim != 4 or images.shape[3] != 3:
+        raise InputError(
+            f"the images are {images.dtype} of the shape {images.shape}; give floats in [0, 1] of "
+            f"the shape (n, height, width, 3)."
+        )
+    return images.astype(vgg.params["conv1_1"]["kernel"].dtype)
+
+
 @partial(jax.jit, static_argnames=("layers", "pool_rounding"))
 def features(
     vgg: VGG,
@@ -329,9 +353,12 @@ def features(
 ) -> dict[str, Float[Array, "n _ _ _"]]:
     """Computes the post-ReLU activations φ(x) of the named layers.
 
+    The network is a constant: gradients with respect to its parameters are 0.
+
     Args:
       vgg: Network.
-      images: RGB images in [0, 1].
+      images: RGB images in [0, 1], of any floating type. They are converted to that of the
+        network's parameters.
       layers: Names of layers, from `conv1_1` to `conv5_3` (VGG-16) or `conv5_4` (VGG-19).
       pool_rounding: How each pooling rounds half of an odd size: `down`, which drops the last row
         or column, or `up`.
@@ -340,7 +367,8 @@ def features(
       `{layer: (n, ⌊h/2ᵇ⌋, ⌊w/2ᵇ⌋, c)}`, with b poolings before the layer; with ⌈ ⌉ for `up`.
 
     Raises:
-      InputError: If the network has no such layer, or the images are too small to reach it.
+      InputError: If the network has no such layer, or the images are too small to reach it or
+        aren't floats.
 
     >>> from dfi_jax.network.weights import load_vgg
     >>> phi = features(load_vgg("random-vgg16"), jnp.zeros((1, 20, 20, 3)), layers=("conv1_1",))
@@ -348,6 +376,7 @@ def features(
     (1, 20, 20, 64)
     """
     check_layers(vgg.architecture, layers)
+    images = check_images(vgg, images)
     deepest = max(block_number(layer) for layer in layers)
     smallest = 1 if pool_rounding == "up" else 1 << deepest
     height, width = images.shape[1:3]
@@ -366,5 +395,6 @@ def features(
     prepared = vgg._usable_filters()
     filters = {name: {"filters": prepared[name]} for name in needed if name in prepared}
     trunk = Trunk(vgg.architecture, layers, vgg.pooling, pool_rounding, vgg.precision)
-    variables = {"params": params, "filters": filters}
+    # The kernels have no gradient (`conv3x3`), so the biases have none either.
+    variables = lax.stop_gradient({"params": params, "filters": filters})
     return trunk.apply(variables, vgg.preprocess(images))  # type: ignore[return-value]

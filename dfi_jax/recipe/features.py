@@ -4,7 +4,10 @@ Features are dicts with one array per layer, (n, h, w, c). Every function here t
 images by itself.
 """
 
+import math
+import operator
 from dataclasses import dataclass
+from functools import reduce
 from typing import ClassVar, Literal
 
 import jax
@@ -126,8 +129,7 @@ def square_norms(phi: Features, *, scope: Scope) -> dict[str, Float[Array, " n"]
     """
     squares = {name: jnp.sum(jnp.square(layer), axis=(1, 2, 3)) for name, layer in phi.items()}
     if scope == "concat":
-        total = sum(squares.values(), start=jnp.zeros(()))
-        return dict.fromkeys(squares, total)
+        return dict.fromkeys(squares, reduce(operator.add, squares.values()))
     return squares
 
 
@@ -142,7 +144,7 @@ def mean_squares(phi: Features, *, scope: Scope) -> dict[str, Float[Array, " n"]
     >>> mean_squares(phi, scope="concat")["conv1_1"].tolist()
     [2.0]
     """
-    sizes = {name: layer[0].size for name, layer in phi.items()}
+    sizes = {name: math.prod(layer.shape[1:]) for name, layer in phi.items()}
     total = sum(sizes.values())
     squares = square_norms(phi, scope=scope)
     return {

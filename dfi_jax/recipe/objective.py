@@ -4,9 +4,12 @@ Every `measure` returns one value for each image of a batch, because a batch is 
 independent problems.
 """
 
+import math
+import operator
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import ClassVar, Literal
 
 import jax
@@ -58,7 +61,7 @@ class SumSquares(Loss):
         [8.0]
         """
         squares = _square_distances(phi, target)
-        return sum((square / 2 for square in squares.values()), start=jnp.zeros(()))
+        return reduce(operator.add, (square / 2 for square in squares.values()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +80,8 @@ class MeanSquares(Loss):
         [4.0]
         """
         squares = _square_distances(phi, target)
-        means = (square / phi[name][0].size for name, square in squares.items())
-        return sum(means, start=jnp.zeros(()))
+        sizes = {name: math.prod(layer.shape[1:]) for name, layer in phi.items()}
+        return reduce(operator.add, (square / sizes[name] for name, square in squares.items()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +105,7 @@ class Relative(Loss):
         """
         squares = _square_distances(phi, target)
         parts = (square / (2 * square_norms[name]) for name, square in squares.items())
-        return sum(parts, start=jnp.zeros(()))
+        return reduce(operator.add, parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +213,7 @@ class ChannelSum(Variation):
         squares = jnp.sum(jnp.square(rows) + jnp.square(columns), axis=(1, 2))
         if self.beta != 2:
             squares = jnp.maximum(squares, TV_FLOOR) ** (self.beta / 2)
-        return self.weight * squares / (255 * images[0].size)
+        return self.weight * squares / (255 * math.prod(images.shape[1:]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -140,13 +140,15 @@ class AttributeVector:
         2.0
         """
         made = self.provenance
+        # No strength of 0·w moves a face.
+        calibration = made.calibration if factor else ()
         return AttributeVector(
             {name: factor * layer for name, layer in self.features.items()},
             dataclasses.replace(
                 made,
-                length=tuple(factor * length for length in made.length),
-                noise=tuple(factor * noise for noise in made.noise),
-                calibration=tuple((alpha / factor, moved) for alpha, moved in made.calibration),
+                length=tuple(abs(factor) * length for length in made.length),
+                noise=tuple(abs(factor) * noise for noise in made.noise),
+                calibration=tuple((alpha / factor, moved) for alpha, moved in calibration),
             ),
             self.replacement.opposite() if self.replacement and factor < 0 else self.replacement,
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 FOLDS = 5
 """Number of groups of people. Each group is left out of one fit."""
@@ -89,13 +89,12 @@ def _solver(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n a"]) -> Callabl
     return solve
 
 
-def auc(predicted: Float[np.ndarray, " n"], truth: np.ndarray) -> float:
+def auc(predicted: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]) -> float:
     """Returns the area under the ROC curve.
 
     It is the chance that an example with the attribute is predicted higher than one without; ties
     count half (Mann and Whitney 1947).
 
-    >>> import numpy as np
     >>> auc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, False, True, True]))
     0.875
     """

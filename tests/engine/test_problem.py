@@ -37,14 +37,15 @@ def test_arrays_of_another_shape_or_type_are_rejected(random_vgg, waves):
     w = make_vector(random_vgg, recipe).features
     make = inspect.unwrap(make_problem)  # The tests' own checks of shapes would come first.
     for images in (waves[0], waves[..., :2], (255 * waves).astype(np.uint8)):
-        with pytest.raises(
-            InputError, match=r"; give float32 in \[0, 1\] of the shape \(n, height"
-        ):
+        with pytest.raises(InputError, match=r"; give floats in \[0, 1\] of the shape \(n, height"):
             make(random_vgg, images, w, [0.1], recipe=recipe)
-    layer, *others = w
-    for vector in ({name: w[name] for name in others}, w | {layer: w[layer][1:]}):
-        with pytest.raises(InputError, match=rf"the vector has .* for {layer}, where the images'"):
-            make_problem(random_vgg, waves[:1], vector, [0.1], recipe=recipe)
+    for vector in ({"conv1_2": w["conv1_2"]}, w | {"conv3_1": w["conv2_1"]}):
+        with pytest.raises(InputError, match="and the recipe conv1_2, conv2_1; give the recipe's"):
+            make(random_vgg, waves, vector, [0.1] * 3, recipe=recipe)
+    with pytest.raises(InputError, match=r"in conv2_1, and the images' features"):
+        make(random_vgg, waves, w | {"conv2_1": w["conv2_1"][1:]}, [0.1] * 3, recipe=recipe)
+    with pytest.raises(InputError, match=r"give one image per alpha, \(2, 16, 16, 3\)"):
+        make(random_vgg, waves[:1], w, [0.1, 0.2], recipe=recipe, start=waves)
 
 
 def test_the_norms_of_the_relative_loss_are_those_of_each_layer(random_vgg, waves):

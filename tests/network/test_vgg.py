@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from dfi_jax.errors import InputError
 from dfi_jax.network.conv import average_pool2x2, max_pool2x2
-from dfi_jax.network.vgg import VGG, Preprocess, feature_shapes, features, layer_names, prepare
+from dfi_jax.network.vgg import (
+    VGG,
+    Preprocess,
+    check_images,
+    feature_shapes,
+    features,
+    layer_names,
+    prepare,
+)
 from dfi_jax.network.weights import load_vgg
 from dfi_jax.recipe.features import DEFAULT_LAYERS
 
@@ -199,6 +207,44 @@ def test_preprocess_of_caffe_is_bgr_in_grey_levels():
 def test_layers_that_do_not_exist_are_rejected(layers):
     with pytest.raises(InputError, match="layer"):
         features(load_vgg("random-vgg16"), jnp.zeros((1, 32, 32, 3)), layers=layers)
+    with pytest.raises(InputError, match="layer"):
+        prepare(load_vgg("random-vgg16"), layers=layers)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((1, 8, 8, 3), "uint8"), ((8, 8, 3), "float32"), ((1, 3, 8, 8), "float32")]
+)
+def test_images_of_another_type_or_shape_are_rejected(random_vgg, shape, dtype):
+    with pytest.raises(InputError, match=r"give floats in \[0, 1\] of the shape"):
+        check_images(random_vgg, jnp.zeros(shape, dtype))
+
+
+def test_features_of_16_bit_images_are_those_of_the_same_numbers_in_float32(random_vgg):
+    image = jnp.asarray(np.random.default_rng(0).random((1, 8, 8, 3)), jnp.float16)
+    found, expected = (
+        features(random_vgg, x, layers=("conv1_1",))["conv1_1"]
+        for x in (image, image.astype(jnp.float32))
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("winograd", [False, True])
+def test_no_images_have_no_features(random_vgg, winograd):
+    layers = ("conv1_2", "conv2_1")
+    prepared = prepare(random_vgg, layers=layers, winograd=winograd)
+    found = features(prepared, jnp.zeros((0, 8, 8, 3)), layers=layers)
+    assert found["conv2_1"].shape == (0, 4, 4, 128)
+
+
+def test_the_parameters_of_a_network_are_constants(random_vgg):
+    image = jnp.full((1, 8, 8, 3), 0.5)
+
+    def activation(params):
+        vgg = random_vgg.replace(params={"conv1_1": params})
+        return features(vgg, image, layers=("conv1_1",))["conv1_1"].sum()
+
+    for gradient in jax.grad(activation)(random_vgg.params["conv1_1"]).values():
+        np.testing.assert_array_equal(gradient, 0)
 
 
 def test_an_image_too_small_for_the_layer_is_rejected():
@@ -210,14 +256,18 @@ def test_an_image_too_small_for_the_layer_is_rejected():
     assert up["conv5_1"].shape == (1, 1, 3, 512)
 
 
-def test_a_process_that_uses_float64_gets_the_same_features():
+def test_a_process_that_uses_float64_gets_the_same_features_and_bytes_are_rejected():
     program = (
         "import sys, jax, numpy as np, dfi_jax\n"
         "jax.config.update('jax_enable_x64', sys.argv[1] == '64')\n"
-        "image = np.random.default_rng(0).random((1, 16, 16, 3), np.float32)\n"
+        "image = np.random.default_rng(0).random((1, 16, 16, 3))\n"
         "vgg = dfi_jax.load_vgg('random-vgg16')\n"
         "found = dfi_jax.features(vgg, image, layers=('conv2_1',))['conv2_1']\n"
         "print(found.dtype, float(abs(found).sum()))\n"
+        "try:\n"
+        "    dfi_jax.features(vgg, np.uint8(255 * image), layers=('conv2_1',))\n"
+        "except dfi_jax.InputError as error:\n"
+        "    print(error)\n"
     )
     outputs = [
         subprocess.run(
@@ -227,3 +277,4 @@ def test_a_process_that_uses_float64_gets_the_same_features():
     ]
     assert outputs[0] == outputs[1]
     assert outputs[0].startswith("float32 ")
+    assert "the images are uint8 of the shape (1, 16, 16, 3); give floats in" in outputs[0]

@@ -219,6 +219,10 @@ def test_a_scaled_vector_needs_less_strength(random_vgg, vector):
         np.testing.assert_array_equal(scaled.features[name], 2 * vector.features[name])
     assert scaled.provenance.calibration == ((0.5, 0.5), (1.0, 1.0))
     assert (scaled.provenance.length, scaled.provenance.noise) == ((6.0,), (2.0,))
+    turned = vector.replace(provenance=made).scaled(-2.0).provenance
+    assert turned.calibration == ((-0.5, 0.5), (-1.0, 1.0))
+    assert (turned.length, turned.noise) == ((6.0,), (2.0,))  # Lengths aren't negative.
+    assert vector.replace(provenance=made).scaled(0.0).provenance.calibration == ()
 
 
 def test_a_vector_that_is_turned_round_replaces_in_the_other_direction(vector):

@@ -70,7 +70,7 @@ def normalize(vgg: VGG, batches: Iterable[Float[np.ndarray, "_ h w 3"]]) -> Norm
         raise InputError(f"{vgg.name} is normalised already; give raw weights.")
     means = feature_moments(vgg, batches, layers=tuple(vgg.params)).mean
     params, dead = {}, {}
-    before: Float[Array, " c"] = jnp.ones(3)
+    before: Float[Array, " c"] = jnp.ones(3, jnp.float32)
     for name, layer in vgg.params.items():
         activation = means[name].mean(axis=(0, 1))
         dead[name] = int(jnp.sum(activation <= 0))
@@ -87,6 +87,7 @@ def normalize(vgg: VGG, batches: Iterable[Float[np.ndarray, "_ h w 3"]]) -> Norm
     normalized = dataclasses.replace(
         vgg,
         params=params,
+        filters=None,  # Prepared filters have the raw kernels.
         name=f"{vgg.name} normalized",
         sha256=digest.hexdigest(),
         normalized=True,

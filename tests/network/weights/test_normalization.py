@@ -1,10 +1,11 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dfi_jax.data import load_dataset
 from dfi_jax.errors import InputError
-from dfi_jax.network.vgg import features, layer_names
+from dfi_jax.network.vgg import features, layer_names, prepare
 from dfi_jax.network.weights import load_vgg
 from dfi_jax.network.weights.catalog import CAFFE
 from dfi_jax.network.weights.normalization import is_normalized, normalize
@@ -39,6 +40,24 @@ def test_every_mean_activation_becomes_1_and_nothing_else_changes(images, poolin
         np.testing.assert_allclose(back, raw, atol=rounding)
         np.testing.assert_array_equal(back[raw > rounding] > 0, True)
         np.testing.assert_array_equal(raw[back > rounding] > 0, True)
+
+
+def test_a_prepared_network_is_normalised_as_if_it_were_not(images):
+    vgg = load_vgg("random-vgg16")
+    vgg = vgg.replace(params={name: vgg.params[name] for name in LAYERS[:2]})
+    found, expected = (
+        features(normalize(net, [images[:1]]).vgg, jnp.asarray(images[:1]), layers=("conv1_2",))
+        for net in (prepare(vgg, layers=LAYERS[:2], winograd=False), vgg)
+    )
+    np.testing.assert_allclose(found["conv1_2"], expected["conv1_2"], rtol=1e-5, atol=1e-5)
+
+
+def test_a_process_that_uses_float64_normalises_in_float32(images):
+    vgg = load_vgg("random-vgg16")
+    vgg = vgg.replace(params={"conv1_1": vgg.params["conv1_1"]})
+    with jax.enable_x64(True):
+        normalized, _ = normalize(vgg, [images[:1].astype(np.float64), images[1:2]])
+    assert {leaf.dtype for leaf in jax.tree.leaves(normalized)} == {jnp.dtype("float32")}
 
 
 def test_dead_filters_are_left_alone_and_counted(images):
