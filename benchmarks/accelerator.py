@@ -9,10 +9,8 @@ evaluation. PyTorch takes part if it is installed and has CUDA. `--quick` measur
 few layers: it only shows that the benchmark works.
 """
 
-import argparse
 import dataclasses
 import importlib.util
-import json
 import statistics
 import time
 from collections.abc import Mapping
@@ -22,6 +20,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from benchmark_options import make_parser, print_record
 from timing import describe_machine, print_head, print_machine, time_in_turns
 from workload import draw_faces, draw_vector, make_value_and_gradient
 
@@ -159,17 +158,9 @@ def per_face(seconds: list[float], batch: int) -> str:
 
 def main() -> None:
     """Measures and prints the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="measure something small instead")
-    parser.add_argument("--json", action="store_true", help="print the record instead of tables")
-    arguments = parser.parse_args()
+    arguments = make_parser(__doc__).parse_args()
     record = run(QUICK if arguments.quick else Config())
-    if arguments.json:
-        print(json.dumps(record))
-    else:
-        print_tables(record)
+    print_record(record, print_tables, as_json=arguments.json)
 
 
 if __name__ == "__main__":

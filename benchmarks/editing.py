@@ -12,9 +12,7 @@ Each takes the iterations of its own default recipe, unless `--iterations` is gi
 iterations.
 """
 
-import argparse
 import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -23,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark_options import make_parser, print_record
 from timing import describe_machine, describe_quartiles, print_head, print_machine
 
 TITLES = {
@@ -102,17 +101,13 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Measures and prints the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--against", default="", help="path of another checkout")
     parser.add_argument("--photos", type=int, default=CONFIG.photos, help="photos in the queue")
     parser.add_argument("--rounds", type=int, default=CONFIG.rounds, help="number of rounds")
     parser.add_argument(
         "--iterations", type=int, default=CONFIG.iterations, help="iterations of each strength"
     )
-    parser.add_argument("--quick", action="store_true", help="measure something small instead")
-    parser.add_argument("--json", action="store_true", help="print the record instead of tables")
     arguments = parser.parse_args()
     config = Config(
         against=arguments.against,
@@ -122,11 +117,7 @@ def main() -> None:
     )
     if arguments.quick:
         config = dataclasses.replace(QUICK, against=arguments.against)
-    record = run(config)
-    if arguments.json:
-        print(json.dumps(record))
-    else:
-        print_tables(record)
+    print_record(run(config), print_tables, as_json=arguments.json)
 
 
 if __name__ == "__main__":

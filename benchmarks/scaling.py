@@ -11,9 +11,7 @@ host is measured, and left out with `--no-host`: everything else can be computed
 `--quick` leaves out VGG-19, larger numbers of devices and most of the manifest.
 """
 
-import argparse
 import dataclasses
-import json
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from benchmark_options import make_parser, print_record
 from scaling_devices import count_problem, simulate
 from scaling_model import EIGHT_H100, H100, V5E, Piece, add_up, list_pieces, predict_seconds
 from timing import describe_machine, print_machine
@@ -268,21 +267,13 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Measures and prints the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="measure something small instead")
+    parser = make_parser(__doc__)
     parser.add_argument("--no-host", action="store_true", help="don't measure the host's work")
-    parser.add_argument("--json", action="store_true", help="print the record instead of tables")
     arguments = parser.parse_args()
     config = QUICK if arguments.quick else CONFIG
     if arguments.no_host:
         config = dataclasses.replace(config, times=0)
-    record = run(config)
-    if arguments.json:
-        print(json.dumps(record))
-    else:
-        print_tables(record)
+    print_record(run(config), print_tables, as_json=arguments.json)
 
 
 if __name__ == "__main__":

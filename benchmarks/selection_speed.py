@@ -10,9 +10,7 @@ decoding. Prints the median, the shortest and the longest of five runs. `--quick
 and small datasets instead.
 """
 
-import argparse
 import dataclasses
-import json
 import statistics
 import time
 import tracemalloc
@@ -22,6 +20,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from benchmark_options import make_parser, print_record
 from timing import print_head
 
 from dfi_jax import Anchor, Dataset, Recipe, load_dataset, load_vgg, select
@@ -150,21 +149,13 @@ def describe(seconds: list[float], digits: int) -> str:
 
 def main() -> None:
     """Measures and prints the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("dataset", nargs="?", help="dataset of the images, such as lfw:DIR")
-    parser.add_argument("--quick", action="store_true", help="measure something small instead")
-    parser.add_argument("--json", action="store_true", help="print the record instead of tables")
     arguments = parser.parse_args()
     if not arguments.dataset and not arguments.quick:
         parser.error("give a dataset, such as lfw:DIR, or --quick")
     config = QUICK if arguments.quick else Config(dataset=arguments.dataset)
-    record = run(config)
-    if arguments.json:
-        print(json.dumps(record))
-    else:
-        print_tables(record)
+    print_record(run(config), print_tables, as_json=arguments.json)
 
 
 if __name__ == "__main__":

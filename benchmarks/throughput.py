@@ -30,6 +30,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmark_options import make_parser, print_record
 from throughput_tables import draw_plot, print_tables
 from timing import describe_machine, time_in_turns
 from workload import (
@@ -256,11 +257,7 @@ def print_peak(config: Config) -> None:
 
 def main() -> None:
     """Measures and prints the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="measure something small instead")
-    parser.add_argument("--json", action="store_true", help="print the record instead of tables")
+    parser = make_parser(__doc__)
     parser.add_argument("--plot", type=Path, help="image file for the curves")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -272,10 +269,7 @@ def main() -> None:
     record = run(QUICK if arguments.quick else CONFIG)
     if arguments.plot:
         draw_plot(arguments.plot, record)
-    if arguments.json:
-        print(json.dumps(record))
-    else:
-        print_tables(record)
+    print_record(record, print_tables, as_json=arguments.json)
 
 
 if __name__ == "__main__":

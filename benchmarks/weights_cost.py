@@ -9,10 +9,8 @@ compares the features of ten drawn faces. Needs the extra `convert` and Linux, w
 memory. `--quick` writes only safetensors, without fully connected layers, and draws one small face.
 """
 
-import argparse
 import dataclasses
 import importlib
-import json
 import multiprocessing
 import tempfile
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
+from benchmark_options import make_parser, print_record
 from timing import print_head
 
 from dfi_jax import VGG, features, load_dataset, load_vgg
@@ -140,17 +139,9 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Measures and prints the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="measure something small instead")
-    parser.add_argument("--json", action="store_true", help="print the record instead of tables")
-    arguments = parser.parse_args()
+    arguments = make_parser(__doc__).parse_args()
     record = run(QUICK if arguments.quick else CONFIG)
-    if arguments.json:
-        print(json.dumps(record))
-    else:
-        print_tables(record)
+    print_record(record, print_tables, as_json=arguments.json)
 
 
 if __name__ == "__main__":

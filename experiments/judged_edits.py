@@ -7,7 +7,7 @@ one for the vectors, one for the judge, and one for the photos that are edited.
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +32,20 @@ from dfi_jax.storage.files import write_tensors
 
 KEPT = ("same_person", "detail")
 """Measures that are 1 for a face that isn't edited. All others are 0."""
+
+HEADS = {
+    "gain": "gain",
+    "spread": "spread",
+    "reached": "reached",
+    "others": "others",
+    "identity": "identity",
+    "same_person": "below 0.6",
+    "mean": "change",
+    "border": "at the border",
+    "luma": "luma",
+    "chroma": "chroma",
+}
+"""Heads of the columns of tables, by measure. docs/vectors.md explains them."""
 
 JUDGE_SHARE = 0.6
 """Share of the people who aren't in the vectors whose images teach the judge."""
@@ -304,3 +318,15 @@ def edit_and_measure(
     )
     Image.fromarray(to_bytes(picture)).save(folder.with_suffix(".png"))
     return [(alpha, average(measured[i::count])) for i, alpha in enumerate(alphas)]
+
+
+def print_head(labels: Sequence[str], measures: Iterable[str]) -> None:
+    """Prints the head of a table with columns of labels and of measures."""
+    heads = [*labels, *(HEADS[name] for name in measures)]
+    print(f"| {' | '.join(heads)} |\n{'| --- ' * len(heads)}|")
+
+
+def print_row(labels: Iterable[Any], means: Mapping[str, float], measures: Iterable[str]) -> None:
+    """Prints a row of such a table."""
+    cells = [*map(str, labels), *(f"{means[name]:.2f}" for name in measures)]
+    print(f"| {' | '.join(cells)} |")

@@ -80,17 +80,8 @@ QUICK = Config(
 )
 
 
-COLUMNS = {
-    "gain": "gain",
-    "spread": "spread",
-    "reached": "reached",
-    "others": "others",
-    "identity": "identity",
-    "same_person": "below 0.6",
-    "mean": "change",
-    "border": "at the border",
-}
-"""Heads of the columns of the tables, by measure."""
+MEASURES = tuple(name for name in judged_edits.HEADS if name not in ("luma", "chroma"))
+"""Measures in the table of what the vectors are worth."""
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -200,28 +191,21 @@ def print_tables(record: dict[str, Any]) -> None:
             f"| `{row['starter']}` | {present}, {absent} | {row['auc']:.3f} | {percent:.0f} % | "
             f"{row['factor']:.2f} |"
         )
-    print(f"\n| vector | {' | '.join(COLUMNS.values())} |")
-    print("| --- " * (1 + len(COLUMNS)) + "|")
+    print()
+    judged_edits.print_head(["vector"], MEASURES)
     for row in record["rows"]:
-        print(f"| `{row['starter']}` | {format_cells(row['strength 1'], COLUMNS)} |")
-    columns = {name: COLUMNS[name] for name in COLUMNS if name not in ("spread", "same_person")}
-    print(f"\n| vector | `removal` | {' | '.join(columns.values())} |")
-    print("| --- " * (2 + len(columns)) + "|")
+        judged_edits.print_row([f"`{row['starter']}`"], row["strength 1"], MEASURES)
+    print()
+    measures = [name for name in MEASURES if name not in ("spread", "same_person")]
+    judged_edits.print_head(["vector", "`removal`"], measures)
     for row in record["rows"]:
         replaced, subtracted = row["removed"]["replace"], row["removed"]["none"]
-        # Where an attribute lies everywhere, nothing is replaced.
         ways = {"`replace`": replaced, "`none`": subtracted}
-        if replaced == subtracted:
+        if replaced == subtracted:  # The attribute lies everywhere, so nothing is replaced.
             ways = {"both": subtracted}
         for way, means in ways.items():
-            print(f"| `~{row['starter']}` | {way} | {format_cells(means, columns)} |")
+            judged_edits.print_row([f"`~{row['starter']}`", way], means, measures)
     print(f"\nThe vectors are in {record['config']['out']}/vectors.")
-
-
-def format_cells(means: Mapping[str, float], columns: Mapping[str, str]) -> str:
-    """Returns the cells of a row: grey levels with one decimal place, all else with two."""
-    digits = {"mean": 1, "border": 1}
-    return " | ".join(f"{means[name]:.{digits.get(name, 2)}f}" for name in columns)
 
 
 def main() -> None:

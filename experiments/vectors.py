@@ -28,6 +28,7 @@ from typing import Any, Literal
 import judged_edits
 import numpy as np
 from command_line import SMALL, run_experiment
+from judged_edits import HEADS
 from starter_fits import STARTERS, make_vectors
 
 from dfi_jax import VGG, AttributeVector, Dataset, Editor, Recipe, load_dataset, load_vgg, near
@@ -72,20 +73,6 @@ WAYS = {
     "starter": Way(vector="starter", changes={}, alphas=(1.5, 2.5, 4.0)),
 }
 """The ways that are compared."""
-
-MEASURES = {
-    "gain": "gain",
-    "spread": "spread",
-    "reached": "reached",
-    "others": "others",
-    "identity": "identity",
-    "same_person": "below 0.6",
-    "mean": "change",
-    "border": "at the border",
-    "luma": "luma",
-    "chroma": "chroma",
-}
-"""Heads of the columns of the tables, by measure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +180,7 @@ def match(rows: list[dict[str, Any]], config: Config) -> list[dict[str, Any]]:
     """
     curves: dict[tuple[str, str], list[tuple[float, dict[str, float]]]] = {}
     for row in rows:
-        means = {name: row[name] for name in MEASURES}
+        means = {name: row[name] for name in HEADS}
         curves.setdefault((row["attribute"], row["way"]), []).append((row["alpha"], means))
     found: dict[str, list[dict[str, float]]] = {name: [] for name in config.ways}
     for attribute in config.attributes:
@@ -204,7 +191,7 @@ def match(rows: list[dict[str, Any]], config: Config) -> list[dict[str, Any]]:
             if at is not None:
                 found[way].append(at)
     return [
-        {"way": way, **{name: float(np.mean([at[name] for at in ats])) for name in MEASURES}}
+        {"way": way, **{name: float(np.mean([at[name] for at in ats])) for name in HEADS}}
         for way, ats in found.items()
         if ats
     ]
@@ -212,19 +199,13 @@ def match(rows: list[dict[str, Any]], config: Config) -> list[dict[str, Any]]:
 
 def print_tables(record: dict[str, Any]) -> None:
     """Prints both tables."""
-    heads = " | ".join(MEASURES.values())
-    print(f"| vectors | {heads} |\n{'| --- ' * (1 + len(MEASURES))}|")
+    judged_edits.print_head(["vectors"], HEADS)
     for row in record["matched"]:
-        print(f"| {row['way']} | {format_cells(row)} |")
-    print(f"\n| vectors | attribute | α | {heads} |\n{'| --- ' * (3 + len(MEASURES))}|")
+        judged_edits.print_row([row["way"]], row, HEADS)
+    print()
+    judged_edits.print_head(["vectors", "attribute", "α"], HEADS)
     for row in record["rows"]:
-        print(f"| {row['way']} | {row['attribute']} | {row['alpha']:g} | {format_cells(row)} |")
-
-
-def format_cells(row: Mapping[str, Any]) -> str:
-    """Returns the measures of a row: changes with one decimal place, all else with two."""
-    digits = {"mean": 1, "border": 1}
-    return " | ".join(f"{row[name]:.{digits.get(name, 2)}f}" for name in MEASURES)
+        judged_edits.print_row([row["way"], row["attribute"], row["alpha"]], row, HEADS)
 
 
 def main() -> None:

@@ -49,16 +49,8 @@ and away from the camera. Only the proportions count."""
 HEAD_LANDMARKS = (30, 8, 36, 45, 48, 54)
 """The same points among dlib's 68."""
 
-COLUMNS = {
-    "gain": "gain",
-    "spread": "spread",
-    "reached": "reached",
-    "others": "others",
-    "identity": "identity",
-    "mean": "change",
-    "border": "at the border",
-}
-"""The measures of the tables, and their heads."""
+MEASURES = ("gain", "spread", "reached", "others", "identity", "mean", "border")
+"""The measures of the tables."""
 
 WARPED = {"plain": "no", "warped": "yes"}
 """What the tables say of each way."""
@@ -185,22 +177,19 @@ def run(config: Config) -> dict[str, Any]:
 
 def print_tables(record: dict[str, Any]) -> None:
     """Prints the means over the attributes, and each attribute."""
-    rows, heads = record["rows"], " | ".join(COLUMNS.values())
-    print(f"| angle | warp | photos | {heads} |\n{'| --- ' * (3 + len(COLUMNS))}|")
+    rows = record["rows"]
+    judged_edits.print_head(["angle", "warp", "photos"], MEASURES)
     for angle, way in dict.fromkeys((row["angle"], row["way"]) for row in rows):
         some = [row for row in rows if (row["angle"], row["way"]) == (angle, way)]
-        means = {name: float(np.mean([row[name] for row in some])) for name in COLUMNS}
-        print_row([angle, WARPED[way], sum(row["photos"] for row in some)], means)
-    print(f"\n| attribute | angle | warp | {heads} |\n{'| --- ' * (3 + len(COLUMNS))}|")
+        means = {name: float(np.mean([row[name] for row in some])) for name in MEASURES}
+        labels = [angle, WARPED[way], sum(row["photos"] for row in some)]
+        judged_edits.print_row(labels, means, MEASURES)
+    print()
+    judged_edits.print_head(["attribute", "angle", "warp"], MEASURES)
     for row in rows:
-        print_row([row["attribute"], row["angle"], WARPED[row["way"]]], row)
+        labels = [row["attribute"], row["angle"], WARPED[row["way"]]]
+        judged_edits.print_row(labels, row, MEASURES)
     print(f"\nA warp and the way back take {record['seconds']:.2f} s.")
-
-
-def print_row(labels: list[Any], values: Mapping[str, float]) -> None:
-    """Prints a row of a table."""
-    numbers = [f"{values[name]:.2f}" for name in COLUMNS]
-    print(f"| {' | '.join([*map(str, labels), *numbers])} |")
 
 
 def main() -> None:
