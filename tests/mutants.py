@@ -56,6 +56,7 @@ AREAS = {
     "photo": Area(code=("dfi_jax/photo",), tests=("tests/photo",)),
     "manifest": Area(code=("dfi_jax/manifest",), tests=("tests/manifest",)),
     "record": Area(code=EDITOR, tests=("tests/editor",)),
+    "storage": Area(code=("dfi_jax/storage",), tests=("tests/storage",)),
 }
 
 # Left out are operators that a type error gives away (+ to >>), that change nothing (== to `is`
@@ -168,7 +169,10 @@ def draw(area: Area, *, sample: int, seed: int) -> Iterator[tuple[MutationSpec, 
         if len(drawn) == sample or place in drawn:
             continue
         code = mutant.module_path.read_text(encoding="utf-8")
-        mutated = mutate_code(code, get_operator(mutant.operator_name)(), mutant.occurrence)
+        try:
+            mutated = mutate_code(code, get_operator(mutant.operator_name)(), mutant.occurrence)
+        except AttributeError:  # ExceptionReplacer fails on a tuple with `module.Exception`.
+            continue
         if behaviour(mutated) not in (None, behaviour(code)):
             drawn.add(place)
             yield mutant, mutated

@@ -89,8 +89,6 @@ def _is_whole(path: Path) -> bool:
     """Returns whether a program can be decompressed, as JAX would do it in this environment."""
     try:
         _decompress(path.read_bytes())
-    except FileNotFoundError:
-        return True
     except Exception:  # Each of the compression libraries has errors of its own.
         return False
     return True

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dfi_jax.errors import InputError
+from dfi_jax.errors import FileError, InputError
 from dfi_jax.storage.cache import Cache, default_folder, remember
 
 
@@ -78,6 +78,7 @@ def test_a_result_with_other_dependencies_is_another_result(cache):
     cache.remember("means", {"a": 1, "b": [1, 2]}, numbers)
     for depends in ({"a": 2, "b": [1, 2]}, {"a": 1, "b": [2, 1]}, {"a": 1}):
         assert cache.remember("means", depends, lambda: numbers(5.0))["w"][0, 0] == 5
+    assert cache.remember("means", {"b": [1, 2], "a": 1}, never)["w"][0, 0] == 1
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:50], lambda data: data[:-1] + b"\x7f"])
@@ -106,6 +107,17 @@ def test_usage_counts_and_clear_deletes_by_kind(cache):
     assert cache.usage()["probes"].files == 1
     with pytest.raises(InputError, match="has no kind 'dreams'; choose from means, probes"):
         cache.clear(("dreams",))
+
+
+def test_a_result_that_cannot_be_deleted_is_one_sentence(cache, monkeypatch):
+    cache.remember("means", {"a": 1}, numbers)
+
+    def refuse(path, missing_ok):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    with pytest.raises(FileError, match=r"can't be deleted \(Permission denied\); delete it your"):
+        cache.clear(["means"])
 
 
 def test_a_file_that_another_process_deletes_meanwhile_is_not_counted(cache, monkeypatch):

@@ -76,6 +76,8 @@ def test_only_programs_written_since_the_last_check_are_read(folder, monkeypatch
     compiled.keep(folder, seconds=1.0)
     write_program(folder, "new")
     bad = write_program(folder, "bad")
+    last = (folder / compiled.CHECKED).stat().st_mtime_ns
+    os.utime(bad, ns=(last, last))  # A clock of two seconds doesn't tell them apart.
     compiled.keep(folder, seconds=1.0)
     assert sorted(read) == ["jit_bad-cache", "jit_new-cache", "jit_old-cache"]
     assert not bad.exists()
@@ -103,9 +105,20 @@ def test_what_cannot_be_a_program_is_left_alone_and_what_cannot_be_read_deleted(
 
 def test_the_least_recently_used_programs_are_deleted_first(folder, monkeypatch):
     paths = [write_program(folder, str(used), size=1000, used=used) for used in range(5)]
-    monkeypatch.setattr(compiled, "LARGEST", 3500)
+    monkeypatch.setattr(compiled, "LARGEST", 3 * paths[0].stat().st_size)
     compiled.keep(folder, seconds=1.0)
     assert [path.exists() for path in paths] == [True] * 3 + [False] * 2
+
+
+def test_programs_that_another_process_deletes_meanwhile_are_passed_over(folder, monkeypatch):
+    path = write_program(folder, "gone")
+    found = compiled._programs(folder)
+    path.unlink()
+    monkeypatch.setattr(compiled, "_programs", lambda _: found)
+    for largest in (0, 1000):
+        monkeypatch.setattr(compiled, "LARGEST", largest)
+        compiled.keep(folder, seconds=1.0)
+        (folder / compiled.CHECKED).unlink()  # It exists, so the check came to its end.
 
 
 def test_a_folder_for_compiled_programs_that_the_user_has_set_is_respected(tmp_path, monkeypatch):
@@ -120,9 +133,9 @@ def test_a_program_that_took_a_second_to_compile_is_stored(tmp_path, monkeypatch
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     monkeypatch.setattr("jax.config.update", set_to.__setitem__)
     monkeypatch.setattr("warnings.filterwarnings", lambda *_: None)
-    Cache(tmp_path).keep_compiled()
+    Cache(tmp_path / "new").keep_compiled()
     assert set_to["jax_persistent_cache_min_compile_time_secs"] == 1
-    assert set_to["jax_compilation_cache_dir"] == str(tmp_path / "compiled")
+    assert set_to["jax_compilation_cache_dir"] == str(tmp_path / "new" / "compiled")
 
 
 @pytest.mark.parametrize("setting", ["DFI_JAX_CACHE", "JAX_COMPILATION_CACHE_DIR"])

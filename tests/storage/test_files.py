@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -11,6 +12,7 @@ from dfi_jax.errors import FileError
 from dfi_jax.storage.files import (
     HOST,
     check_file,
+    delete_unfinished,
     file_sha256,
     replacing,
     user_path,
@@ -69,9 +71,28 @@ def test_what_a_killed_process_left_is_deleted_by_the_next_write(tmp_path):
     assert names(tmp_path) == ["b.txt"]
 
 
-def test_files_of_others_stay(tmp_path):
+@pytest.fixture
+def running_process():
+    """The number of a process that waits."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process.pid
+        assert process.poll() is None
+        process.communicate(b"\n")
+
+
+def test_what_an_earlier_process_of_the_same_number_left_is_deleted(tmp_path):
+    # In a container, the first process always has the number 1.
+    left = tmp_path / f".a-{HOST}-{os.getpid()}-abcdefgh.png"
+    left.touch()
+    os.utime(left, (0, 0))
+    write_text(tmp_path / "b.txt", "")
+    assert names(tmp_path) == ["b.txt"]
+
+
+def test_files_of_others_stay(tmp_path, running_process):
     kept = [
-        f".a-{HOST}-{os.getppid()}-abcdefgh.png",  # Of a process that still runs.
+        f".a-{HOST}-{running_process}-abcdefgh.png",
+        f".a-{HOST}-{10**30}-abcdefgh.png",  # Of no process.
         f".a-000000-{ended_process()}-abcdefgh.png",  # Of another computer.
         f"a-{HOST}-{ended_process()}-abcdefgh.png",  # Not hidden.
         ".a.png",
@@ -88,6 +109,14 @@ def test_files_of_others_stay(tmp_path):
 def test_a_name_as_long_as_the_file_system_takes_is_written(tmp_path):
     write_text(tmp_path / ("x" * 251 + ".txt"), "")
     assert len(names(tmp_path)[0]) == 255
+
+
+def test_a_process_that_ends_at_once_deletes_its_unfinished_files(tmp_path):
+    with contextlib.suppress(FileError), replacing(tmp_path / "a.txt"):
+        before = names(tmp_path)
+        delete_unfinished()
+        after = names(tmp_path)
+    assert (len(before), after) == (1, [])
 
 
 def test_others_can_read_what_is_written(tmp_path):
@@ -136,6 +165,20 @@ def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FileError, match=r"can't be written \(.*\); choose another folder"):
         write_text(tmp_path / "file" / "a.txt", "")
+
+
+def test_what_fails_while_a_file_is_written_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FileError, match=r"^\S*folder can't be written \(Is a directory\); choose"):
+        write_text(tmp_path / "folder", "")
+
+    def fail(*_, **__):
+        raise safetensors.SafetensorError("no space left")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", fail)
+    with pytest.raises(FileError, match=r"^\S*ones can't be written \(no space left\); choose an"):
+        write_tensors(tmp_path / "ones", {"ones": np.ones(3)})
+    assert names(tmp_path) == ["folder"]
 
 
 def test_the_sha256_of_a_file_is_that_of_its_bytes(tmp_path):
