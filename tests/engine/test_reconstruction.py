@@ -255,6 +255,18 @@ def test_what_a_queue_cannot_hold_is_rejected(direct, waves, vector):
             reconstruct(direct, one, recipe=RECIPE, **{name: 0})
 
 
+def test_recipes_whose_objective_and_solver_are_equal_share_their_programs(
+    direct, waves, vector, monkeypatch
+):
+    problem = make_problem(direct, waves[:1], vector, [0.3], recipe=RECIPE)
+    expected = reconstruct(direct, problem, recipe=RECIPE)
+    changes = {"vector": "gain", "removal": "none", "shrinkage": "unshrunk", "start": "noise"}
+    changes |= {"finish": "match_color", "features.network": "raw", "features.size": "64"}
+    monkeypatch.setattr(descent, "evaluate", None)  # Tracing would call it.
+    found = reconstruct(direct, problem, recipe=RECIPE.set(changes))
+    np.testing.assert_array_equal(found.images, expected.images)
+
+
 def test_a_network_can_be_traced_without_its_problem(direct, waves, vector):
     problem = make_problem(direct, waves, vector, jnp.full(3, 0.3), recipe=RECIPE)
     traced = jax.eval_shape(lambda vgg: reconstruct(vgg, problem, recipe=RECIPE), direct)
