@@ -244,6 +244,13 @@ def test_an_empty_batch_gives_an_empty_reconstruction(direct, waves, vector, kin
     assert {len(leaf) for leaf in found} == {0}
 
 
+def test_problems_on_another_device_are_solved_in_a_queue(direct, waves, vector):
+    problem = make_problem(direct, waves[:1], vector, [0.1], recipe=RECIPE)
+    there = jax.device_put(problem, jax.devices()[1])
+    found = dict(reconstruct(direct, [there, there], recipe=RECIPE, batch_size=1))
+    np.testing.assert_array_equal(found[1].images, found[0].images)
+
+
 def test_what_a_queue_cannot_hold_is_rejected(direct, waves, vector):
     one, two = (make_problem(direct, waves[:n], vector, [0.1] * n, recipe=RECIPE) for n in (1, 2))
     with pytest.raises(InputError, match="problem 1 of the queue holds 2 images; give problems of"):
