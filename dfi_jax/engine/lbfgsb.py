@@ -158,7 +158,7 @@ def solve(
     assert isinstance(solver, LBFGSB)
     mean, unit = (np.array(rgb) for rgb in (preprocess.mean_rgb, preprocess.unit_rgb))
     # The program is the same whatever the solver's fields.
-    program = partial(_evaluate, recipe=recipe.replace(solver=LBFGSB(), finish=()))
+    program = partial(_evaluate, recipe=recipe.replace(solver=LBFGSB()))
     trace = Trace()
 
     def function(u: Float[np.ndarray, " size"]) -> tuple[float, Float[np.ndarray, " size"]]:

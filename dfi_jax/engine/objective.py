@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dfi_jax.engine.problem import Problem
@@ -84,4 +83,4 @@ def evaluate(
     seen = bounds.clip(images)
     value = objective(vgg, seen, problem, recipe=recipe)
     unit = recipe.objective.unit(problem.target, problem.square_norms)
-    return Evaluation(value + bounds.measure(images, unit), value, jnp.asarray(seen))
+    return Evaluation(value + bounds.measure(images, unit), value, seen)

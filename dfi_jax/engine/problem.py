@@ -99,7 +99,9 @@ def make_problem(
             f"the vector has the layers {', '.join(vector)}, and the recipe "
             f"{', '.join(layers)}; give the recipe's layers."
         )
-    vector = {name: jnp.asarray(vector[name], images.dtype) for name in layers}
+    vector, replacement = jax.tree.map(
+        lambda layer: jnp.asarray(layer, images.dtype), (dict(vector), replacement)
+    )
     if start is not None:
         start = check_images(vgg, jnp.asarray(start))
         if start.shape != (n, *images.shape[1:]):

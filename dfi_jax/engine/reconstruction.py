@@ -19,7 +19,7 @@ from dfi_jax.engine.slots import Reconstruction, Slots
 from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG, prepare
 from dfi_jax.progress import OnProgress, Progress
-from dfi_jax.recipe import LBFGSB, Recipe
+from dfi_jax.recipe import LBFGSB, FeatureStage, Recipe
 
 WINOGRAD_FROM = 30
 """Number of iterations of a problem from which Winograd's convolutions pay on a CPU.
@@ -119,13 +119,15 @@ def reconstruct(
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}; give 1 or more.")
     vgg = prepare_for(vgg, recipe=recipe)
+    largest = batch_size or largest_batch(vgg, recipe=recipe)
+    recipe = _program_recipe(recipe)
     if not isinstance(problems, Problem):
         return _solve_queue(
             vgg,
             # A generator would keep the last problem in memory until it is asked for the next.
             map(partial(_check_single, vgg), itertools.count(), problems),
             recipe=recipe,
-            batch_size=batch_size or largest_batch(vgg, recipe=recipe),
+            batch_size=largest,
             every=every,
             total=None,
             on_progress=on_progress,
@@ -149,7 +151,7 @@ def reconstruct(
         vgg,
         singles,
         recipe=recipe,
-        batch_size=min(n, batch_size or largest_batch(vgg, recipe=recipe)),
+        batch_size=min(n, largest),
         every=every,
         total=n * recipe.solver.reported,
         on_progress=on_progress,
@@ -213,6 +215,23 @@ def concatenate(results: list[Reconstruction]) -> Reconstruction:
         history=np.concatenate(histories),
         iterations=np.concatenate([result.iterations for result in results]),
         evaluations=np.concatenate([result.evaluations for result in results]),
+    )
+
+
+def _program_recipe(recipe: Recipe) -> Recipe:
+    """Returns a recipe with the fields that the compiled programs depend on, and no others.
+
+    Recipes that differ in the vector's scaling or the finish, for example, then share programs.
+    """
+    stage = recipe.features
+    return Recipe(
+        features=FeatureStage(
+            layers=stage.layers,
+            pool_rounding=stage.pool_rounding,
+            normalization=stage.normalization,
+        ),
+        objective=recipe.objective,
+        solver=recipe.solver,
     )
 
 

@@ -124,6 +124,7 @@ class Slots:
     def fill(self, index: int, single: Problem) -> None:
         """Puts a problem of length 1 into a free slot."""
         slot = next(slot for slot in range(len(self._done)) if slot not in self._indices)
+        single = devices.replicate(single, self._mesh)
         self._problem, self._descent = devices.shard(
             descent.fill(
                 self._problem, self._descent, single, jnp.asarray(slot), recipe=self._recipe

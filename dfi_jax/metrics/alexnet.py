@@ -1,8 +1,8 @@
 """Descriptions of faces by a network that edits don't use: AlexNet, with ImageNet's weights.
 
-A face is described by relu2 and relu3, each averaged over a grid of 5 × 5 cells. Of the layers and
-grids tried on LFW, these two recognise attributes best: the AUC for people left out of the fit is
-0.94 on average over 40 attributes, and 0.88 with relu5.
+A face is described by relu2 and relu3, each resized to 5 × 5 cells with a triangle filter. Of the
+layers and grids tried on LFW, these two recognise attributes best: the AUC for people left out of
+the fit is 0.94 on average over 40 attributes, and 0.88 with relu5.
 """
 
 import functools
@@ -22,7 +22,7 @@ LAYERS = (1, 2)
 """Positions of the layers among the five that `AlexNet` returns."""
 
 GRID = 5
-"""Number of cells per side over which features are averaged."""
+"""Number of cells per side that features are resized to."""
 
 SIZE = 200
 """Height and width of the faces."""
@@ -36,7 +36,7 @@ _SCALE = np.array([[[[0.458, 0.448, 0.450]]]], np.float32)
 
 
 def describe(faces: Float[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d"]:
-    """Returns one row of averaged features per face.
+    """Returns one row of resized features per face.
 
     Args:
       faces: Faces in the canonical crop, RGB in [0, 1].

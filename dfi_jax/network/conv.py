@@ -12,7 +12,8 @@ References:
   https://arxiv.org/abs/1509.09308 (the matrices B, G and A).
 """
 
-from functools import partial
+import operator
+from functools import partial, reduce
 from typing import Any, Literal, get_args
 
 import jax
@@ -268,15 +269,10 @@ def _winograd(
 
 def _combine(matrix: Float[np.ndarray, "i j"], parts: list[Array]) -> list[Array]:
     """Returns the matrix times the parts, skipping zeros and multiplications by 1."""
-    sums = []
-    for row in matrix:
-        terms = [
-            part if factor == 1 else factor * part
-            for factor, part in zip(row, parts, strict=True)
-            if factor
-        ]
-        total = terms[0]
-        for term in terms[1:]:
-            total = total + term
-        sums.append(total)
-    return sums
+
+    def combine(row: Float[np.ndarray, " j"]) -> Array:
+        pairs = zip(row, parts, strict=True)
+        terms = (part if factor == 1 else factor * part for factor, part in pairs if factor)
+        return reduce(operator.add, terms)
+
+    return [combine(row) for row in matrix]

@@ -111,7 +111,7 @@ class VGG:
       InputError: If the precision doesn't exist.
     """
 
-    params: Any
+    params: Any = struct.field(repr=False)
     architecture: str = struct.field(pytree_node=False)
     preprocess: Preprocess = struct.field(pytree_node=False)
     name: str = struct.field(pytree_node=False)
@@ -119,7 +119,7 @@ class VGG:
     normalized: bool = struct.field(pytree_node=False, default=False)
     pooling: Pooling = struct.field(pytree_node=False, default="max")
     precision: Precision = struct.field(pytree_node=False, default="highest")
-    filters: Any = None
+    filters: Any = struct.field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_precision(self.precision)

@@ -124,8 +124,8 @@ class UnguardedLBFGS(SolverStage):
       first_step: The step from the start: −g·min(1, 1/‖g‖₁) with `unit`, or −g with `gradient`.
       curvature_floor: Smallest divisor. A pair whose yᵀs is smaller is divided by this instead.
       gradient_tolerance: A problem ends if no element of the gradient is larger.
-      change_tolerance: A problem ends if no element of a step is larger, or if the objective
-        changes by less. 0 ends no problem.
+      change_tolerance: A problem ends if no element of a step is larger, if the objective changes
+        by less, or if the next step promises less. 0 ends no problem.
 
     References:
       `torch.optim.LBFGS`, https://docs.pytorch.org/docs/stable/generated/torch.optim.LBFGS.html.

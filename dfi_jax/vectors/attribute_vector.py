@@ -37,9 +37,9 @@ class AttributeVector:
       replacement: Features that replace a photo's own where the attribute is taken away, or None.
     """
 
-    features: Features
+    features: Features = struct.field(repr=False)
     provenance: Provenance = struct.field(pytree_node=False)
-    replacement: Replacement | None = None
+    replacement: Replacement | None = struct.field(default=None, repr=False)
 
     def save(self, path: str | Path, *, dtype: Literal["float32", "int8"] = "float32") -> None:
         """Writes the vector as a safetensors file, whole or not at all.

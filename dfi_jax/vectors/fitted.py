@@ -60,11 +60,11 @@ class FittedDataset:
     >>> vector = fitted.vector("Smiling", hold=["Young"])
     >>> round(fitted.movements(fitted.vector("Smiling", penalty=0.0))["Smiling"], 1) <= 1.0
     True
-    >>> folder = Path(tempfile.mkdtemp())
+    >>> folder = tempfile.mkdtemp()
     >>> fitted.save(folder)
     >>> FittedDataset.load(folder).scores.shape
     (40, 7)
-    >>> part = FittedDataset.load_part(folder / "part-1-of-1.safetensors")
+    >>> part = FittedDataset.load_part(f"{folder}/part-1-of-1.safetensors")
     >>> len(FittedDataset.merge([fitted, part]).scores)
     80
     """
@@ -202,7 +202,7 @@ class FittedDataset:
         """SHA-256, in hex, of the origin."""
         return hashlib.sha256(json.dumps(self.origin.to_dict()).encode()).hexdigest()
 
-    def save(self, folder: Path, *, part: tuple[int, int] = (1, 1)) -> None:
+    def save(self, folder: str | Path, *, part: tuple[int, int] = (1, 1)) -> None:
         """Writes the sums as a safetensors file in a folder, whole or not at all.
 
         Args:
@@ -216,7 +216,7 @@ class FittedDataset:
         tensors |= {f"{name}.products": layer for name, layer in self.products.items()}
         tensors |= {f"{name}.squares": layer for name, layer in self.squares.items()}
         metadata = {name: json.dumps(value) for name, value in self.origin.to_dict().items()}
-        write_tensors(part_path(folder, part), tensors, metadata=metadata)
+        write_tensors(part_path(user_path(folder), part), tensors, metadata=metadata)
 
     @classmethod
     def load(cls, folder: str | Path) -> "FittedDataset":
@@ -251,12 +251,13 @@ class FittedDataset:
         return parts[0] if len(parts) == 1 else cls.merge(parts)
 
     @classmethod
-    def load_part(cls, path: Path) -> "FittedDataset":
+    def load_part(cls, path: str | Path) -> "FittedDataset":
         """Reads one file that `save` wrote.
 
         Raises:
           FileError: If the file is missing or damaged.
         """
+        path = user_path(path)
         try:
             with safetensors.safe_open(path, framework="numpy") as file:
                 metadata = {k: json.loads(v) for k, v in (file.metadata() or {}).items()}

@@ -1,7 +1,7 @@
 """Attribute scores of a photo that nobody has scored: ridge regression from VGG features.
 
-A face is described by φ(x) of two layers, each averaged over a grid of 3 × 3 cells, so that a
-description keeps roughly where things are in the face. `vectors.ridge` has the regression.
+A face is described by φ(x) of two layers, each resized to 3 × 3 cells with a triangle filter, so
+that a description keeps roughly where things are in the face. `vectors.ridge` has the regression.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ LAYERS = ("conv4_1", "conv5_1")
 """The layers whose features describe a face."""
 
 GRID = 3
-"""Number of cells per side over which features are averaged."""
+"""Number of cells per side that features are resized to."""
 
 SIZE = 100
 """Height and width of the faces. At 200 the network would take four times as long."""
@@ -129,7 +129,7 @@ def estimate(vgg: VGG, probes: Probes, face: Float[np.ndarray, "h w 3"]) -> Floa
 
 
 def pool_features(vgg: VGG, faces: Float[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d"]:
-    """Returns φ(x) of both layers, averaged over 3 × 3 cells, in one row per face.
+    """Returns φ(x) of both layers, resized to 3 × 3 cells, in one row per face.
 
     >>> import dfi_jax
     >>> pool_features(dfi_jax.load_vgg("random-vgg16"), np.zeros((1, 32, 32, 3), np.float32)).shape

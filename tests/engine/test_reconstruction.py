@@ -244,6 +244,13 @@ def test_an_empty_batch_gives_an_empty_reconstruction(direct, waves, vector, kin
     assert {len(leaf) for leaf in found} == {0}
 
 
+def test_problems_on_another_device_are_solved_in_a_queue(direct, waves, vector):
+    problem = make_problem(direct, waves[:1], vector, [0.1], recipe=RECIPE)
+    there = jax.device_put(problem, jax.devices()[1])
+    found = dict(reconstruct(direct, [there, there], recipe=RECIPE, batch_size=1))
+    np.testing.assert_array_equal(found[1].images, found[0].images)
+
+
 def test_what_a_queue_cannot_hold_is_rejected(direct, waves, vector):
     one, two = (make_problem(direct, waves[:n], vector, [0.1] * n, recipe=RECIPE) for n in (1, 2))
     with pytest.raises(InputError, match="problem 1 of the queue holds 2 images; give problems of"):
@@ -253,6 +260,18 @@ def test_what_a_queue_cannot_hold_is_rejected(direct, waves, vector):
     for name in ("every", "batch_size"):
         with pytest.raises(InputError, match=f"{name} is 0; give 1 or more"):
             reconstruct(direct, one, recipe=RECIPE, **{name: 0})
+
+
+def test_recipes_whose_objective_and_solver_are_equal_share_their_programs(
+    direct, waves, vector, monkeypatch
+):
+    problem = make_problem(direct, waves[:1], vector, [0.3], recipe=RECIPE)
+    expected = reconstruct(direct, problem, recipe=RECIPE)
+    changes = {"vector": "gain", "removal": "none", "shrinkage": "unshrunk", "start": "noise"}
+    changes |= {"finish": "match_color", "features.network": "raw", "features.size": "64"}
+    monkeypatch.setattr(descent, "evaluate", None)  # Tracing would call it.
+    found = reconstruct(direct, problem, recipe=RECIPE.set(changes))
+    np.testing.assert_array_equal(found.images, expected.images)
 
 
 def test_a_network_can_be_traced_without_its_problem(direct, waves, vector):

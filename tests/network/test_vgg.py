@@ -191,6 +191,12 @@ def test_a_network_tells_how_its_convolutions_are_computed(monkeypatch):
     assert prepare(vgg, layers=("conv1_2",)).convolution == "direct"
 
 
+def test_a_network_is_shown_without_its_numbers(random_vgg):
+    shown = repr(prepare(random_vgg, layers=("conv1_1",)))
+    assert shown.startswith("VGG(architecture='vgg16', preprocess=Preprocess(mean=(0.485, ")
+    assert "Array" not in shown
+
+
 def test_a_network_is_made_from_keywords_only():
     with pytest.raises(TypeError, match="positional"):
         VGG({}, "vgg16", Preprocess((0.0,) * 3, (1.0,) * 3), "name", "sha256")
