@@ -135,6 +135,15 @@ def test_a_failure_ends_no_other_edit_and_is_listed(folder):
         assert not (folder / "out" / name).exists()
 
 
+def test_a_vector_that_was_damaged_since_an_earlier_run_ends_no_other_edit(folder, random_vgg):
+    jobs = read_manifest(folder / "jobs.jsonl")
+    (folder / "out" / "me-smile").mkdir(parents=True)
+    (folder / "out" / "me-smile" / "result.json").write_text('{"files": []}')
+    (folder / "smile.safetensors").write_text("<html>")
+    editor = Editor(weights=random_vgg, recipe=RECIPE, cache=None)
+    assert select_unfinished(jobs, folder / "out", editor=editor) == jobs
+
+
 def test_an_edit_that_cannot_be_written_is_a_failure(folder, random_vgg):
     (folder / "out").mkdir()
     (folder / "out" / "you-frown").write_text("a file in the way")
