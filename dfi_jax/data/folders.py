@@ -34,7 +34,7 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.layout import require
 from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import read
-from dfi_jax.storage.files import is_file
+from dfi_jax.storage.files import check_file, is_file
 from dfi_jax.storage.text import base_folder, read_lines, read_text
 
 ATTRIBUTES = ("Target",)
@@ -197,6 +197,7 @@ def load_table(path: Path) -> Dataset:
         used, if two rows are about the same image, or if none of the images exists.
     """
     table = path if is_file(path) else require(path, TABLE)
+    check_file(table)
     rows = _rows(table)
     header = next(rows, (0, []))[1]
     _check_header(table, header)
