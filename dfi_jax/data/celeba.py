@@ -16,6 +16,7 @@ Reference: Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015.
 
 import os
 import warnings
+from collections import Counter
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -211,8 +212,9 @@ def _read_csv(
 
 
 def _check_columns(path: Path, header: list[str]) -> None:
-    if twice := next((name for i, name in enumerate(header) if name in header[:i]), None):
-        raise FileError(f"{path} names the column {twice} twice; download it again.")
+    for name, times in Counter(header).items():
+        if times > 1:
+            raise FileError(f"{path} has {times} columns {name!r}; download it again.")
 
 
 def _read_rows(

@@ -22,6 +22,7 @@ import csv
 import io
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -274,8 +275,9 @@ def _check_header(path: Path, header: list[str]) -> None:
         raise FileError(
             f"{path} has no column image in its header {','.join(header)[:80]!r}; {advice}"
         )
-    if twice := next((name for i, name in enumerate(header) if name in header[:i]), None):
-        raise FileError(f"{path} has two columns {twice!r}; {advice}")
+    for name, times in Counter(header).items():
+        if times > 1:
+            raise FileError(f"{path} has {times} columns {name!r}; {advice}")
     if not set(header) - {"image", "person"}:
         raise FileError(f"{path} has no column of scores; {advice}")
     if "" in header:
