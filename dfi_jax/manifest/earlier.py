@@ -1,5 +1,6 @@
 """Comparison of a job with the results of an earlier run, before these count as the job's own."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -60,10 +61,11 @@ def select_unfinished(
         images_sha256=cache(_images_sha256),
     )
     for job in jobs:
-        try:
-            made = json.loads((folder / job.label / "result.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            made = None
+        record = folder / job.label / "result.json"
+        made: Any = None
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            if is_file(record):
+                made = json.loads(record.read_text(encoding="utf-8"))
         whole = isinstance(made, dict) and _has_files(folder / job.label, made)
         try:
             differing = compare.find(made, job) if whole else None

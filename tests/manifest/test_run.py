@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import time
 import typing
@@ -140,6 +141,8 @@ def test_a_vector_that_was_damaged_since_an_earlier_run_ends_no_other_edit(folde
     (folder / "out" / "me-smile").mkdir(parents=True)
     (folder / "out" / "me-smile" / "result.json").write_text('{"files": []}')
     (folder / "smile.safetensors").write_text("<html>")
+    (folder / "out" / "you-frown").mkdir()
+    os.mkfifo(folder / "out" / "you-frown" / "result.json")  # Nobody waits for it.
     editor = Editor(weights=random_vgg, recipe=RECIPE, cache=None)
     assert select_unfinished(jobs, folder / "out", editor=editor) == jobs
 
