@@ -254,13 +254,12 @@ def _name_folders(
         return [out or Path(options.folder_name(f"dfi-{files[0].stem}-{named}"))]
     parent = out or Path(options.folder_name(f"dfi-{named}"))
     folders: list[Path] = []
-    taken: set[str] = set()
+    numbers: dict[str, int] = {}  # The last number of each name, which thousands may share.
     for file in files:
         stem = name = options.folder_name(file.stem)
-        number = 1
-        while name.casefold() in taken:  # Some file systems ignore case.
-            number += 1
-            name = f"{stem}-{number}"
-        taken.add(name.casefold())
+        while name.casefold() in numbers:  # Some file systems ignore case.
+            numbers[stem.casefold()] += 1
+            name = f"{stem}-{numbers[stem.casefold()]}"
+        numbers[name.casefold()] = 1
         folders.append(parent / name)
     return folders

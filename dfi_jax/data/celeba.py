@@ -16,6 +16,7 @@ Reference: Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015.
 
 import os
 import warnings
+from collections import Counter
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -28,6 +29,7 @@ from dfi_jax.data.layout import require, unpacked
 from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import read
 from dfi_jax.photo.placement import Box
+from dfi_jax.storage.files import check_file
 from dfi_jax.storage.text import read_lines
 
 ATTRIBUTES = "list_attr_celeba.txt"
@@ -72,10 +74,13 @@ def load(root: Path) -> Dataset:
         an image.
     """
     table = require(root, *_places(ATTRIBUTES, csv=True))
-    folder = _image_folder(root)
-    attributes, names, scores = _read_named(table)
     landmarks = _optional(root, LANDMARKS, csv=True)
     identities = _optional(root, IDENTITIES)
+    for path in (table, landmarks, identities):
+        if path is not None:
+            check_file(path)
+    folder = _image_folder(root)
+    attributes, names, scores = _read_named(table)
     points = None if landmarks is None else _read_landmarks(landmarks, names, table)
     people = None if identities is None else _read_identities(identities, names, table)
     existing = {entry.name for entry in os.scandir(folder)}
@@ -207,8 +212,9 @@ def _read_csv(
 
 
 def _check_columns(path: Path, header: list[str]) -> None:
-    if twice := next((name for i, name in enumerate(header) if name in header[:i]), None):
-        raise FileError(f"{path} names the column {twice} twice; download it again.")
+    for name, times in Counter(header).items():
+        if times > 1:
+            raise FileError(f"{path} has {times} columns {name!r}; download it again.")
 
 
 def _read_rows(

@@ -190,12 +190,13 @@ class Dataset:
         if self.folder is None:
             name = "/".join(path.resolve().parts[-2:])
             return next((i for i, known in enumerate(self.names) if known == name), None)
-        # A link may have another name than its target, so both of the file's names are tried.
-        ends = (path.name, path.resolve().name)
+        # A link may have another name than its target, so both of the file's names are tried. Of a
+        # link to itself, which may be among the images, Path.resolve raises a RuntimeError.
+        target = os.path.realpath(path)
+        ends = (path.name, Path(target).name)
         candidates = (i for i, name in enumerate(self.names) if name.endswith(ends))
-        target = path.resolve()
         return next(
-            (i for i in candidates if (self.folder / self.names[i]).resolve() == target), None
+            (i for i in candidates if os.path.realpath(self.folder / self.names[i]) == target), None
         )
 
     def _error(self, index: int, error: InputError) -> FileError:

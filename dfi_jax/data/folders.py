@@ -22,6 +22,7 @@ import csv
 import io
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.layout import require
 from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import read
-from dfi_jax.storage.files import is_file
+from dfi_jax.storage.files import check_file, is_file
 from dfi_jax.storage.text import base_folder, read_lines, read_text
 
 ATTRIBUTES = ("Target",)
@@ -197,6 +198,7 @@ def load_table(path: Path) -> Dataset:
         used, if two rows are about the same image, or if none of the images exists.
     """
     table = path if is_file(path) else require(path, TABLE)
+    check_file(table)
     rows = _rows(table)
     header = next(rows, (0, []))[1]
     _check_header(table, header)
@@ -273,8 +275,9 @@ def _check_header(path: Path, header: list[str]) -> None:
         raise FileError(
             f"{path} has no column image in its header {','.join(header)[:80]!r}; {advice}"
         )
-    if twice := next((name for i, name in enumerate(header) if name in header[:i]), None):
-        raise FileError(f"{path} has two columns {twice!r}; {advice}")
+    for name, times in Counter(header).items():
+        if times > 1:
+            raise FileError(f"{path} has {times} columns {name!r}; {advice}")
     if not set(header) - {"image", "person"}:
         raise FileError(f"{path} has no column of scores; {advice}")
     if "" in header:

@@ -23,7 +23,7 @@ from dfi_jax.data.layout import require, unpacked
 from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import read
 from dfi_jax.photo.placement import Box
-from dfi_jax.storage.files import is_file
+from dfi_jax.storage.files import check_file, is_file
 from dfi_jax.storage.text import read_lines
 
 CROP: Box = (40, 20, 210, 190)
@@ -61,6 +61,7 @@ def load(root: Path) -> Dataset:
         file can't be read or is about the same image as another.
     """
     table = require(root, TABLE)
+    check_file(table)
     folder = unpacked(require(root, "lfw-deepfunneled", "lfw"))
     attributes, rows = _read_table(table)
     names, people, scores = [], [], []

@@ -213,7 +213,9 @@ def opposite(attribute: str) -> str:
 
 
 def find_attribute(name: str, attributes: Sequence[str]) -> int:
-    """Returns the column of an attribute. Case, spaces and underscores don't matter.
+    """Returns the column of an attribute.
+
+    Case, spaces and underscores don't matter, unless several names differ in them alone.
 
     >>> find_attribute("mouth_slightly_open", ["Male", "Mouth Slightly Open"])
     1
@@ -226,6 +228,8 @@ def find_attribute(name: str, attributes: Sequence[str]) -> int:
             f"the attribute {name!r} doesn't exist in a dataset without scores; "
             f"use a dataset that has attribute scores."
         )
+    if name in attributes:
+        return list(attributes).index(name)
     keys = [_key(attribute) for attribute in attributes]
     if _key(name) in keys:
         return keys.index(_key(name))

@@ -214,10 +214,9 @@ class Editor:
             refined = refine(vgg, work, result, batch_size=self.batch_size, on_progress=on_progress)
             try:
                 edit = self._finish(work, refined, on_progress=on_progress)
-            except DfiError as error:  # An image of the dataset may have disappeared meanwhile.
-                if on_failure is None:
-                    raise
-                on_failure(work.job, error)
+            except (DfiError, MemoryError) as error:
+                # An image of the dataset may have disappeared meanwhile.
+                _fail(work.job, error, on_failure)
             else:
                 yield work.job, edit
 
@@ -437,10 +436,8 @@ class Editor:
                     cache=self.cache,
                     on_progress=on_progress,
                 )
-            except DfiError as error:
-                if on_failure is None:
-                    raise
-                on_failure(job, error)
+            except (DfiError, MemoryError) as error:
+                _fail(job, error, on_failure)
 
     def _finish(
         self, work: Work, result: Reconstruction, *, on_progress: OnProgress | None
@@ -469,3 +466,12 @@ class Editor:
             iterations=result.iterations,
             record=make_record(work, result, vgg=vgg, batch_size=self.batch_size),
         )
+
+
+def _fail(job: Job, error: DfiError | MemoryError, on_failure: OnFailure | None) -> None:
+    """Reports that a job failed, or raises its error if nobody listens."""
+    if on_failure is None:
+        raise error
+    if isinstance(error, MemoryError):
+        error = InputError(f"{job.label} needs more memory than there is; make its photo smaller.")
+    on_failure(job, error)

@@ -206,7 +206,7 @@ def check_alphas(alphas: Sequence[float]) -> None:
     """
     if not len(alphas):
         raise InputError("alphas is empty; give at least one strength, such as 1.")
-    names = []
+    names = set()
     for alpha in alphas:
         if not abs(alpha) <= LARGEST_ALPHA:
             raise InputError(
@@ -215,7 +215,7 @@ def check_alphas(alphas: Sequence[float]) -> None:
             )
         if f"{alpha:g}" in names:
             raise InputError(f"alpha {alpha:g} is given twice; give each strength once.")
-        names.append(f"{alpha:g}")
+        names.add(f"{alpha:g}")
 
 
 def attribute_name(attribute: AttributeLike) -> str:

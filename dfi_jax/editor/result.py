@@ -120,6 +120,14 @@ class Edit:
         """
         folder = user_path(folder)
         check_folder(folder, overwrite=overwrite)
+        record = folder / "result.json"
+        try:
+            # If writing the new photos is interrupted, an earlier record would count as theirs.
+            record.unlink(missing_ok=True)
+        except OSError as error:
+            raise FileError(
+                f"{record} can't be replaced ({error.strerror}); choose another folder."
+            ) from None
         written = []
         original = self.photo.original if self._are_whole else None
         for name, pixels in zip(self.record["files"], self.pixels, strict=True):
@@ -135,8 +143,8 @@ class Edit:
                 temporary.write_bytes(data)
             written.append(folder / name)
         # The record comes last, because a manifest skips edits that have one.
-        write_text(folder / "result.json", json.dumps(self.record, indent=2) + "\n")
-        return [*written, folder / "result.json"]
+        write_text(record, json.dumps(self.record, indent=2) + "\n")
+        return [*written, record]
 
     def save_photo(self, path: str | Path, *, overwrite: bool = False) -> list[str]:
         """Writes the edited photo alone, if there is only one strength.

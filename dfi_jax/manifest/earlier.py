@@ -1,5 +1,6 @@
 """Comparison of a job with the results of an earlier run, before these count as the job's own."""
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from dfi_jax.editor.assembly import work_recipe
 from dfi_jax.editor.editor import Editor
 from dfi_jax.editor.job import Job
 from dfi_jax.editor.record import PACKAGES, device, network_record, vector_record, versions
-from dfi_jax.errors import FileError
+from dfi_jax.errors import DfiError, FileError
 from dfi_jax.storage.files import file_sha256, is_file
 from dfi_jax.vectors.attribute_vector import AttributeVector
 
@@ -60,13 +61,19 @@ def select_unfinished(
         images_sha256=cache(_images_sha256),
     )
     for job in jobs:
+        record = folder / job.label / "result.json"
+        made: Any = None
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            if is_file(record):
+                made = json.loads(record.read_text(encoding="utf-8"))
+        whole = isinstance(made, dict) and _has_files(folder / job.label, made)
         try:
-            made = json.loads((folder / job.label / "result.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            made = None
-        if not isinstance(made, dict) or not _has_files(folder / job.label, made):
+            differing = compare.find(made, job) if whole else None
+        except DfiError:  # A file of the job can't be read, which is that job's failure alone.
+            differing = None
+        if differing is None:
             unfinished.append(job)
-        elif differing := compare.find(made, job):
+        elif differing:
             raise FileError(
                 f"{folder / job.label} has results with a different value of {differing[0]}; "
                 f"choose another folder, or give the job another name."

@@ -127,6 +127,9 @@ _FARTHEST = 60
 """Maximum distance, in pixels of the canonical crop and per axis, between a detected face's eyes,
 nose and mouth and those of the average face. Other faces are somebody else's."""
 
+_idle_detectors: list[Any] = []
+"""dlib's detectors that no thread is using."""
+
 _INSTALL = (
     "install them with `pip install 'dfi-jax[faces]'`, or `pip install '.[faces]'` in a clone of "
     "the repository, or set the face to `whole` or to a box x0,y0,x1,y1 (on the command line, with "
@@ -211,7 +214,7 @@ def is_upside_down(pixels: Float[np.ndarray, "H W 3"], face: Face) -> bool:
         return False
     around = to_bytes(_crop(pixels, _square(face.box), size=_COMPARED_SIDE))
     upright, turned = (
-        max(_load_detector().run(view, 0, _LOWEST_SCORE)[1], default=_LOWEST_SCORE)
+        max(_run_detector(view, threshold=_LOWEST_SCORE)[1], default=_LOWEST_SCORE)
         for view in (around, np.ascontiguousarray(around[::-1, ::-1]))
     )
     return bool(turned > upright)
@@ -227,7 +230,7 @@ def upright_turn(pixels: Float[np.ndarray, "H W 3"]) -> int | None:
     found = {}
     for quarters in (1, 2, 3):
         view = np.rot90(pixels, -quarters)
-        scores = _load_detector().run(_shrink(view, *_DETECTION_SIZES[0]), 0)[1]
+        scores = _run_detector(_shrink(view, *_DETECTION_SIZES[0]))[1]
         if scores:
             found[90 * quarters] = max(scores)
     return max(found, key=lambda turn: found[turn], default=None)
@@ -330,9 +333,21 @@ def locate_model(name: str) -> Path:
     return file
 
 
-@functools.cache
-def _load_detector() -> Any:
-    return import_dlib().get_frontal_face_detector()
+def _run_detector(
+    pixels: UInt8[np.ndarray, "h w 3"], *, threshold: float = 0.0
+) -> tuple[Any, list[float]]:
+    """Returns dlib's boxes of the faces in an image, and their scores.
+
+    dlib lets other threads run meanwhile. A detector writes to its own memory, so two threads that
+    share one find wrong faces, or end the process.
+    """
+    try:
+        detector = _idle_detectors.pop()
+    except IndexError:  # Loading another one takes 0.2 seconds.
+        detector = import_dlib().get_frontal_face_detector()
+    boxes, scores, _ = detector.run(pixels, 0, threshold)
+    _idle_detectors.append(detector)
+    return boxes, scores
 
 
 @functools.cache
@@ -345,7 +360,7 @@ def _detect_boxes(pixels: Float[np.ndarray, "H W 3"]) -> list[tuple[Box, float]]
     height, width = pixels.shape[:2]
     for longest, enlargement in _DETECTION_SIZES:
         seen = _shrink(pixels, longest, enlargement)
-        detected, scores, _ = _load_detector().run(seen, 0)
+        detected, scores = _run_detector(seen)
         if detected:
             x_scale, y_scale = width / seen.shape[1], height / seen.shape[0]
             boxes = [

@@ -153,7 +153,9 @@ def read_metadata(image: Image.Image) -> tuple[Metadata, int, list[str]]:
         # EXIF and XMP data have been read from these.
         if name not in ("Raw profile type exif", "XML:com.adobe.xmp")
     ]
-    comment = image.info.get("comment", b"")
+    comment = image.info.get("comment")
+    if isinstance(comment, str):
+        comment = comment.encode(errors="replace")
     photoshop = image.info.get("photoshop")
     if isinstance(photoshop, dict) and IPTC in photoshop:
         losses.append("the photo has IPTC data, and its edit has none.")
@@ -172,7 +174,7 @@ def read_metadata(image: Image.Image) -> tuple[Metadata, int, list[str]]:
         exif=exif or b"",
         xmp=_TURNED.sub(rb"\g<1>1", xmp.rstrip(b"\0")) if xmp else b"",
         texts=tuple(texts),
-        comment=comment.encode() if isinstance(comment, str) else bytes(comment),
+        comment=comment if isinstance(comment, bytes) else b"",
         dpi=_read_dpi(image),
     )
     return metadata, orientation, losses

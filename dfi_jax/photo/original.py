@@ -90,6 +90,8 @@ class Original:
         metadata, orientation, lost = read_metadata(image)
         losses += lost
         profile = image.info.get("icc_profile")
+        if not isinstance(profile, bytes):  # Other programs may have put anything there.
+            profile = None
         values = _read_values(image, stored)
         if image.mode in CONVERTED:
             profile = None

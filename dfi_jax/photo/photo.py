@@ -312,6 +312,10 @@ def _decoding(name: str) -> Iterator[None]:
         raise
     except Image.DecompressionBombError:
         raise FileError(_too_large(name)) from None
+    except MemoryError:
+        raise FileError(
+            f"{name} needs more memory than there is; make it smaller, or try another copy."
+        ) from None
     except PermissionError as error:
         raise FileError(
             f"{name} can't be read ({error.strerror}); check its permissions."

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+MOST_LABELS = 12
+"""Maximum number of curves that the legend names, because more don't fit below each other."""
+
 
 def draw_loss_curves(
     history: Sequence[Float[np.ndarray, " _"]] | Float[np.ndarray, "n i"], labels: Sequence[str]
 ) -> bytes:
     """Plots the objective of each problem by evaluation, and returns the bytes of a PNG file.
 
-    The objective's axis is logarithmic, unless no value is positive.
+    The objective's axis is logarithmic, unless no value is positive. The legend names every curve,
+    or every second, third and so on if there are more than 12.
 
     >>> draw_loss_curves([np.array([4.0, 2.0, 1.0])], ["alpha = 0.4"])[1:4]
     b'PNG'
@@ -28,8 +32,9 @@ def draw_loss_curves(
     with matplotlib.style.context("default"):
         figure = Figure(figsize=(6.4, 4), layout="constrained")
         axes = figure.add_subplot()
-        for curve, label in zip(history, labels, strict=True):
-            axes.plot(np.arange(1, len(curve) + 1), curve, label=label)
+        step = -(-len(labels) // MOST_LABELS)
+        for i, (curve, label) in enumerate(zip(history, labels, strict=True)):
+            axes.plot(np.arange(1, len(curve) + 1), curve, label="" if i % step else label)
         positive = any(np.any(curve > 0) for curve in history)
         axes.set(xlabel="evaluations", ylabel="objective", yscale="log" if positive else "linear")
         axes.grid(visible=True, which="both", alpha=0.3)

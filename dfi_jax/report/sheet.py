@@ -13,6 +13,9 @@ from dfi_jax.photo.image import resize, to_bytes
 CELL = 300
 """Height, in pixels, of an image on a contact sheet."""
 
+WIDEST = 10 * CELL
+"""Maximum width of an image on a sheet. An image that would be wider is less high."""
+
 _MARGIN, _LABEL_HEIGHT, _FONT_SIZE = 8, 30, 18
 
 
@@ -23,6 +26,8 @@ def contact_sheet(
     columns: int | None = None,
 ) -> Image.Image:
     """Draws images side by side on white, each 300 pixels high with its label above it.
+
+    Images that are more than ten times as wide as high are less high.
 
     >>> contact_sheet([np.zeros((60, 40, 3)), np.ones((60, 40, 3))], ["before", "after"]).size
     (424, 346)
@@ -46,7 +51,8 @@ def contact_sheet(
         raise InputError(f"the sheet has {columns} columns; give 1 or more.")
     columns = columns or len(images)
     height, width = images[0].shape[:2]
-    cell_height, cell_width = CELL, max(1, round(width * CELL / height))
+    scale = min(CELL / height, WIDEST / width)
+    cell_height, cell_width = (max(1, round(side * scale)) for side in (height, width))
     step_x, step_y = cell_width + _MARGIN, cell_height + _LABEL_HEIGHT + _MARGIN
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * step_x + _MARGIN, rows * step_y + _MARGIN), "white")

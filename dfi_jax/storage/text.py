@@ -11,6 +11,9 @@ from pathlib import Path
 from dfi_jax.errors import FileError
 from dfi_jax.storage.files import exists, is_file
 
+LARGEST = 1_000_000_000
+"""Maximum number of bytes of a text file. A device such as `/dev/zero` never ends."""
+
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
@@ -18,8 +21,8 @@ def read_text(path: Path) -> str:
     r"""Returns the contents of a UTF-8 file without a byte order mark.
 
     Raises:
-      FileError: If the file can't be read, isn't UTF-8, or contains NUL. If the text is wrong, the
-        message has the line's number.
+      FileError: If the file can't be read, is larger than 1 GB, isn't UTF-8, or contains NUL. If
+        the text is wrong, the message has the line's number.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "list.txt")
@@ -28,13 +31,16 @@ def read_text(path: Path) -> str:
     'a.jpg'
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
     except IsADirectoryError:
         raise FileError(f"{path} is a folder; give a file.") from None
     except ValueError:  # The path has NUL or a lone surrogate.
         raise FileError(f"{path} doesn't exist; check the path.") from None
     except OSError as error:
         raise FileError(f"{path} can't be read ({error.strerror}); check the path.") from None
+    if len(data) > LARGEST:
+        raise FileError(f"{path} is larger than {LARGEST / 1e9:g} GB; give a file of text.")
     wrong = data.find(b"\0")
     try:
         text = data.decode("utf-8-sig")

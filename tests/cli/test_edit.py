@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -366,6 +367,16 @@ def test_photos_without_a_name_get_a_folder_below_that_of_the_results():
     photos = [Path("...jpg"), Path("..png"), Path(".jpg"), Path("x" * 250 + ".jpg")]
     folders = _name_folders(photos, "older", out=Path("out"), several=True)
     assert folders == [Path("out", name) for name in ("--", "-", ".jpg", "x" * 200)]
+
+
+def test_photos_of_the_same_name_get_numbers():
+    names = ["a/Me.jpg", "b/me.jpg", "me-2.jpg", "c/ME.png", "me-2.png"]
+    folders = _name_folders([Path(name) for name in names], "older", out=Path("out"), several=True)
+    assert [folder.name for folder in folders] == ["Me", "me-2", "me-2-2", "ME-3", "me-2-3"]
+    started = time.process_time()
+    photos = [Path(str(i), "me.jpg") for i in range(10_000)]
+    assert len(set(_name_folders(photos, "older", out=None, several=True))) == 10_000
+    assert time.process_time() - started < 1  # Trying all numbers for each takes six seconds.
 
 
 def test_a_full_disk_is_found_before_anything_is_loaded(photo, tmp_path, monkeypatch):

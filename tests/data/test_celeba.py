@@ -136,7 +136,7 @@ def test_rows_without_an_image_and_images_without_a_row_are_skipped(folder):
         ("1\n", "doesn't begin with"),
         ("", "doesn't begin with"),
         ("Male Young\n000001.jpg 1 1\n", "doesn't begin with"),
-        ("1\nMale Male\n000001.jpg 1 1\n", "names the column Male twice"),
+        ("1\nMale Male\n000001.jpg 1 1\n", "has 2 columns 'Male'"),
     ],
 )
 def test_an_invalid_attributes_file_is_rejected_with_the_line(folder, text, message):
@@ -179,7 +179,7 @@ def test_csv_files_are_read_like_the_published_ones(folder):
     ("text", "message"),
     [
         ("image,Male\n000001.jpg,1\n", "doesn't begin with a line image_id,NAME"),
-        ("image_id,Male,Male\n000001.jpg,1,1\n", "names the column Male twice"),
+        ("image_id,Male,Male\n000001.jpg,1,1\n", "has 2 columns 'Male'"),
         ("image_id,Male\n000001.jpg,1\n000002.jpg,1,1\n", "line 3, has 2 values instead of 1"),
         ("image_id,Male\n000001.jpg,1\n000002.jpg,\n", "line 3, can't be read"),
         ("image_id,Male\n000001.jpg,1e999\n", "line 2, has a value that is not finite"),

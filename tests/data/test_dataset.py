@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -99,7 +101,9 @@ def test_a_file_is_found_through_a_link_or_by_name_if_images_are_not_files(tmp_p
     Image.new("RGB", (2, 2)).save(tmp_path / "store" / "x", format="PNG")
     (tmp_path / "b").symlink_to(tmp_path / "store" / "x")
     files = dataset(folder=tmp_path)
+    (tmp_path / "a").symlink_to("a")
     assert files.index(tmp_path / "b") == 1
+    assert files.index(tmp_path / "store" / "a") is None
     prepared = dataset(names=("Ann/Ann_0001.jpg", "Bob/Bob_0001.jpg", "Bob/Bob_0002.jpg"))
     assert prepared.index(tmp_path / "Bob" / "Bob_0002.jpg") == 2
     assert prepared.index(tmp_path / "Bob_0002.jpg") is None
@@ -174,6 +178,29 @@ def test_paths_of_a_spec_may_begin_with_the_home_folder(tmp_path, monkeypatch):
 def test_a_spec_of_another_form_is_rejected(spec, message):
     with pytest.raises(InputError, match=message):
         load_dataset(spec)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lfw/lfw_attributes.txt",
+        "folder/scores.csv",
+        "celeba/list_attr_celeba.txt",
+        "celeba/list_landmarks_align_celeba.txt",
+        "celeba/identity_CelebA.txt",
+    ],
+)
+def test_a_table_that_is_no_file_is_not_waited_for(tmp_path, make, name):
+    table = tmp_path / name
+    for folder in ("lfw-deepfunneled", "img_align_celeba"):
+        (table.parent / folder).mkdir(parents=True)
+    (tmp_path / "celeba").mkdir(exist_ok=True)
+    (tmp_path / "celeba" / "list_attr_celeba.txt").write_text("1\nMale\n1.jpg 1\n")
+    table.unlink(missing_ok=True)
+    make(table)
+    with pytest.raises(FileError, match=f"{table.name} is a .*; give a file"):
+        load_dataset(f"{table.parent.name}:{table.parent}")
 
 
 def test_a_crop_replaces_that_of_any_dataset(tmp_path, lfw_folder):

@@ -231,8 +231,8 @@ def test_a_table_of_another_name_without_people_and_with_missing_images_is_read(
     [
         ("path,Smiling\na.jpg,1\n", "has no column image"),
         ("image;Smiling\na.jpg;1\n", "has no column image in its header 'image;Smiling'"),
-        ("image,Smiling,Smiling\na.jpg,1,1\n", "has two columns 'Smiling'"),
-        ("image,image,Smiling\na.jpg,a.jpg,1\n", "has two columns 'image'"),
+        ("image,Smiling,Smiling\na.jpg,1,1\n", "has 2 columns 'Smiling'"),
+        ("image,image,Smiling\na.jpg,a.jpg,1\n", "has 2 columns 'image'"),
         ("image,person\na.jpg,Ann\n", "has no column of scores"),
         ("image,Smiling,\na.jpg,1,\n", "has a column without a name"),
         ("image,Smiling\na.jpg,1\nb.png,1,2\n", "line 3, has 3 cells but the header has 2"),

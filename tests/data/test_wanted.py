@@ -18,6 +18,13 @@ def test_case_spaces_and_underscores_do_not_matter(name):
     assert find_attribute(name, NAMES) == 2
 
 
+def test_of_names_that_differ_in_case_the_very_one_is_found():
+    assert [find_attribute(name, ("smiling", "Smiling")) for name in ("smiling", "Smiling")] == [
+        0,
+        1,
+    ]
+
+
 def test_a_misspelt_attribute_gets_the_nearest_names():
     with pytest.raises(InputError, match="'Smilling' doesn't exist; did you mean Smiling"):
         find_attribute("Smilling", NAMES)

@@ -19,6 +19,7 @@ from dfi_jax import (
     make_problem,
     reconstruct,
 )
+from dfi_jax.editor import assembly
 from dfi_jax.manifest import read_manifest, run_jobs
 from dfi_jax.photo.image import resize
 from dfi_jax.photo.photo import read, write
@@ -158,6 +159,29 @@ def test_a_job_that_fails_is_told_and_the_others_continue(random_vgg, vector, ph
     assert "absent.png" in failures["absent"]
     assert "doesn't lie inside the photo" in failures["outside"]
     with pytest.raises(FileError, match=r"absent\.png"):
+        list(make_editor(random_vgg).edit_many(jobs))
+
+
+def test_a_photo_that_does_not_fit_into_memory_ends_no_other_edit(
+    random_vgg, vector, pixels, monkeypatch
+):
+    crop = assembly.crop_face
+
+    def crop_face(located, **options):
+        if located.photo.size == (60, 80):
+            raise MemoryError
+        return crop(located, **options)
+
+    monkeypatch.setattr(assembly, "crop_face", crop_face)
+    photos = {"large": np.swapaxes(pixels, 0, 1), "small": pixels}
+    jobs = [Job(photo=p, attribute=vector, face="whole", name=n) for n, p in photos.items()]
+    failures = {}
+    done = make_editor(random_vgg).edit_many(
+        jobs, on_failure=lambda job, error: failures.update({job.name: str(error)})
+    )
+    assert [job.name for job, _ in done] == ["small"]
+    assert failures == {"large": "large needs more memory than there is; make its photo smaller."}
+    with pytest.raises(MemoryError):
         list(make_editor(random_vgg).edit_many(jobs))
 
 

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,12 @@ def test_strengths_that_cannot_be_are_one_sentence(alphas, message):
     with pytest.raises(InputError, match=message):
         Job(photo="me.jpg", attribute="older", alphas=alphas)
     Job(photo="me.jpg", attribute="older", alphas=[-1e6, 1e6])
+
+
+def test_many_strengths_are_checked_soon():
+    started = time.process_time()
+    Job(photo="me.jpg", attribute="older", alphas=[i / 100 for i in range(30_000)])
+    assert time.process_time() - started < 1  # Comparing all with each other takes six seconds.
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,24 @@ def test_what_is_saved_is_what_was_edited(random_vgg, vector, photo, tmp_path):
     assert json.loads(written[-1].read_text()) == json.loads(json.dumps(edit.record))
 
 
+def test_an_earlier_record_is_not_taken_for_that_of_new_photos(
+    random_vgg, vector, pixels, tmp_path, monkeypatch
+):
+    edit = make_editor(random_vgg).edit(pixels, vector, face=BOX)
+    (tmp_path / "result.json").write_text("{}")
+    monkeypatch.setattr("dfi_jax.editor.result.draw_loss_curves", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        edit.save(tmp_path, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["alpha-1.png"]
+    (tmp_path / "result.json").mkdir()
+    with pytest.raises(FileError, match=r"result\.json can't be replaced"):
+        edit.save(tmp_path, overwrite=True)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def test_a_jpeg_gives_jpegs(random_vgg, vector, photo, tmp_path):
     with Image.open(photo) as picture:
         picture.save(tmp_path / "me.jpeg")

@@ -119,11 +119,15 @@ def test_a_line_of_nested_brackets_is_not_json(folder):
         read_manifest(folder / "jobs.jsonl")
 
 
-def test_a_manifest_that_cannot_be_read_is_one_sentence(folder):
+def test_a_manifest_that_cannot_be_read_is_one_sentence(folder, monkeypatch):
     assert "is a folder; give a file" in fails("batch", folder, "-o", folder / "out")
     (folder / "utf-16.jsonl").write_text('{"photo": "me.png"}', encoding="utf-16")
     sentence = fails("batch", folder / "utf-16.jsonl", "-o", folder / "out")
     assert "line 1, isn't UTF-8 text; save the file in that encoding" in sentence
+    with monkeypatch.context() as patch:
+        patch.setattr("dfi_jax.storage.text.LARGEST", 1_000_000)
+        sentence = fails("batch", "/dev/zero", "-o", folder / "out")
+    assert "/dev/zero is larger than 0.001 GB; give a file of text" in sentence
     write(folder, "")
     assert "is empty; write a line for each photo" in fails(*batch(folder))
     line = {"photo": "me.png", "attribute": "older"}

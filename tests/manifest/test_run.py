@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import time
 import typing
@@ -133,6 +134,17 @@ def test_a_failure_ends_no_other_edit_and_is_listed(folder):
     for name in ("absent-smile", "broken-smile", "me-absent"):
         assert name in result.stderr
         assert not (folder / "out" / name).exists()
+
+
+def test_a_vector_that_was_damaged_since_an_earlier_run_ends_no_other_edit(folder, random_vgg):
+    jobs = read_manifest(folder / "jobs.jsonl")
+    (folder / "out" / "me-smile").mkdir(parents=True)
+    (folder / "out" / "me-smile" / "result.json").write_text('{"files": []}')
+    (folder / "smile.safetensors").write_text("<html>")
+    (folder / "out" / "you-frown").mkdir()
+    os.mkfifo(folder / "out" / "you-frown" / "result.json")  # Nobody waits for it.
+    editor = Editor(weights=random_vgg, recipe=RECIPE, cache=None)
+    assert select_unfinished(jobs, folder / "out", editor=editor) == jobs
 
 
 def test_an_edit_that_cannot_be_written_is_a_failure(folder, random_vgg):

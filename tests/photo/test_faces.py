@@ -1,5 +1,6 @@
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -90,6 +91,15 @@ def test_no_face_is_detected_where_there_is_none(size):
     assert detect(np.full((*size, 3), 0.5, np.float32)) == []
 
 
+def test_faces_are_detected_in_several_threads_as_in_one(astronaut):
+    views = [astronaut[:200, x : x + 200] for x in range(90, 154, 8)]
+    alone = [faces._detect_boxes(view) for view in views]
+    assert any(alone)
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(2):
+            assert list(pool.map(faces._detect_boxes, views)) == alone
+
+
 class Squares:
     """Stands for dlib: takes a white square of at least 80 pixels for a face, with two points.
 
@@ -99,8 +109,8 @@ class Squares:
     def __init__(self):
         self.looked_at, self.refined = [], []
 
-    def run(self, image, enlargements):
-        assert enlargements == 0
+    def run(self, image, enlargements, threshold):
+        assert enlargements == threshold == 0
         self.looked_at.append(image.shape[:2])
         found = self.rectangle(*self.ends(image))
         boxes = [found] if found.right() - found.left() >= 79 else []
@@ -141,7 +151,7 @@ def test_faces_are_looked_for_at_two_sizes_and_their_points_at_300_pixels(
     monkeypatch.setattr(faces, "installed", lambda: True)
     monkeypatch.setattr(faces, "locate_model", lambda name: name)
     monkeypatch.setattr(faces, "import_dlib", lambda: dlib)
-    monkeypatch.setattr(faces, "_load_detector", lambda: dlib)
+    monkeypatch.setattr(faces, "_idle_detectors", [dlib])
     monkeypatch.setattr(faces, "_load_predictor", lambda file: dlib.predict)
     pixels = np.zeros((size[1], size[0], 3), np.float32)
     x, y, side = square

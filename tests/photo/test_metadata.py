@@ -292,3 +292,12 @@ def test_xmp_data_a_text_and_a_comment_are_kept(tmp_path, suffix):
     assert made.info.get("comment") == (b"hello" if suffix == "jpg" else None)
     texts = {"Author": "Ann", "Über": "日本"} if suffix == "png" else {}
     assert {name: made.info.get(name) for name in texts} == texts
+
+
+def test_what_a_program_has_put_in_the_place_of_a_comment_or_a_profile_is_left_out(tmp_path):
+    image = picture()
+    image.info |= {"comment": None, "icc_profile": "sRGB"}
+    photo = Photo.of(image)
+    save(tmp_path / "me.png", photo.edited(photo.pixels), original=photo.original)
+    with Image.open(tmp_path / "me.png") as made:
+        assert made.info == {}

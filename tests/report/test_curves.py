@@ -21,6 +21,12 @@ def test_loss_curves_are_a_picture_of_every_problem():
         assert (np.abs(image.astype(int) - colour).max(axis=-1) < 3).sum() > 300
 
 
+def test_so_many_curves_have_a_legend_as_fit_into_the_picture(recwarn):
+    drawn = decode(draw_loss_curves(np.ones((100, 5)), [f"α = {i}" for i in range(100)]))
+    assert drawn.shape == (600, 960, 3)
+    assert not recwarn  # matplotlib warns if the legend leaves no place for the curves.
+
+
 def test_the_curve_of_a_history_without_a_positive_value_is_drawn():
     decode(draw_loss_curves(np.zeros((1, 5)), ["α = 0"]))
 

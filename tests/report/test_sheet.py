@@ -29,6 +29,12 @@ def test_all_images_are_in_one_row_by_default():
     assert three.width - one.width == 2 * (CELL // 2 + 8)
 
 
+def test_a_sheet_of_a_strip_is_not_much_larger_than_the_strip():
+    wide, high = (np.zeros(shape, np.float32) for shape in ((32, 99_999, 3), (99_999, 32, 3)))
+    assert contact_sheet([wide] * 2, ["a", "b"]).size == (2 * 3008 + 8, 1 + 38 + 8)
+    assert contact_sheet([high] * 2, ["a", "b"]).size == (2 * 9 + 8, CELL + 38 + 8)
+
+
 @pytest.mark.parametrize(
     ("images", "labels", "options", "message"),
     [
