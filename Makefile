@@ -21,7 +21,7 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/test_programs.py
+	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/test_programs.py $(TESTS)
 
 # Every experiment and every benchmark, in small.
 programs: $(INSTALLED)
