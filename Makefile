@@ -6,39 +6,41 @@ EXTRAS ?= demo,docs,test
 SAMPLE ?= 60
 SEED ?= 0
 BIN := .venv/bin
+# Other extras are installed into the same environment.
+INSTALLED := .venv/installed-$(EXTRAS)
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test programs docs docs-tables soak mutants test-oldest test-wheel clean
 
-demo: .venv/installed
+demo: $(INSTALLED)
 	$(BIN)/python experiments/demo.py
 
-test: .venv/installed
+test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/test_programs.py
+	$(BIN)/pytest -n 2 --dist worksteal --ignore tests/test_programs.py $(TESTS)
 
 # Every experiment and every benchmark, in small.
-programs: .venv/installed
+programs: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist worksteal tests/test_programs.py
 
-docs: .venv/installed
+docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --site-dir out/site
 	@echo "The pages are in out/site; open out/site/index.html."
 
 # The tables of the pages, from the records of the programs.
-docs-tables: .venv/installed
+docs-tables: $(INSTALLED)
 	$(BIN)/python docs/tables.py
 
 # 20,000 damaged files of every kind that the package reads.
-soak: .venv/installed
+soak: $(INSTALLED)
 	$(BIN)/pytest -n 2 tests/fuzz --cases 20000
 
 # How many small faults in the code the tests notice; CONTRIBUTING.md explains it.
-mutants: .venv/installed
+mutants: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[mutants]'
 	$(BIN)/python tests/mutants.py --sample $(SAMPLE) --seed $(SEED) $(AREAS)
 
@@ -50,7 +52,7 @@ test-oldest:
 	out/oldest/bin/pytest -n 2 $(TESTS)
 
 # The tests from the sdist, with the wheel installed in an empty environment.
-test-wheel: .venv/installed
+test-wheel: $(INSTALLED)
 	rm -rf out/dist out/wheel
 	$(BIN)/python -m build --quiet --outdir out/dist
 	mkdir out/wheel
@@ -60,7 +62,7 @@ test-wheel: .venv/installed
 	out/wheel/.venv/bin/python -m pip install --quiet "$$(echo out/dist/*.whl)[demo,faces,test]"
 	cd out/wheel && .venv/bin/pytest -n 2 $(or $(TESTS),tests)
 
-.venv/installed: pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 		"dfi_jax needs Python 3.11 or later; make PYTHON=…")'
 	$(PYTHON) -m venv .venv

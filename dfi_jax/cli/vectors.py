@@ -118,7 +118,8 @@ def show_vector(
         estimated = ""
         if made.length:
             i = made.layers.index(layer)
-            estimated = f"; estimate: signal {made.signal[i]:.4g}, noise {made.noise[i]:.4g}"
+            signal, noise = made.signal[i], made.noise[i]
+            estimated = f"; before shrinkage: signal {signal:.4g}, noise {noise:.4g}"
         print_line(f"{layer:15} {shape}, length {np.linalg.norm(array):.4g}{estimated}")
 
 
@@ -377,6 +378,7 @@ def check_vector_file(out: Path, *, overwrite: bool) -> None:
 
 
 def _rows(made: Provenance) -> dict[str, str]:
+    share = made.noise_share
     values = {
         "attributes": ",".join(made.attributes),
         "dataset": made.dataset,
@@ -396,6 +398,7 @@ def _rows(made: Provenance) -> dict[str, str]:
         "crop": "" if made.crop is None else ",".join(map(str, made.crop)),
         "warped": "to the average face" if made.warped else "",
         "normalization": "" if made.normalization is None else words(made.normalization),
+        "noise": "" if share is None else f"{share:.0%} of the energy before shrinkage",
         "shrinkage": words(made.shrinkage),
         "calibration": ", ".join(
             f"strength {alpha:.2f} moves faces by {moved:.2f}" for alpha, moved in made.calibration
