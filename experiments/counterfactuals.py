@@ -169,7 +169,7 @@ def draw(columns: list[list[Face]], path: Path) -> None:
 
 def print_tables(record: dict[str, Any]) -> None:
     """Prints one row per attribute and way."""
-    print("| attribute | way | strength | LPIPS | PSNR | PSNR outside |")
+    print("| attribute | vectors | strength | LPIPS | PSNR | PSNR outside |")
     print("| --- " * 6 + "|")
     for row in record["rows"]:
         print(
