@@ -289,8 +289,9 @@ def _solve_queue(
         soon = -(-slots.occupied * steps // recipe.solver.evaluations)
         ahead.extend(itertools.islice(queue, min(soon, slots.occupied - len(ahead))))
 
-        seen = slots.look()
+        slots.look()
         if on_progress is not None:
+            seen = slots.in_flight()
             done = ended + int(seen.iterations.sum())
             on_progress(
                 Progress(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from dfi_jax.engine import descent, devices
 from dfi_jax.engine.problem import Problem
@@ -55,7 +55,8 @@ class InFlight(NamedTuple):
 class Slots:
     """The slots of a batch, spread over the devices of this process.
 
-    `step` starts work and returns at once; `look` waits for it.
+    `step` starts work and returns at once; `look` waits for it. Images stay on the devices until
+    they are wanted: those of 64 problems are 31 MB, and no device works while they are copied.
     """
 
     def __init__(self, vgg: VGG, singles: Sequence[tuple[int, Problem]], *, recipe: Recipe) -> None:
@@ -82,7 +83,7 @@ class Slots:
         state = jax.block_until_ready(descent.begin(self._problem, recipe=recipe))
         empty = jnp.arange(len(problems)) >= len(singles)
         self._descent = devices.shard(state._replace(done=empty), self._mesh)
-        self._seen, self._done = self._fetch()
+        self.look()
 
     @property
     def occupied(self) -> int:
@@ -92,8 +93,7 @@ class Slots:
     @property
     def remaining(self) -> Int[np.ndarray, " s"]:
         """Largest number of evaluations that each problem still needs."""
-        had = self._seen.evaluations[list(self._indices)]
-        return self._recipe.solver.evaluations - had
+        return self._recipe.solver.evaluations - self._evaluations[list(self._indices)]
 
     def step(self, count: int) -> None:
         """Starts a number of evaluations of every problem."""
@@ -101,25 +101,40 @@ class Slots:
             self._vgg, self._problem, self._descent, count, recipe=self._recipe, mesh=self._mesh
         )
 
-    def look(self) -> InFlight:
-        """Waits for the devices and returns the state of the problems."""
-        self._seen, self._done = self._fetch()
+    def look(self) -> None:
+        """Waits for the devices, and learns how far each problem is."""
+        counts = jax.device_get((self._descent.iterations, self._descent.done))
+        # On a CPU they are views of the state, which the next step overwrites.
+        self._evaluations, self._done = map(np.array, counts)
+
+    def in_flight(self) -> InFlight:
+        """Returns the state of the problems at the last look."""
         rows = list(self._indices)
+        objective, images = jax.device_get((self._descent.value, self._descent.best))
         return InFlight(
-            list(self._indices.values()),
-            self._seen.evaluations[rows],
-            self._seen.objective[rows],
-            self._seen.images[rows],
+            list(self._indices.values()), self._evaluations[rows], objective[rows], images[rows]
         )
 
     def take_finished(self) -> list[tuple[int, Reconstruction]]:
         """Frees the slots of problems that had ended at the last look, and returns the results."""
-        finished = []
-        for slot in [slot for slot in self._indices if self._done[slot]]:
-            one = jax.tree.map(lambda leaf, i=slot: leaf[i : i + 1].copy(), self._seen)
-            one = one._replace(history=one.history[:, : int(one.evaluations[0])])
-            finished.append((self._indices.pop(slot), one))
-        return finished
+        slots = [slot for slot in self._indices if self._done[slot]]
+        if not slots:
+            return []
+        now = self._descent
+        images, objective, history = jax.device_get((now.best, now.value, now.history))
+        return [
+            (
+                self._indices.pop(slot),
+                Reconstruction(
+                    images=images[[slot]],
+                    objective=objective[[slot]],
+                    history=history[[slot], : self._evaluations[slot]],
+                    iterations=self._evaluations[[slot]] - self._recipe.solver.returns_last,
+                    evaluations=self._evaluations[[slot]],
+                ),
+            )
+            for slot in slots
+        ]
 
     def fill(self, index: int, single: Problem) -> None:
         """Puts a problem of length 1 into a free slot."""
@@ -132,7 +147,7 @@ class Slots:
             self._mesh,
         )
         self._indices[slot] = index
-        self._seen.evaluations[slot] = 0
+        self._evaluations[slot] = 0
 
     def shrink(self) -> None:
         """Gives up free slots if there is one device and at least half of its slots are free."""
@@ -141,13 +156,5 @@ class Slots:
             self._problem, self._descent = descent.keep(
                 self._problem, self._descent, jnp.array(slots)
             )
-            self._seen = jax.tree.map(lambda leaf: leaf[slots], self._seen)
-            self._done = self._done[slots]
+            self._evaluations, self._done = self._evaluations[slots], self._done[slots]
             self._indices = dict(enumerate(self._indices.values()))
-
-    def _fetch(self) -> tuple[Reconstruction, Bool[np.ndarray, " n"]]:
-        now = self._descent
-        arrays = jax.device_get((now.best, now.value, now.history, now.iterations, now.done))
-        best, value, history, evaluations, done = map(np.array, arrays)
-        iterations = evaluations - self._recipe.solver.returns_last
-        return Reconstruction(best, value, history, iterations, evaluations), done

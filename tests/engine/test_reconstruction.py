@@ -274,6 +274,24 @@ def test_recipes_whose_objective_and_solver_are_equal_share_their_programs(
     np.testing.assert_array_equal(found.images, expected.images)
 
 
+def test_images_are_copied_from_the_devices_only_where_they_are_wanted(
+    direct, waves, vector, monkeypatch
+):
+    problem = make_problem(direct, waves[:1], vector, [0.3], recipe=RECIPE)
+    copied, device_get = [], jax.device_get
+
+    def watch(tree):
+        copied.extend(leaf for leaf in jax.tree.leaves(tree) if leaf.ndim == 4)
+        return device_get(tree)
+
+    monkeypatch.setattr(jax, "device_get", watch)
+    reconstruct(direct, problem, recipe=RECIPE)
+    assert len(copied) == 1
+    reports = []
+    reconstruct(direct, problem, recipe=RECIPE, on_progress=reports.append)
+    assert len(copied) == 1 + len(reports) + 1
+
+
 def test_a_network_can_be_traced_without_its_problem(direct, waves, vector):
     problem = make_problem(direct, waves, vector, jnp.full(3, 0.3), recipe=RECIPE)
     traced = jax.eval_shape(lambda vgg: reconstruct(vgg, problem, recipe=RECIPE), direct)
