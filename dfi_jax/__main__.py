@@ -15,7 +15,6 @@ from typing import Any, NoReturn, TextIO
 SOON = 0.5
 """Seconds after which a command that is still loading prints a notice."""
 
-
 MINIMUM_SECONDS = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 """Environment variable with the minimum compilation time of a program that JAX stores."""
 

@@ -4,7 +4,13 @@ from typer.testing import CliRunner
 
 from dfi_jax.cli.main import app
 
-PHASES = ("loading the network", "opening the photo", "reading the sums", "regression")
+PHASES = (
+    "loading the network",
+    "comparing with earlier results",
+    "opening the photo",
+    "reading the sums",
+    "regression",
+)
 """Lines that may come before an error."""
 
 

@@ -22,6 +22,7 @@ from dfi_jax.editor.job import Job, load_optional_dataset
 from dfi_jax.engine.share import Share, launched_share
 from dfi_jax.errors import InputError
 from dfi_jax.manifest import FIELDS, Outcome, read_manifest, run_jobs, select_unfinished
+from dfi_jax.progress import begin
 
 Manifest = Annotated[
     Path,
@@ -114,6 +115,8 @@ def batch(
             batch_size=batch_size,
             on_progress=on_progress,
         )
+        # Photos and images are read for this, which can take long.
+        on_progress(begin("comparing with earlier results"))
         different: list[str] = []
         unfinished = select_unfinished(share, out, editor=editor, on_different=different.append)
         if not quiet and len(unfinished) < len(share):

@@ -17,7 +17,6 @@ SPECS = (
 )
 """The forms of text that `load_dataset` accepts."""
 
-
 LONGEST_NUMBER = 1000
 """Maximum number of digits of a number in such a text."""
 

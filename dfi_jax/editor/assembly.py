@@ -62,6 +62,8 @@ def prepare_work(
         on_progress=on_progress,
     )
     vector, selections = find_vector(vgg, job.attribute, query, recipe=recipe)
+    # The images may change or disappear before the edit is made, which can be hours later.
+    used = [selection.record() for selection in selections]
     finer = load_finer(job.finer, recipe=recipe)
     vectors = [(recipe.features.size, vector), *((w.provenance.size, w) for w in finer)]
     mean_rgb, work = vgg.preprocess.mean_rgb, None
@@ -78,7 +80,7 @@ def prepare_work(
             mask=None if mask is None else located.placement.crop(mask.pixels, size=size),
             mask_record=None if mask is None else {"name": mask.name, "sha256": mask.sha256},
             vector=w,
-            selections=selections,
+            selections=used,
             finer=work,
         )
     assert work is not None

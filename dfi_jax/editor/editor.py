@@ -215,7 +215,6 @@ class Editor:
             try:
                 edit = self._finish(work, refined, on_progress=on_progress)
             except (DfiError, MemoryError) as error:
-                # An image of the dataset may have disappeared meanwhile.
                 _fail(work.job, error, on_failure)
             else:
                 yield work.job, edit

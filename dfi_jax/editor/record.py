@@ -47,7 +47,7 @@ def make_record(
         **request,
         "dataset_sha256": work.job.dataset_sha256,
         "placement": placement.to_json(),
-        "selections": [selection.record() for selection in work.selections],
+        "selections": work.selections,
         "vector": vector_record(work.vector),
         "finer": [vector_record(larger.vector) for larger in finer],
         "warnings": [

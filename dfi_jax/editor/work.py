@@ -4,12 +4,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from dfi_jax.data.selection import Selection
 from dfi_jax.editor.job import Job
 from dfi_jax.editor.query import LocatedPhoto
 from dfi_jax.engine.reconstruction import concatenate
@@ -44,7 +44,7 @@ class Work:
       mask: The mask's crop, or None.
       mask_record: Name and SHA-256 of the mask, or None.
       vector: The attribute vector.
-      selections: The images that the vector was computed from.
+      selections: Records of the images that the vector was computed from.
       finer: The job at the next larger size, or None. It starts from the result at this size.
       results: The reconstructions so far, by the index of their strength in the job.
       seconds: Seconds that each phase took.
@@ -59,7 +59,7 @@ class Work:
     mask: Float[np.ndarray, "s s 3"] | None
     mask_record: dict[str, str] | None
     vector: AttributeVector
-    selections: list[Selection]
+    selections: list[dict[str, Any]]
     finer: "Work | None" = None
     results: dict[int, Reconstruction] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)

@@ -185,29 +185,23 @@ def test_a_photo_that_does_not_fit_into_memory_ends_no_other_edit(
         list(make_editor(random_vgg).edit_many(jobs))
 
 
-def test_an_image_that_disappears_during_an_edit_ends_no_other(
-    random_vgg, vector, pixels, tmp_path
+def test_an_image_that_changes_during_an_edit_is_recorded_as_it_was_used(
+    random_vgg, pixels, tmp_path
 ):
-    for name in ("without.png", "with.png"):
-        write(tmp_path / name.removesuffix(".png") / name, pixels)
+    for name in ("without", "with"):
+        write(tmp_path / name / "0.png", pixels)
     people = load_dataset(f"pair:{tmp_path / 'without'}:{tmp_path / 'with'}")
-    jobs = [
-        Job(photo=pixels, attribute="Target", dataset=people, k=1, face="whole", name="gone"),
-        Job(photo=pixels, attribute=vector, face="whole", name="good"),
-    ]
-    failures = {}
+    options = {"dataset": people, "k": 1, "face": "whole"}
+    expected = make_editor(random_vgg).edit(pixels, "Target", **options).record["selections"]
 
-    def watch(progress):
+    def change(progress):
         if progress.phase == "compiling":
-            (tmp_path / "with" / "with.png").unlink()
+            write(tmp_path / "without" / "0.png", 1 - pixels)
+            (tmp_path / "with" / "0.png").unlink()
 
-    done = make_editor(random_vgg).edit_many(
-        jobs,
-        on_progress=watch,
-        on_failure=lambda job, error: failures.update({job.name: str(error)}),
-    )
-    assert [job.name for job, _ in done] == ["good"]
-    assert "with.png can't be read" in failures["gone"]
+    edit = make_editor(random_vgg).edit(pixels, "Target", **options, on_progress=change)
+    assert not (tmp_path / "with" / "0.png").exists()
+    assert edit.record["selections"] == expected
 
 
 def test_the_same_input_gives_the_same_record_apart_from_seconds(random_vgg, vector, photo):

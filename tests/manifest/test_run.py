@@ -130,6 +130,7 @@ def test_a_failure_ends_no_other_edit_and_is_listed(folder):
     assert result.exit_code == 1
     assert "Traceback" not in result.output
     assert (folder / "out" / "me-smile" / "result.json").is_file()
+    assert "comparing with earlier results" in result.stderr
     assert "3 of 4 edits failed" in result.stderr
     for name in ("absent-smile", "broken-smile", "me-absent"):
         assert name in result.stderr
