@@ -30,9 +30,9 @@ NOT_RUN = ("make ", "pip install ", "python benchmarks/", "python experiments/")
 
 OPTIONS_OF_OTHERS = {
     *("--quick", "--people", "--frames", "--no-host"),
-    *("--clip-rect", "--discrete-knn", "--random-start"),
+    *("--clip-rect", "--discrete-knn", "--extradata", "--list-features", "--random-start"),
 }
-"""Options of benchmarks, experiments, chainer-dfi and dfi-tensorflow."""
+"""Options of benchmarks, experiments, and the published systems."""
 
 
 def read_blocks(page, language):

@@ -87,11 +87,12 @@ TYPED = {
     ("performance.md", "How fast reconstruction is"): SECONDS,
     ("performance.md", "The same photo gives the same picture"): SECONDS,
     ("scaling.md", "The host and storage"): SECONDS,
-    ("vectors.md", "Taking something away"): EARLIER,
-    ("vectors.md", "The vectors that come with the package"): EARLIER,
-    ("vectors.md", "Turned heads"): EARLIER,
+    ("starters.md", "Taking something away"): EARLIER,
+    ("starters.md", "What they are worth"): EARLIER,
+    ("starters.md", "How they are made"): EARLIER,
+    ("turned_heads.md", "Turned heads"): EARLIER,
     ("vectors.md", "What it is worth"): EARLIER,
-    ("vectors.md", "What `older` holds"): "its first row is of an earlier version's vector",
+    ("starters.md", "What `older` holds"): "its first row is of an earlier version's vector",
 }
 """The sections with tables of figures that no record gives, and the reasons. No new ones belong
 here but those of seconds."""

@@ -33,7 +33,7 @@ SYNONYMS = 0.8
 """Smallest correlation, of either sign, of scores that mean much the same.
 
 In LFW, these are Smiling and High Cheekbones (0.89), Young and Gray Hair (-0.86), and the kinds of
-beard. Holding cheekbones constant takes away half of a smile (docs/vectors.md)."""
+beard. Holding cheekbones constant takes away half of a smile (docs/directions.md)."""
 
 DEFAULT_SHRINKAGE = Recipe().shrinkage
 """The shrinkage of the recipe `default`."""
