@@ -31,8 +31,8 @@ the record names them; `python experiments/identity.py OUT` says whether they ar
 people. The network works with TF32's precision where the device has it, and several programs are
 compiled at a time.
 
-The configuration has 38 of 98 different combinations, on faces of 100 × 100 pixels, which take half
-an hour on 2 CPU cores. All of them, on more and larger faces, need a GPU.
+There are 98 different combinations. On faces of 100 × 100 pixels, they take half an hour on 2 CPU
+cores. More and larger faces need a GPU.
 """
 
 import dataclasses
