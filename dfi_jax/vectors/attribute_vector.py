@@ -144,8 +144,8 @@ class AttributeVector:
             {name: factor * layer for name, layer in self.features.items()},
             dataclasses.replace(
                 made,
-                length=tuple(factor * length for length in made.length),
-                noise=tuple(factor * noise for noise in made.noise),
+                length=tuple(abs(factor) * length for length in made.length),
+                noise=tuple(abs(factor) * noise for noise in made.noise),
                 calibration=tuple((alpha / factor, moved) for alpha, moved in made.calibration),
             ),
             self.replacement.opposite() if self.replacement and factor < 0 else self.replacement,

@@ -212,13 +212,14 @@ def test_the_opposite_of_a_starter_is_its_negative():
 
 def test_a_scaled_vector_needs_less_strength(random_vgg, vector):
     made = dataclasses.replace(
-        vector.provenance, length=(3.0,), noise=(1.0,), calibration=((1.0, 0.5), (2.0, 1.0))
+        vector.provenance, length=(3.0,), noise=(1.5,), calibration=((1.0, 0.5), (2.0, 1.0))
     )
     scaled = vector.replace(provenance=made).scaled(2.0)
     for name in LAYERS:
         np.testing.assert_array_equal(scaled.features[name], 2 * vector.features[name])
     assert scaled.provenance.calibration == ((0.5, 0.5), (1.0, 1.0))
-    assert (scaled.provenance.length, scaled.provenance.noise) == ((6.0,), (2.0,))
+    for made in (scaled.provenance, scaled.scaled(-1.0).provenance):  # They are never negative.
+        assert (made.length, made.noise) == ((6.0,), (3.0,))
 
 
 def test_a_vector_that_is_turned_round_replaces_in_the_other_direction(vector):
