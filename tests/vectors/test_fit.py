@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from builders import small_recipe
 
-from dfi_jax import Cache, Editor, FileError, InputError, Job, Wiener, features, load_vgg, near
+from dfi_jax import (
+    Cache,
+    Editor,
+    FileError,
+    InputError,
+    Job,
+    Unshrunk,
+    Wiener,
+    features,
+    load_vgg,
+    near,
+)
 from dfi_jax.data import synthetic
 from dfi_jax.data.admission import thresholded
 from dfi_jax.engine.share import Share
@@ -81,6 +92,20 @@ def test_a_vector_is_the_difference_of_means_if_nothing_is_held_and_scores_are_s
         i = made.layers.index(name)
         np.testing.assert_allclose(made.length[i], np.linalg.norm(difference), rtol=1e-3)
         assert made.noise[i] > 0
+
+
+def test_a_vector_leads_from_the_mean_score_without_an_attribute_to_that_with_it(
+    random_vgg, people, phi
+):
+    fitted = fit(random_vgg, people, recipe=RECIPE)
+    vector = fitted.vector(people.attributes[0], hold=[], shrinkage=Unshrunk())
+    scores = np.clip(people.scores[:, 0], -3, 3).astype(np.float64)
+    gap = scores[scores > 0].mean() - scores[scores <= 0].mean()
+    centred = scores - scores.mean()
+    for name, layer in phi.items():
+        slope = np.tensordot(centred, layer, 1) / np.sum(centred**2)
+        scale = np.abs(slope).max()
+        np.testing.assert_allclose(vector.features[name] / scale, gap * slope / scale, atol=1e-3)
 
 
 def test_attributes_that_mean_much_the_same_are_not_held(random_vgg):

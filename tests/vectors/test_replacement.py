@@ -117,6 +117,13 @@ def test_combined_vectors_replace_what_any_of_them_takes_away():
         np.testing.assert_allclose(both.average[layer], glasses.average[layer], rtol=1e-6)
 
 
+def test_nothing_is_replaced_more_than_once_where_more_is_left_of_a_vector_than_there_was():
+    one = {"layer": jnp.ones((1, 1, 2))}
+    part = Replacement(average=one, forwards=one, backwards=one)
+    found = replacement.keep_left(part, one, {"layer": -3 * one["layer"]})
+    jax.tree.map(np.testing.assert_array_equal, found, part)
+
+
 def test_the_average_of_a_combination_is_that_of_what_is_replaced():
     none, one = {"layer": jnp.zeros((1, 1, 1))}, {"layer": jnp.ones((1, 1, 1))}
     elsewhere = Replacement(average={"layer": 5 * one["layer"]}, forwards=none, backwards=none)
