@@ -23,6 +23,7 @@ OPTIONS = {
     "out": "folder for everything that is written",
     "people": "number of people",
     "photos": "number of photos of each kind",
+    "published": "subjects that are edited as the authors do, too, separated by commas",
     "starters": "names of the vectors, separated by commas",
     "subjects": "files or names of photos, separated by commas",
 }

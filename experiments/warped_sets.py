@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from whole_photos import Pixels, Subject
 
-from dfi_jax import VGG, Cache, Dataset, Recipe, Selection, make_problem, prepare
+from dfi_jax import VGG, Anchor, Cache, Dataset, Recipe, Selection, make_problem, prepare
 from dfi_jax import reconstruct as solve
 from dfi_jax.data import landmarks
 from dfi_jax.network.means import feature_moments
@@ -31,6 +32,28 @@ take more memory than the reconstruction."""
 
 BEYOND = 0.5
 """Grey level beyond a warped image, as in the authors' code."""
+
+
+def compare_sets(selection: Selection, anchor: Anchor) -> dict[str, Any]:
+    """Returns how many images the rule admits to each set, and in what the chosen images differ.
+
+    `admitted` counts images without the attribute, then images with it. `wanted` has the attributes
+    that were asked for, and `other` the one that differs most of all others. Each has the mean
+    score of the set with the attribute minus that of the other set, in standard deviations of the
+    dataset's scores.
+    """
+    dataset = selection.dataset
+    admitted = selection.rule.members(dataset, selection.wanted, anchor)
+    source, target = (dataset.scores[rows] for rows in (selection.source, selection.target))
+    differences = (target.mean(axis=0) - source.mean(axis=0)) / dataset.scores.std(axis=0)
+    others = dict(zip(dataset.attributes, differences.tolist(), strict=True))
+    wanted = {term.name: others.pop(term.name) for term in selection.wanted.terms}
+    name = max(others, key=lambda name: abs(others[name]))
+    return {
+        "admitted": [int(rows.sum()) for rows in admitted],
+        "wanted": wanted,
+        "other": {name: others[name]},
+    }
 
 
 def fit_sets(selection: Selection, subject: Subject, *, cache: Cache | None) -> list[Laid]:

@@ -98,6 +98,15 @@ def test_the_images_have_the_photos_gender_and_smile_and_fit_best_among_4k(monke
         nearest = candidates[np.argsort(flags, kind="stable")[:20]]
         left = fit_two_scales(detected[nearest], detected[0]).distances
         assert rows.tolist() == nearest[np.argsort(left, kind="stable")[:5]].tolist()
+    told = warped_sets.compare_sets(found, anchor)
+    assert told["admitted"] == [
+        (alike & (scores[:, 2] >= 0)).sum(),
+        (alike & (scores[:, 2] < 0)).sum(),
+    ]
+    apart = (scores[found.target].mean(0) - scores[found.source].mean(0)) / scores.std(0)
+    assert told["wanted"] == {"Young": pytest.approx(apart[2], rel=1e-5)}
+    strongest = max((0, 1, 3), key=lambda column: abs(apart[column]))
+    assert told["other"] == {names[strongest]: pytest.approx(apart[strongest], rel=1e-5)}
 
 
 def test_images_that_fit_as_they_are_give_the_edit_of_the_square_crop(random_vgg, people):
@@ -168,5 +177,6 @@ def test_an_edit_is_made_once(tmp_path, monkeypatch, subject):
 
 
 def test_the_examples_in_docstrings_hold():
-    assert doctest.testmod(whole_photos).attempted
-    assert not doctest.testmod(whole_photos).failed
+    for module in (high_resolution, whole_photos):
+        assert doctest.testmod(module).attempted
+        assert not doctest.testmod(module).failed
