@@ -14,6 +14,7 @@ from dfi_jax.cli.terminal import (
     Json,
     Quiet,
     print_line,
+    print_result,
     progress,
     sentence_for_errors,
 )
@@ -199,7 +200,7 @@ def make_vector(
             on_progress=on_progress,
         )
     project_out(vector, kept).save(out, dtype=dtype)
-    typer.echo(out)
+    print_result(out)
 
 
 @app.command("fit", cls=Command)
@@ -262,7 +263,7 @@ def fit_dataset(
             chosen_recipe, weights=weights, precision=precision, on_progress=on_progress
         )
         editor.fit(images, where=where, warp=warp, folder=out, share=share, on_progress=on_progress)
-    typer.echo(out)
+    print_result(out)
 
 
 @app.command("regress", cls=Command)
@@ -316,7 +317,7 @@ def regress_vector(
         on_progress(begin("regression"))
         vector = sums.vector(attribute, hold=held, penalty=penalty)
         project_out(vector, kept).save(out, dtype=dtype)
-    typer.echo(out)
+    print_result(out)
 
 
 @app.command("compare", cls=Command)
@@ -351,7 +352,7 @@ def compare_vectors(
         typer.echo(json.dumps(moved))
         return
     for vector, movements in moved.items():
-        typer.echo(vector)
+        print_line(vector)
         for name, distance in sorted(movements.items(), key=lambda item: -abs(item[1])):
             print_line(f"  {distance:+6.2f}  {name}")
 

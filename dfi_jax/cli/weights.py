@@ -14,6 +14,7 @@ from dfi_jax.cli.terminal import (
     Json,
     Quiet,
     print_line,
+    print_result,
     progress,
     sentence_for_errors,
 )
@@ -95,9 +96,9 @@ def get_weights(
     if isinstance(entry, Published):
         with progress(quiet=quiet) as on_progress:
             path, _ = fetch(name, entry, on_progress=on_progress)
-        typer.echo(path)
+        print_result(path)
     else:
-        typer.echo(entry.locate())
+        print_result(entry.locate())
 
 
 @app.command("verify", cls=Command)

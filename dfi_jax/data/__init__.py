@@ -17,6 +17,9 @@ SPECS = (
 )
 """The forms of text that `load_dataset` accepts."""
 
+LONGEST = 10_000
+"""Maximum number of characters of such a text. File systems allow paths of 4096 bytes."""
+
 LONGEST_NUMBER = 1000
 """Maximum number of digits of a number in such a text."""
 
@@ -49,6 +52,10 @@ def load_dataset(spec: str, *, folder: str | Path = "") -> Dataset:
         has a box that is empty.
       FileError: If a file or folder that it names doesn't exist or can't be read.
     """
+    if len(spec) > LONGEST:
+        raise InputError(
+            f"the dataset is a text of {len(spec)} characters; give one of at most {LONGEST}."
+        )
     kind, _, rest = spec.partition(":")
     if kind not in _LOADERS or not rest:
         raise InputError(f"the dataset {spec!r} isn't of a known kind; give {SPECS}.")

@@ -105,7 +105,8 @@ def load_pair(without: Path, with_: Path) -> Dataset:
 def images_in(folder: Path) -> list[Path]:
     """Returns the paths of the images in a folder and its subfolders, sorted.
 
-    Images are recognised by their suffixes. Hidden files and folders are skipped.
+    Images are recognised by their suffixes. Hidden files and folders are skipped. Links to folders
+    are followed, but no folder is read twice.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -117,10 +118,16 @@ def images_in(folder: Path) -> list[Path]:
     Raises:
       FileError: If the folder or a subfolder can't be read.
     """
-    found = []
-    for parent, folders, names in os.walk(folder, onerror=_raise_unreadable):
-        folders[:] = (name for name in folders if not name.startswith("."))
-        found += [Path(parent, name) for name in names if _is_image(name)]
+    found: list[Path] = []
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(folder, onerror=_raise_unreadable, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        target = os.path.realpath(parent)
+        if target in seen:  # A link to a folder above would never end.
+            folders.clear()
+        else:
+            found += [Path(parent, name) for name in names if _is_image(name)]
+        seen.add(target)
     return sorted(found)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from dfi_jax.editor.editor import Editor
 from dfi_jax.editor.job import Job
 from dfi_jax.editor.result import check_folder
-from dfi_jax.errors import DfiError, FileError
+from dfi_jax.errors import DfiError, FileError, one_line
 from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.storage.files import check_file
 
@@ -110,6 +110,13 @@ def run_jobs(
             saving.result()
         except DfiError as error:
             known[job] = Outcome(job, str(error))
+        except Exception as error:  # One photo's results mustn't cost those of the others.
+            reason = one_line(f"{type(error).__name__} ({error})")
+            known[job] = Outcome(
+                job,
+                f"its results couldn't be written because of {reason}; rerun this edit alone with "
+                f"`dfi edit --debug` for a traceback.",
+            )
         else:
             known[job] = Outcome(job, record=record)
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import io
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -300,13 +301,39 @@ def to_pil(pixels: Float[np.ndarray, "H W 3"]) -> Image.Image:
     return Image.fromarray(to_bytes(pixels))
 
 
+class _PillowQuiet:
+    """Hides Pillow's warnings while some thread decodes an image.
+
+    Pillow warns about photos that are large, or whose EXIF data is damaged in part. All threads
+    share the list of filters. If each saved and restored it, a filter of another would stay in it.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._threads = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._threads:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\b")
+            self._threads += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._threads -= 1
+            if not self._threads:
+                self._before.__exit__(None, None, None)
+
+
+_pillow_quiet = _PillowQuiet()
+
+
 @contextmanager
 def _decoding(name: str) -> Iterator[None]:
     """Turns every error of opening and decoding an image into one that names the image."""
     try:
-        with warnings.catch_warnings():
-            # Pillow warns about photos that are large, or whose EXIF data is damaged in part.
-            warnings.filterwarnings("ignore", module=r"PIL\b")
+        with _pillow_quiet:
             yield
     except FileError:
         raise

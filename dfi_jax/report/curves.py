@@ -38,7 +38,8 @@ def draw_loss_curves(
         positive = any(np.any(curve > 0) for curve in history)
         axes.set(xlabel="evaluations", ylabel="objective", yscale="log" if positive else "linear")
         axes.grid(visible=True, which="both", alpha=0.3)
-        axes.legend()
+        # Curves fall. Looking for the best place may take seconds, about which matplotlib warns.
+        axes.legend(loc="upper right")
         file = io.BytesIO()
         figure.savefig(file, dpi=150, format="png")
     return file.getvalue()

@@ -172,7 +172,8 @@ def test_paths_of_a_spec_may_begin_with_the_home_folder(tmp_path, monkeypatch):
         ("crop:1,2,1,9:synthetic:3", "the crop '1,2,1,9' isn't a box"),
         ("crop:1,2,a,9:synthetic:3", "the crop '1,2,a,9' isn't a box"),
         ("crop:1,2,3,4:mnist:x", "the dataset 'mnist:x' isn't of a known kind"),
-        ("crop:1,2,3,4:" * 3000, "has a crop inside a crop; give one of them"),
+        ("crop:1,2,3,4:" * 700, "has a crop inside a crop; give one of them"),
+        ("pair:" + ":" * 100_000, "a text of 100005 characters; give one of at most 10000"),
     ],
 )
 def test_a_spec_of_another_form_is_rejected(spec, message):

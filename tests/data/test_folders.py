@@ -179,6 +179,17 @@ def test_images_in_a_folder_are_sorted_and_hidden_files_are_skipped(root):
         folders.images_in(root / "absent")
 
 
+def test_links_to_folders_are_followed_and_none_is_read_twice(tmp_path):
+    for name in ("elsewhere/1.png", "with/0.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    (tmp_path / "with" / "up").symlink_to(tmp_path / "with")
+    for name in ("a", "b"):
+        (tmp_path / "with" / name).symlink_to(tmp_path / "elsewhere")
+    found = folders.images_in(tmp_path / "with")
+    assert [str(path.relative_to(tmp_path)) for path in found] == ["with/0.png", "with/a/1.png"]
+
+
 def test_a_catalogue_of_shoes_is_read_from_the_nested_folders_of_ut_zappos50k(tmp_path):
     shoes = ("Boots/Ankle/A. Brand & Co/7512.4.2.jpg", "Shoes/Oxfords/Brand/8012345.89.jpg")
     others = ("Sandals/Flat/Brand/100627.72.jpg", "Shoes/Oxfords/Brand/8012345.9.jpg")

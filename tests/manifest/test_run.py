@@ -60,6 +60,8 @@ def test_only_few_edits_wait_to_be_written_and_one_that_cannot_be_is_a_failure(
             saved.append(folder.name)
             if folder.name == "7":
                 raise FileError("the disk is full.")
+            if folder.name == "9":
+                raise MemoryError("no room")
 
     def edit_many(editor, jobs, **_):
         for job in jobs:
@@ -73,8 +75,9 @@ def test_only_few_edits_wait_to_be_written_and_one_that_cannot_be_is_a_failure(
     outcomes = run(Editor(weights=random_vgg), jobs, tmp_path)
     assert [outcome.job.name for outcome in outcomes] == saved == taken
     failures = {outcome.job.name: outcome.failure for outcome in outcomes if outcome.failure}
-    assert failures == {"7": "the disk is full."}
-    assert [outcome.job.name for outcome in outcomes if outcome.record is None] == ["7"]
+    assert failures["7"] == "the disk is full."
+    assert failures["9"].startswith("its results couldn't be written because of MemoryError (no ro")
+    assert [outcome.job.name for outcome in outcomes if outcome.record is None] == ["7", "9"]
     assert max(waiting) <= 3
 
 

@@ -2,6 +2,7 @@ import hashlib
 import inspect
 import io
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.photo.image import to_bytes
-from dfi_jax.photo.photo import Photo, read, to_pil, write
+from dfi_jax.photo.photo import Photo, _decoding, read, to_pil, write
 
 COPYRIGHT = 0x8298
 """Number of the EXIF tag that names a photo's owner. A TIFF has it after all tags of its pixels."""
@@ -341,3 +342,13 @@ def test_damaged_exif_data_is_no_reason_to_reject_a_photo_or_to_warn(tmp_path):
     with pytest.warns(UserWarning, match=said), Image.open(path) as image:
         image.load()
     assert Photo.open(path).size == (40, 60)  # In tests, a warning would be an error.
+
+
+def test_filters_of_warnings_stay_as_they_are_if_two_threads_decode_at_once():
+    before = list(warnings.filters)
+    first, second = _decoding("first"), _decoding("second")
+    for begun in (first, second):
+        begun.__enter__()
+    for ended in (first, second):
+        ended.__exit__(None, None, None)
+    assert warnings.filters == before

@@ -1,4 +1,6 @@
 import io
+import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +27,12 @@ def test_so_many_curves_have_a_legend_as_fit_into_the_picture(recwarn):
     drawn = decode(draw_loss_curves(np.ones((100, 5)), [f"α = {i}" for i in range(100)]))
     assert drawn.shape == (600, 960, 3)
     assert not recwarn  # matplotlib warns if the legend leaves no place for the curves.
+
+
+def test_a_plot_on_a_slow_computer_warns_of_nothing(monkeypatch):
+    hours = SimpleNamespace(perf_counter=itertools.count(step=3600).__next__)
+    monkeypatch.setattr("matplotlib.legend.time", hours)
+    decode(draw_loss_curves([np.array([4.0, 2.0, 1.0])], ["a"]))
 
 
 def test_the_curve_of_a_history_without_a_positive_value_is_drawn():
