@@ -39,6 +39,11 @@ def phi(random_vgg, people):
     return {name: np.asarray(layer, np.float64) for name, layer in found.items()}
 
 
+@pytest.fixture(scope="module")
+def fitted(random_vgg, people):
+    return fit(random_vgg, people, recipe=RECIPE)
+
+
 def test_the_sums_are_those_of_all_images(random_vgg, people, phi):
     seen = []
     fitted = fit(random_vgg, people, recipe=RECIPE, on_progress=seen.append)
@@ -95,9 +100,8 @@ def test_a_vector_is_the_difference_of_means_if_nothing_is_held_and_scores_are_s
 
 
 def test_a_vector_leads_from_the_mean_score_without_an_attribute_to_that_with_it(
-    random_vgg, people, phi
+    fitted, people, phi
 ):
-    fitted = fit(random_vgg, people, recipe=RECIPE)
     vector = fitted.vector(people.attributes[0], hold=[], shrinkage=Unshrunk())
     scores = np.clip(people.scores[:, 0], -3, 3).astype(np.float64)
     gap = scores[scores > 0].mean() - scores[scores <= 0].mean()
@@ -122,9 +126,8 @@ def test_attributes_that_mean_much_the_same_are_not_held(random_vgg):
     assert fitted.vector(names[0], hold=names).provenance.held == names[1:]
 
 
-def test_a_run_that_ended_is_resumed(random_vgg, people, tmp_path, monkeypatch):
+def test_a_run_that_ended_is_resumed(random_vgg, people, fitted, tmp_path, monkeypatch):
     monkeypatch.setattr(fitting, "CHECKPOINT", 20)
-    whole = fit(random_vgg, people, recipe=RECIPE)
 
     def stop(progress):
         if progress.done > 40:
@@ -138,9 +141,9 @@ def test_a_run_that_ended_is_resumed(random_vgg, people, tmp_path, monkeypatch):
     resumed = fit(random_vgg, people, recipe=RECIPE, folder=tmp_path, on_progress=seen.append)
     assert [p.done for p in seen] == [53]
     for found in (resumed, FittedDataset.load(tmp_path)):
-        assert found.origin == whole.origin
-        for name in whole.products:
-            np.testing.assert_allclose(found.products[name], whole.products[name], rtol=1e-5)
+        assert found.origin == fitted.origin
+        for name in fitted.products:
+            np.testing.assert_allclose(found.products[name], fitted.products[name], rtol=1e-5)
     seen.clear()
     fit(random_vgg, people, recipe=RECIPE, folder=tmp_path, on_progress=seen.append)
     assert seen == []
@@ -148,8 +151,7 @@ def test_a_run_that_ended_is_resumed(random_vgg, people, tmp_path, monkeypatch):
         fit(load_vgg("random-vgg16", seed=1), people, recipe=RECIPE, folder=tmp_path)
 
 
-def test_parts_of_several_processes_add_up(random_vgg, people, tmp_path, monkeypatch):
-    whole = fit(random_vgg, people, recipe=RECIPE)
+def test_parts_of_several_processes_add_up(random_vgg, people, fitted, tmp_path, monkeypatch):
     fit(random_vgg, people, recipe=RECIPE, folder=tmp_path, share=Share(0, 2))
     # By default, the share is that of processes which JAX has joined.
     monkeypatch.setattr("jax.process_count", lambda: 2)
@@ -158,7 +160,7 @@ def test_parts_of_several_processes_add_up(random_vgg, people, tmp_path, monkeyp
     assert len(list(tmp_path.iterdir())) == 2
     found = FittedDataset.load(tmp_path)
     assert found.origin.total == 53
-    expected = whole.vector("Smiling").features
+    expected = fitted.vector("Smiling").features
     for name, layer in found.vector("Smiling").features.items():
         np.testing.assert_allclose(layer, expected[name], atol=1e-3)
     (tmp_path / "part-2-of-2.safetensors").unlink()
@@ -191,8 +193,7 @@ def test_a_group_has_only_its_images(random_vgg, people, tmp_path):
             fit(random_vgg, people, recipe=RECIPE, where=where)
 
 
-def test_what_a_fitted_dataset_cannot_answer_is_rejected(random_vgg, people, tmp_path):
-    fitted = fit(random_vgg, people, recipe=RECIPE)
+def test_what_a_fitted_dataset_cannot_answer_is_rejected(random_vgg, people, fitted, tmp_path):
     with pytest.raises(InputError, match="did you mean Smiling"):
         fitted.vector("Smilling")
     with pytest.raises(InputError, match=r"fit the dataset with where='\+Smiling'"):
@@ -220,8 +221,7 @@ def test_what_a_fitted_dataset_cannot_answer_is_rejected(random_vgg, people, tmp
         few.vector("Smiling")
 
 
-def test_a_vector_moves_its_own_attribute_by_one_and_held_ones_hardly(random_vgg, people):
-    fitted = fit(random_vgg, people, recipe=RECIPE)
+def test_a_vector_moves_its_own_attribute_by_one_and_held_ones_hardly(random_vgg, people, fitted):
     vector = fitted.vector("Smiling", penalty=0.0, shrinkage=Wiener(strength=0.0))
     moved = fitted.movements(vector)
     assert moved.pop("Smiling") == pytest.approx(1, abs=1e-3)
@@ -249,8 +249,7 @@ def test_an_edit_with_a_fitted_dataset_computes_no_means(random_vgg, people, tmp
     np.testing.assert_array_equal(edit.faces, again.faces)
 
 
-def test_a_fitted_dataset_has_no_nearness(random_vgg, people):
-    fitted = fit(random_vgg, people, recipe=RECIPE)
+def test_a_fitted_dataset_has_no_nearness(people, fitted):
     with pytest.raises(InputError, match="omit it, because a fitted dataset has one vector"):
         Job(photo=people.face(0, 16), attribute="Smiling", dataset=fitted, near=near.Pixels())
     with pytest.raises(InputError, match="doesn't exist"):
