@@ -353,7 +353,9 @@ def features(
 ) -> dict[str, Float[Array, "n _ _ _"]]:
     """Computes the post-ReLU activations φ(x) of the named layers.
 
-    The network is a constant: gradients with respect to its parameters are 0.
+    They have gradients with respect to images, as `jax.grad` and `jax.vjp` compute them, but no
+    forward derivatives (`jax.jvp`). The network is a constant: gradients with respect to its
+    parameters are 0.
 
     Args:
       vgg: Network.
