@@ -29,7 +29,7 @@ NOT_RUN = ("make ", "pip install ", "python benchmarks/", "python experiments/")
 """Commands that install packages, or that are tested where they are."""
 
 OPTIONS_OF_OTHERS = {
-    *("--quick", "--people", "--frames", "--no-host"),
+    *("--quick", "--people", "--frames", "--no-host", "--published"),
     *("--clip-rect", "--discrete-knn", "--extradata", "--list-features", "--random-start"),
 }
 """Options of benchmarks, experiments, and the published systems."""

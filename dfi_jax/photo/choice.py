@@ -9,7 +9,7 @@ from dfi_jax.photo.faces import Face
 from dfi_jax.photo.photo import Photo
 from dfi_jax.photo.placement import Box, Placement
 
-FaceLike = Literal["auto", "whole"] | int | Box | Placement
+FaceLike = Literal["auto", "whole"] | int | Box | list[int] | Placement
 """Everything that `locate` accepts as a face."""
 
 
@@ -44,7 +44,7 @@ def locate(
     Placement.whole(photo.size).check(photo.size)  # A tiny photo has no face, and needs no dlib.
     if isinstance(face, Placement):
         placement = face
-    elif isinstance(face, tuple):
+    elif isinstance(face, tuple | list):
         placement = Placement.from_box(face)
     elif face == "whole":
         placement = Placement.whole(photo.size)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Any, Literal, Protocol, Union, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +21,16 @@ from dfi_jax.photo.image import LARGEST, to_bytes
 from dfi_jax.photo.original import LOOSE, Original
 from dfi_jax.storage.files import check_file, replacing, user_path
 
-PhotoLike = Union["Photo", str, Path, Image.Image, np.ndarray]
+
+@runtime_checkable
+class Array(Protocol):
+    """An array of NumPy, or of a library whose arrays NumPy can read, such as JAX."""
+
+    def __array__(self) -> np.ndarray:
+        """Returns the array as NumPy's."""
+
+
+PhotoLike = Union["Photo", str, Path, Image.Image, Array]
 """Everything that `Photo.of` accepts as a photo."""
 
 _JPEG_FORMATS = ("JPEG", "MPO")
@@ -133,10 +142,10 @@ class Photo:
                 original, pixels = Original.of(photo)
                 made = cls._from_pixels(pixels, format=_edit_format(photo, original))
                 return dataclasses.replace(made, original=original)
-        if isinstance(photo, np.ndarray):
-            return cls._from_pixels(_from_array(photo))
+        if isinstance(photo, Array):
+            return cls._from_pixels(_from_array(np.asarray(photo)))
         raise InputError(
-            f"the photo is a {type(photo).__name__}; give a path, a Pillow image or a NumPy array."
+            f"the photo is a {type(photo).__name__}; give a path, a Pillow image or an array."
         )
 
     @classmethod

@@ -79,7 +79,7 @@ class Placement:
         return cls.from_box((0, 0, *size))
 
     @classmethod
-    def from_box(cls, box: Box) -> "Placement":
+    def from_box(cls, box: Box | list[int]) -> "Placement":
         """Returns the placement of a crop that covers a box of the photo.
 
         >>> Placement.from_box((40, 20, 210, 190)).side

@@ -4,6 +4,7 @@ import io
 import os
 import warnings
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -314,10 +315,16 @@ def test_an_array_that_is_no_photo_is_refused_in_one_sentence(array, message):
     assert str(caught.value).count(". ") == 0
 
 
+def test_an_array_of_jax_is_a_photo():
+    pixels = np.linspace(0, 1, 40 * 60 * 3, dtype=np.float32)
+    photo = Photo.of(jnp.asarray(pixels).reshape(40, 60, 3))
+    np.testing.assert_array_equal(photo.pixels.ravel(), pixels)
+
+
 @pytest.mark.parametrize("photo", [None, b"me.jpg", [[0.0]]])
 def test_what_is_no_photo_at_all_is_refused(photo):
     of = inspect.unwrap(Photo.of.__func__)  # The tests' type checks would come first.
-    with pytest.raises(InputError, match="give a path, a Pillow image or a NumPy array"):
+    with pytest.raises(InputError, match="give a path, a Pillow image or an array"):
         of(Photo, photo)
 
 
