@@ -1,6 +1,6 @@
 """The recipe as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -81,26 +81,29 @@ class Recipe(Stage):
                 f"the solver to lbfgsb, which alone keeps a box, or the bounds to valid or none."
             )
 
-    def set(self, changes: Mapping[str, str]) -> "Recipe":
-        """Returns this recipe with fields set by path and text, as `--set PATH=VALUE` does.
+    def set(
+        self, changes: Mapping[str, str | float | bool | Sequence[str | float] | None]
+    ) -> "Recipe":
+        """Returns this recipe with fields set by path, as `--set PATH=VALUE` does.
 
         Args:
           changes: New values by path. A value is a number, `true` or `false`, a name, several names
-            separated by commas, the kind of a stage, which then has its default fields, or `none`.
+            separated by commas, the kind of a stage, which then has its default fields, or `none`:
+            as a text, or as Python has it.
 
         Raises:
           InputError: If the field doesn't exist, or a value doesn't fit it.
 
-        >>> Recipe().set({"solver.memory": "5"}).solver.memory
-        5
+        >>> Recipe().set({"solver.memory": "5"}) == Recipe().set({"solver.memory": 5})
+        True
         >>> Recipe().set({"start": "noise", "start.amplitude": "20"}).start
         FromNoise(amplitude=20.0, seed=0)
         >>> [step.kind for step in Recipe().set({"finish": "match_color,mask"}).finish]
         ['match_color', 'mask']
         """
         changed: Stage = self
-        for path, text in changes.items():
-            changed = set_field(changed, path, text)
+        for path, value in changes.items():
+            changed = set_field(changed, path, _as_text(value))
         assert isinstance(changed, Recipe)
         return changed
 
@@ -117,3 +120,12 @@ class Recipe(Stage):
         found = from_dict(cls, values, "recipe")
         assert isinstance(found, cls)
         return found
+
+
+def _as_text(value: object) -> str:
+    """Returns a value as `--set` has it."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value)) or "none"
+    return str(value)

@@ -283,6 +283,16 @@ def test_settings_are_applied_in_their_order():
     assert recipe.solver == Adam(learning_rate=0.5)
 
 
+def test_values_of_python_are_set_like_their_texts():
+    values = {"solver": "adam", "solver.iterations": 7, "solver.drops": [20, 40]}
+    values |= {"solver.epsilon_hat": True, "objective.bounds": None, "vector.factor": 2.5}
+    texts = {"solver": "adam", "solver.iterations": "7", "solver.drops": "20,40"}
+    texts |= {"solver.epsilon_hat": "true", "objective.bounds": "none", "vector.factor": "2.5"}
+    assert Recipe().set(values) == Recipe().set(texts)
+    with pytest.raises(InputError, match="lbfgs.iterations is '1.5'; give a whole number"):
+        Recipe().set({"solver.iterations": 1.5})
+
+
 def test_drops_of_a_rate_are_set_as_numbers_and_survive_json():
     recipe = Recipe().set({"solver": "adam", "solver.drops": "2000, 4000"})
     assert recipe.solver.drops == (2000, 4000)
