@@ -157,7 +157,8 @@ def test_parts_of_several_processes_add_up(random_vgg, people, fitted, tmp_path,
     monkeypatch.setattr("jax.process_count", lambda: 2)
     monkeypatch.setattr("jax.process_index", lambda: 1)
     fit(random_vgg, people, recipe=RECIPE, folder=tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [f"part-{number}-of-2.safetensors" for number in (1, 2)]
     found = FittedDataset.load(tmp_path)
     assert found.origin.total == 53
     expected = fitted.vector("Smiling").features
