@@ -289,7 +289,7 @@ def test_values_of_python_are_set_like_their_texts():
     texts = {"solver": "adam", "solver.iterations": "7", "solver.drops": "20,40"}
     texts |= {"solver.epsilon_hat": "true", "objective.bounds": "none", "vector.factor": "2.5"}
     assert Recipe().set(values) == Recipe().set(texts)
-    with pytest.raises(InputError, match="lbfgs.iterations is '1.5'; give a whole number"):
+    with pytest.raises(InputError, match=r"lbfgs\.iterations is '1\.5'; give a whole number"):
         Recipe().set({"solver.iterations": 1.5})
 
 
