@@ -91,7 +91,6 @@ TYPED = {
     ("starters.md", "What they are worth"): EARLIER,
     ("starters.md", "How they are made"): EARLIER,
     ("turned_heads.md", "Turned heads"): EARLIER,
-    ("vectors.md", "What it is worth"): EARLIER,
     ("starters.md", "What `older` holds"): "its first row is of an earlier version's vector",
 }
 """The sections with tables of figures that no record gives, and the reasons. No new ones belong
