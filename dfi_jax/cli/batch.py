@@ -118,9 +118,16 @@ def batch(
         # Photos and images are read for this, which can take long.
         on_progress(begin("comparing with earlier results"))
         different: list[str] = []
-        unfinished = select_unfinished(share, out, editor=editor, on_different=different.append)
-        if not quiet and len(unfinished) < len(share):
-            print_note(f"{len(share) - len(unfinished)} of {len(share)} edits are finished already")
+        unfinished = select_unfinished(
+            share,
+            out,
+            editor=editor,
+            on_different=different.append,
+            on_failure=lambda job, error: announce(Outcome(job, str(error))),
+        )
+        finished = len(share) - len(unfinished) - len(failures)
+        if not quiet and finished:
+            print_note(f"{finished} of {len(share)} edits are finished already")
             for makers, times in Counter(different).items():
                 print_note(
                     f"{times} of these edits were made with {makers}; delete their folders to make "
@@ -128,7 +135,7 @@ def batch(
                 )
         run_jobs(editor, unfinished, out, on_outcome=announce, on_progress=on_progress)
     if failures:
-        exit_with_failures(failures, total=len(unfinished))
+        exit_with_failures(failures, total=len(share) - finished)
 
 
 def _check_attributes(jobs: Sequence[Job]) -> None:

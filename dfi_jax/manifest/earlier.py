@@ -22,6 +22,10 @@ from dfi_jax.vectors.attribute_vector import AttributeVector
 ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9"}
 """The last bytes of a PNG and a JPEG file."""
 
+OWN_FILES = ("photo", "mask")
+"""Files of a job alone. If they changed, another job's results may still be right; if the recipe,
+say, is another one, a run would mix its results with the earlier ones."""
+
 TAIL = 4096
 """Number of bytes in which the end is looked for. Programs may append something to a picture."""
 
@@ -32,6 +36,7 @@ def select_unfinished(
     *,
     editor: Editor,
     on_different: Callable[[str], None] | None = None,
+    on_failure: Callable[[Job, FileError], None] | None = None,
 ) -> list[Job]:
     """Returns the jobs whose results aren't in the folder yet.
 
@@ -42,10 +47,12 @@ def select_unfinished(
       on_different: Function that is called for each job whose results were made with other
         versions of packages or on another kind of device, with their names, as in `jax 0.9.0` or
         `the device NVIDIA H100`. Such results count as finished.
+      on_failure: Function that is called for each job whose results were made with another photo
+        or mask. Such a job isn't returned. Without the function, the error is raised.
 
     Raises:
-      FileError: If a job's subfolder has results that were made with another photo, mask, vector,
-        recipe or network, with other images, or with another value of a field in `Job.request`.
+      FileError: If a job's subfolder has results that were made with another vector, recipe or
+        network, with other images, or with another value of a field in `Job.request`.
 
     >>> job = Job(photo="me.jpg", attribute="older")
     >>> editor = Editor(weights="random-vgg16")
@@ -74,10 +81,13 @@ def select_unfinished(
         if differing is None:
             unfinished.append(job)
         elif differing:
-            raise FileError(
+            error = FileError(
                 f"{folder / job.label} has results with a different value of {differing[0]}; "
                 f"choose another folder, or give the job another name."
             )
+            if on_failure is None or not set(differing) <= set(OWN_FILES):
+                raise error
+            on_failure(job, error)
         elif on_different is not None:
             then = _made_with(made)
             if differing := [text for name, text in then.items() if text != now[name]]:

@@ -89,7 +89,7 @@ def test_an_edit_whose_picture_is_gone_is_made_again(folder):
     assert select_unfinished(jobs, folder / "out", editor=Editor(weights="random-vgg16")) == jobs
 
 
-def test_results_of_another_recipe_network_or_photo_are_not_taken_for_these(folder):
+def test_results_of_another_recipe_or_network_are_not_taken_for_these(folder):
     write(folder, {"photo": "me.png", "attribute": "smile.safetensors", "face": "whole"})
     succeeds(*batch(folder))
     for options, what in (
@@ -99,8 +99,19 @@ def test_results_of_another_recipe_network_or_photo_are_not_taken_for_these(fold
         assert f"has results with a different value of {what}" in fails(*batch(folder, *options))
     shutil.copy(folder / "you.png", folder / "me.png")
     succeeds(*batch(folder))  # The new file has the same content.
+
+
+def test_a_photo_that_changed_since_an_earlier_run_fails_its_own_edit(folder):
+    line = {"attribute": "smile.safetensors", "face": "whole"}
+    write(folder, {"photo": "me.png", **line})
+    succeeds(*batch(folder))
     (folder / "me.png").write_bytes((folder / "out/me-smile/sheet.png").read_bytes())
-    assert "has results with a different value of photo" in fails(*batch(folder))
+    write(folder, {"photo": "me.png", **line}, {"photo": "you.png", **line})
+    result = dfi(*batch(folder))
+    assert result.exit_code == 1
+    assert "1 of 2 edits failed" in result.stderr
+    assert "me-smile has results with a different value of photo" in result.stderr
+    assert (folder / "out/you-smile/result.json").exists()
 
 
 def write_record(folder, job, editor, **changes):
@@ -199,7 +210,9 @@ def test_results_with_other_content_of_a_file_are_not_taken_for_these(folder, ra
         (folder / "large.safetensors").unlink()  # A finished edit doesn't need it any more.
         assert "finished already" in dfi(*batch(folder)).stderr
         finer.opposite().save(folder / "large.safetensors")
-    assert f"has results with a different value of {what}" in fails(*batch(folder))
+    result = dfi(*batch(folder))
+    assert result.exit_code == 1
+    assert f"has results with a different value of {what}" in result.stderr
 
 
 def test_paths_in_a_manifest_from_a_pipe_start_in_the_current_folder(folder, monkeypatch):
