@@ -32,6 +32,13 @@ def test_every_program_is_tested():
     assert programs - PARTS == set(NEEDS)
 
 
+def test_no_program_has_the_name_of_a_module_of_the_tests():
+    # Both are imported by their name alone, so that the second import would find the first module.
+    shared = {path.stem for path in (ROOT / "tests").rglob("*.py")} - {"__init__", "conftest"}
+    folders = (ROOT / "benchmarks", ROOT / "experiments")
+    assert not shared & {path.stem for folder in folders for path in folder.glob("*.py")}
+
+
 @pytest.mark.parametrize("name", NEEDS)
 def test_a_program_runs_quickly(name, tmp_path, monkeypatch):
     for package in NEEDS[name]:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from builders import make_vector
-from editing import RECIPE
 from PIL import Image
+from small_edits import RECIPE
 
 
 @pytest.fixture

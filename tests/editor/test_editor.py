@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from builders import make_vector, small_recipe
-from editing import BOX, RECIPE, make_editor, phi
 from PIL import Image
+from small_edits import BOX, RECIPE, make_editor, phi
 
 from dfi_jax import (
     FileError,

@@ -1,6 +1,6 @@
 import jax.numpy as jnp
 import numpy as np
-from editing import RECIPE, make_editor
+from small_edits import RECIPE, make_editor
 
 from dfi_jax import (
     LBFGSB,

@@ -1,6 +1,6 @@
 import numpy as np
 from builders import make_vector
-from editing import BOX, RECIPE, make_editor
+from small_edits import BOX, RECIPE, make_editor
 
 from dfi_jax import make_problem, reconstruct
 from dfi_jax.photo.image import resize

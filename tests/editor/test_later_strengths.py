@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from editing import BOX, RECIPE, make_editor
+from small_edits import BOX, RECIPE, make_editor
 
 from dfi_jax import make_problem, reconstruct
 

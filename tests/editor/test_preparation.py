@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from builders import make_vector, small_recipe
-from editing import BOX, RECIPE, make_editor
+from small_edits import BOX, RECIPE, make_editor
 
 from dfi_jax import Recipe, make_problem, reconstruct
 from dfi_jax.photo.image import resize

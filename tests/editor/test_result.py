@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from editing import BOX, make_editor
 from PIL import Image
+from small_edits import BOX, make_editor
 
 from dfi_jax import FileError
 from dfi_jax.photo.photo import read

@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from editing import make_editor, phi
+from small_edits import make_editor, phi
 
 from dfi_jax import FileError, InputError, load_dataset, load_vgg, near, starter
 from dfi_jax.photo.faces import CANONICAL_LANDMARKS

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from editing import RECIPE, make_editor
+from small_edits import RECIPE, make_editor
 
 from dfi_jax import InputError
 from dfi_jax.photo.faces import CANONICAL_LANDMARKS
