@@ -4,11 +4,15 @@
     python experiments/warping.py --quick
 
 Photos of people whom neither the vectors nor the judge have seen (`judged_edits.divide`) are sorted
-by how far the head is turned to the side, and each is edited with and without a warp. The table has
-one row per angle and way: the gain (1 is the distance between typical faces without and with the
-attribute), its spread between photos, the share of faces that pass the midpoint, the movement of
-the other attributes, the identity distance, and the change in grey levels. The pictures in the
-folder show more than the judge sees, which knows few turned heads.
+by how far the head is turned to the side. Each is edited without a warp, with a warp, and with a
+warp and a vector of faces that were warped, too. The table has one row per angle and way: the gain
+(1 is the distance between typical faces without and with the attribute), its spread between photos,
+the share of faces that pass the midpoint, the movement of the other attributes, the identity
+distance, and the change in grey levels. The pictures in the folder show more than the judge sees,
+which knows few turned heads.
+
+A last table has the energy of the signal in the vectors of warped faces, ‖w‖² − Σs² before
+shrinkage, relative to the vectors of the same faces without a warp.
 
 A rerun finds the edited faces in the folder again. This needs the extra `faces`. `--quick` edits
 drawn faces, which all look straight ahead.
@@ -32,6 +36,7 @@ from dfi_jax.metrics.judge import fit_judge
 from dfi_jax.photo import faces
 from dfi_jax.photo.warp import Warp
 from dfi_jax.vectors.fit import fit
+from dfi_jax.vectors.fitted import FittedDataset
 
 HEAD = np.array(
     [
@@ -52,8 +57,12 @@ HEAD_LANDMARKS = (30, 8, 36, 45, 48, 54)
 MEASURES = ("gain", "spread", "reached", "others", "identity", "mean", "border")
 """The measures of the tables."""
 
-WARPED = {"plain": "no", "warped": "yes"}
-"""What the tables say of each way."""
+WAYS = {
+    "plain": ("no", "no"),
+    "warped": ("yes", "no"),
+    "both": ("yes", "yes"),
+}
+"""Whether the photo is warped, and whether the faces in the vector are, for each way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,36 +141,37 @@ def time_warp(size: int) -> float:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Edits every photo with and without a warp, and returns the rows of the table."""
+    """Edits every photo in every way, and returns the rows of the tables."""
     dataset, vgg = load_dataset(config.dataset), load_vgg(config.weights)
     editor = Editor(recipe=Recipe().set(config.changes), weights=vgg)
-    groups, out, size = (
-        judged_edits.divide(dataset),
-        Path(config.out),
-        editor.resolved_recipe.features.size,
+    groups, out, recipe = judged_edits.divide(dataset), Path(config.out), editor.resolved_recipe
+    sums = out / f"{len(dataset)}-images-{recipe.features.size}-pixels"
+    plain, warped = (
+        fit(vgg, faces, recipe=recipe, rows=groups.vectors, folder=sums / name)
+        for name, faces in (
+            ("half-0", dataset),
+            ("half-0-warped", dataclasses.replace(dataset, warped=True)),
+        )
     )
-    sums = out / f"{len(dataset)}-images-{size}-pixels" / "half-0"
-    fitted = fit(vgg, dataset, recipe=editor.resolved_recipe, rows=groups.vectors, folder=sums)
     judge = fit_judge(dataset, groups.judge)
     by_angle = sort_by_angle(dataset, groups.photos, config.angles)
     rows: list[dict[str, Any]] = []
     for attribute in config.attributes:
-        vector = fitted.vector(attribute)
+        vectors = {"no": plain.vector(attribute), "yes": warped.vector(attribute)}
         for low, high, images in zip(config.angles, config.angles[1:], by_angle, strict=False):
             photos = judged_edits.choose_photos(dataset, images, attribute, config.photos)
-            for warp in (False, True):
-                way = "warped" if warp else "plain"
+            for way, (photo, vector) in WAYS.items():
                 print(f"{attribute}, {low:g}–{high:g}°, {way}", file=sys.stderr, flush=True)
                 ((_, means),) = judged_edits.edit_and_measure(
                     editor,
                     dataset,
                     photos,
-                    vector,
+                    vectors[vector],
                     (config.alpha,),
                     out / f"{attribute} {low:g}-{high:g}" / way,
                     judge=judge,
                     attribute=attribute,
-                    warp=warp,
+                    warp=photo == "yes",
                 )
                 rows.append(
                     {
@@ -172,23 +182,45 @@ def run(config: Config) -> dict[str, Any]:
                         **means,
                     }
                 )
-    return {"config": dataclasses.asdict(config), "rows": rows, "seconds": time_warp(size)}
+    return {
+        "config": dataclasses.asdict(config),
+        "rows": rows,
+        "signal": {name: compare_signals(plain, warped, name) for name in config.attributes},
+        "seconds": time_warp(recipe.features.size),
+    }
+
+
+def compare_signals(
+    plain: FittedDataset, warped: FittedDataset, attribute: str
+) -> dict[str, float]:
+    """Returns the energy of a vector's signal with warped faces over that without, by layer."""
+    before, after = (
+        np.square(fitted.vector(attribute).provenance.signal) for fitted in (plain, warped)
+    )
+    # A drawn face may have no signal at all.
+    ratios = np.divide(after, before, out=np.full_like(after, np.nan), where=before > 0)
+    return dict(zip(plain.origin.layers, ratios.tolist(), strict=True))
 
 
 def print_tables(record: dict[str, Any]) -> None:
     """Prints the means over the attributes, and each attribute."""
     rows = record["rows"]
-    judged_edits.print_head(["angle", "warp", "photos"], MEASURES)
+    heads = ["warped photo", "warped faces in the vector"]
+    judged_edits.print_head(["angle", *heads, "photos"], MEASURES)
     for angle, way in dict.fromkeys((row["angle"], row["way"]) for row in rows):
         some = [row for row in rows if (row["angle"], row["way"]) == (angle, way)]
         means = {name: float(np.mean([row[name] for row in some])) for name in MEASURES}
-        labels = [angle, WARPED[way], sum(row["photos"] for row in some)]
+        labels = [angle, *WAYS[way], sum(row["photos"] for row in some)]
         judged_edits.print_row(labels, means, MEASURES)
     print()
-    judged_edits.print_head(["attribute", "angle", "warp"], MEASURES)
+    judged_edits.print_head(["attribute", "angle", *heads], MEASURES)
     for row in rows:
-        labels = [row["attribute"], row["angle"], WARPED[row["way"]]]
+        labels = [row["attribute"], row["angle"], *WAYS[row["way"]]]
         judged_edits.print_row(labels, row, MEASURES)
+    layers = record["signal"][rows[0]["attribute"]]
+    print(f"\n| vector | {' | '.join(layers)} |\n{'| --- ' * (1 + len(layers))}|")
+    for attribute, ratios in record["signal"].items():
+        print(f"| `{attribute}` | {' | '.join(f'{ratio:.2f}' for ratio in ratios.values())} |")
     print(f"\nA warp and the way back take {record['seconds']:.2f} s.")
 
 
