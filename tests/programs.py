@@ -18,6 +18,7 @@ NEEDS = {
     "experiments/free_parameters": [],
     "experiments/gan": [],
     "experiments/genders": [],
+    "experiments/held": [],
     "experiments/high_resolution": ["dlib"],
     "experiments/identity": ["dlib"],
     "experiments/inpainting": ["cv2", "skimage"],
