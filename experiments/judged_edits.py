@@ -228,15 +228,30 @@ def measure_movement(
     judge: Judge, before: np.ndarray, after: np.ndarray, attribute: str
 ) -> dict[str, float]:
     """Returns the measures `gain`, `reached` and `others` of two positions of a face."""
-    name, sign = attribute.removeprefix("~"), -1 if attribute.startswith("~") else 1
-    column = find_attribute(name, judge.attributes)
-    moved = after - before
-    position = after[column] if sign > 0 else 1 - after[column]
+    column = column_of(judge, attribute)
+    start, end = (towards(position[column], attribute) for position in (before, after))
     return {
-        "gain": float(sign * moved[column]),
-        "reached": float(position > 0.5),
-        "others": float(np.abs(np.delete(moved, column)).mean()),
+        "gain": float(end - start),
+        "reached": float(end > 0.5),
+        "others": float(np.abs(np.delete(after - before, column)).mean()),
     }
+
+
+def positions_in(
+    judge: Judge, faces: Float[np.ndarray, "n s s 3"], attribute: str
+) -> Float[np.ndarray, " n"]:
+    """Returns the positions of faces between those without (0) and with (1) an attribute."""
+    return towards(judge.positions(faces)[:, column_of(judge, attribute)], attribute)
+
+
+def column_of(judge: Judge, attribute: str) -> int:
+    """Returns the judge's column of an attribute, such as `Smiling` or `~Young`."""
+    return find_attribute(attribute.removeprefix("~"), judge.attributes)
+
+
+def towards(position: Any, attribute: str) -> Any:
+    """Returns positions on the axis of an attribute, which `~` turns round."""
+    return 1 - position if attribute.startswith("~") else position
 
 
 def reshaped(edit: Edited) -> dict[str, float]:

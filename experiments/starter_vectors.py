@@ -15,7 +15,7 @@ starter's `gain` (`starter_fits`) in distances between typical faces without and
 as a mean. A second set of faces, edited at strength 1, shows what the calibrated vector is worth.
 The attribute is also taken away from faces that have it, at strength 1: by the default recipe,
 which replaces the photo's features where the attribute was, and by subtracting the vector and
-nothing else.
+nothing else. The last table asks why photos move by different amounts (`spread.explain_spread`).
 
 Writes the vectors as int8 with a scale per channel, each with its calibration, and one picture of
 the second set per vector. The vectors in `dfi_jax/assets/vectors` are made from the 3000 images of
@@ -37,10 +37,11 @@ import judged_edits
 import numpy as np
 from command_line import SMALL, run_experiment
 from jax.flatten_util import ravel_pytree
+from spread import explain_spread, fit_half_judges
 from starter_fits import STARTERS, make_vectors
 
 from dfi_jax import AttributeVector, Editor, Recipe, load_dataset, load_vgg
-from dfi_jax.data.wanted import find_attribute, opposite
+from dfi_jax.data.wanted import opposite
 from dfi_jax.metrics.judge import Judge, fit_judge
 
 
@@ -70,10 +71,10 @@ class Config:
 
 
 QUICK = Config(
-    dataset="synthetic:160:0:64",
+    dataset="synthetic:320:0:64",
     starters=("smiling", "older"),
     calibrating=2,
-    testing=1,
+    testing=2,
     removing=1,
     changes=SMALL,
     weights="random-vgg16",
@@ -82,6 +83,15 @@ QUICK = Config(
 
 MEASURES = tuple(name for name in judged_edits.HEADS if name not in ("luma", "chroma"))
 """Measures in the table of what the vectors are worth."""
+
+SPREAD = {
+    "spread": "spread over gain",
+    "agreed": "agreed by two judges",
+    "position": "correlation with the position before",
+    "share": "correlation with the share reached",
+    "scaled": "spread over gain, scaled by the share",
+}
+"""Heads of the table of the spread (`spread.explain_spread`)."""
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -94,7 +104,7 @@ def run(config: Config) -> dict[str, Any]:
     from_half, from_all = make_vectors(
         vgg, dataset, config.starters, out, recipe=editor.resolved_recipe
     )
-    judge = fit_judge(dataset, groups.judge)
+    judge, halves = fit_judge(dataset, groups.judge), fit_half_judges(dataset, groups.judge)
     rows = []
     for name in config.starters:
         print(name, file=sys.stderr, flush=True)
@@ -111,7 +121,21 @@ def run(config: Config) -> dict[str, Any]:
         curve = edit(dict(calibrating), half, STARTERS[name].alphas, folder / "calibrating")
         # A vector that doesn't reach the attribute keeps the largest strength.
         at = judged_edits.matched(curve, STARTERS[name].gain) or {"alpha": curve[-1][0]}
-        ((_, tested),) = edit(dict(testing), half.scaled(at["alpha"]), (1.0,), folder / "testing")
+        calibrated = half.scaled(at["alpha"])
+        ((_, tested),) = edit(dict(testing), calibrated, (1.0,), folder / "testing")
+        spread = explain_spread(
+            vgg,
+            list(
+                judged_edits.edit_all(
+                    editor, dataset, dict(testing), calibrated, (1.0,), folder / "testing"
+                )
+            ),
+            calibrated,
+            judge=judge,
+            halves=halves,
+            attribute=attribute,
+            recipe=recipe,
+        )
         taken = opposite(attribute)
         wearing = judged_edits.choose_photos(dataset, groups.photos, taken, config.removing)
         removed = {}
@@ -120,7 +144,7 @@ def run(config: Config) -> dict[str, Any]:
                 Editor(recipe=recipe.set({"removal": way}), weights=vgg),
                 dataset,
                 wearing,
-                half.scaled(at["alpha"]).opposite(),
+                calibrated.opposite(),
                 (1.0,),
                 folder / way,
                 judge=judge,
@@ -142,6 +166,7 @@ def run(config: Config) -> dict[str, Any]:
                 "factor": factor,
                 "curve": curve,
                 "strength 1": tested,
+                "spread": spread,
                 "removed": removed,
                 **save(made, out / "vectors" / f"{name}.safetensors"),
             }
@@ -157,7 +182,7 @@ def matching_factor(vector: AttributeVector, other: AttributeVector) -> float:
 
 def auc_of(judge: Judge, attribute: str) -> float:
     """Returns how well the judge tells faces with an attribute from faces without it."""
-    return float(judge.auc[find_attribute(attribute.removeprefix("~"), judge.attributes)])
+    return float(judge.auc[judged_edits.column_of(judge, attribute)])
 
 
 def save(vector: AttributeVector, path: Path) -> dict[str, Any]:
@@ -180,7 +205,7 @@ def cosine(a: jax.Array, b: jax.Array) -> float:
 
 
 def print_tables(record: dict[str, Any]) -> None:
-    """Prints the data of each vector, what it is worth at strength 1, and what it takes away."""
+    """Prints the data of each vector, what it is worth, what it takes away, and the spread."""
     print("| vector | images with, without | judge's AUC | noise | factor |")
     print("| --- " * 5 + "|")
     for row in record["rows"]:
@@ -205,6 +230,11 @@ def print_tables(record: dict[str, Any]) -> None:
             ways = {"both": subtracted}
         for way, means in ways.items():
             judged_edits.print_row([f"`~{row['starter']}`", way], means, measures)
+    print()
+    print(f"| vector | {' | '.join(SPREAD.values())} |\n{'| --- ' * (1 + len(SPREAD))}|")
+    for row in record["rows"]:
+        figures = (f"{row['spread'][name]:.2f}".replace("-", "−") for name in SPREAD)
+        print(f"| `{row['starter']}` | {' | '.join(figures)} |")
     print(f"\nThe vectors are in {record['config']['out']}/vectors.")
 
 
