@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, Union, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.photo.image import LARGEST, to_bytes
@@ -310,11 +310,13 @@ def to_pil(pixels: Float[np.ndarray, "H W 3"]) -> Image.Image:
     return Image.fromarray(to_bytes(pixels))
 
 
-class _PillowQuiet:
-    """Hides Pillow's warnings while some thread decodes an image.
+class _PillowState:
+    """Hides Pillow's warnings, and raises a limit of its own, while some thread decodes an image.
 
-    Pillow warns about photos that are large, or whose EXIF data is damaged in part. All threads
-    share the list of filters. If each saved and restored it, a filter of another would stay in it.
+    Pillow warns about photos that are large, or whose EXIF data is damaged in part. It rejects PNG
+    files with more than 1 MiB of compressed text or profile, though some programs write a whole
+    workflow there. All threads share the list of filters. If each saved and restored it, a filter
+    of another would stay in it.
     """
 
     def __init__(self) -> None:
@@ -326,6 +328,8 @@ class _PillowQuiet:
                 self._before = warnings.catch_warnings()
                 self._before.__enter__()
                 warnings.filterwarnings("ignore", module=r"PIL\b")
+                self._longest = PngImagePlugin.MAX_TEXT_CHUNK
+                PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
             self._threads += 1
 
     def __exit__(self, *_: object) -> None:
@@ -333,16 +337,17 @@ class _PillowQuiet:
             self._threads -= 1
             if not self._threads:
                 self._before.__exit__(None, None, None)
+                PngImagePlugin.MAX_TEXT_CHUNK = self._longest
 
 
-_pillow_quiet = _PillowQuiet()
+_pillow_state = _PillowState()
 
 
 @contextmanager
 def _decoding(name: str) -> Iterator[None]:
     """Turns every error of opening and decoding an image into one that names the image."""
     try:
-        with _pillow_quiet:
+        with _pillow_state:
             yield
     except FileError:
         raise
