@@ -124,6 +124,18 @@ def test_others_can_read_what_is_written(tmp_path):
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o644
 
 
+@pytest.mark.parametrize("umask", [0o777, 0o277, 0o022])
+def test_no_umask_keeps_this_user_out_of_what_is_written(tmp_path, umask):
+    path, before = tmp_path / "new" / "newer" / "a.txt", os.umask(umask)
+    try:
+        with replacing(path) as temporary:
+            assert temporary.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
+    modes = [folder.stat().st_mode & 0o777 for folder in list(path.parents)[:2]]
+    assert modes == [0o700 | 0o777 & ~umask] * 2
+
+
 def test_a_file_system_without_permissions_takes_files(tmp_path, monkeypatch):
     def refuse(path, mode):
         raise PermissionError(1, "Operation not permitted")
