@@ -32,6 +32,7 @@ OLD = 60.0
 In another container of the same name, it may run all the same. Writing a file takes seconds."""
 
 _TEMPORARY = re.compile(rf"\..*-{HOST}-(\d+)-[^-.]*(\..*)?")
+_ADDRESS = re.compile(r"(?:^|/)((?:https?|ftp|file|s3|gs):)/+(.*)")
 _ours: set[Path] = set()
 _lock = threading.Lock()
 
@@ -237,6 +238,10 @@ def check_file(path: Path) -> None:
         if stat.S_ISREG(mode):
             path.open("rb").close()
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError is about NUL.
+        if found := _ADDRESS.search(str(path)):  # A path has one slash in place of two.
+            raise FileError(
+                f"{found[1]}//{found[2]} is an address; download the file and give its path."
+            ) from None
         raise FileError(f"{path} doesn't exist; check the path.") from None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:

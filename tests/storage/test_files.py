@@ -3,6 +3,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,6 +172,13 @@ def test_a_view_is_written_as_what_it_shows(view, tmp_path):
     written = safetensors.numpy.load_file(path)
     np.testing.assert_array_equal(written["x"], shown)
     np.testing.assert_array_equal(written["transposed"], shown.T)
+
+
+@pytest.mark.parametrize("address", ["https://example.org/me.png", "file:///home/me.png"])
+def test_an_address_is_told_from_a_missing_file(tmp_path, address):
+    for path in (Path(address), tmp_path / address):
+        with pytest.raises(FileError, match=r"^(https|file)://.*me\.png is an address; download"):
+            check_file(path)
 
 
 def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):
