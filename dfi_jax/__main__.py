@@ -102,8 +102,8 @@ def main() -> None:
     try:
         app(prog_name="dfi")
     except SystemExit as ended:
-        if isinstance(ended.code, int) and ended.code > 128:
-            interruption.end(ended.code)
+        if isinstance(ended.code, int) and (ended.code > 128 or sys.flags.inspect):
+            interruption.end(ended.code)  # With PYTHONINSPECT, Python would ask for more input.
         raise
     finally:
         if signal.getsignal(signal.SIGINT) == _stop:

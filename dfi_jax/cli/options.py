@@ -26,7 +26,7 @@ from dfi_jax.errors import FileError, InputError
 from dfi_jax.network.conv import Precision as PrecisionName
 from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import RECIPES, Recipe, named_recipe
-from dfi_jax.storage.files import user_path
+from dfi_jax.storage.files import check_names, user_path
 from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.fitted import FittedDataset
 from dfi_jax.vectors.starters import starter, starter_names
@@ -387,6 +387,12 @@ def check_out_file(file: Path, *, overwrite: bool) -> None:
     Raises:
       FileError: If the file exists and `overwrite` is False, or it can't be written.
     """
+    try:
+        check_names(file)
+    except OSError as error:
+        raise FileError(
+            f"{file} can't be written ({error.strerror}); choose another name."
+        ) from None
     if file.is_dir():
         raise FileError(f"{file} is a folder; give the name of a file.")
     if file.exists() and not overwrite:

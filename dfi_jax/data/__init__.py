@@ -52,6 +52,8 @@ def load_dataset(spec: str, *, folder: str | Path = "") -> Dataset:
         has a box that is empty.
       FileError: If a file or folder that it names doesn't exist or can't be read.
     """
+    if not isinstance(spec, str):
+        raise InputError(f"the dataset is {spec!r}; give a text, such as 'lfw:DIR'.")
     if len(spec) > LONGEST:
         raise InputError(
             f"the dataset is a text of {len(spec)} characters; give one of at most {LONGEST}."

@@ -93,6 +93,8 @@ class Rule:
     def __post_init__(self) -> None:
         for name in ("k", "smallest", "per_person"):
             value = getattr(self, name)
+            if not isinstance(value, int | np.integer | None) or isinstance(value, bool):
+                raise InputError(f"{name} is {value!r}; give a whole number.")
             if value is not None and value < 1:
                 raise InputError(f"{name} is {value}; give 1 or more.")
         if not 0 <= self.threshold < math.inf:
@@ -154,6 +156,10 @@ class Rule:
         >>> Rule.of("chainer-dfi", near=near.pixels).near
         Pixels(size=50)
         """
+        if not isinstance(rule, str | Rule):
+            raise InputError(f"the rule is {rule!r}; give a Rule, or the text of one.")
+        if not isinstance(near, Nearness | None):
+            raise InputError(f"near is {near!r}; give a nearness, such as dfi_jax.near.pixels.")
         found = cls.parse(rule) if isinstance(rule, str) else rule
         changes = {name: v for name, v in (("near", near), ("k", k)) if v is not None}
         return found.replace(**changes)

@@ -13,7 +13,7 @@ from dfi_jax.editor.query import LocatedPhoto, Query, find_vector, find_warp, lo
 from dfi_jax.editor.work import Work
 from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG
-from dfi_jax.photo.photo import Photo
+from dfi_jax.photo.photo import Photo, PhotoLike
 from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import CancelResidual, Mask, Recipe, TransferDifference
 from dfi_jax.recipe.preparation import prepare_images, restore_images
@@ -49,7 +49,7 @@ def prepare_work(
     """
     started = time.perf_counter()
     located = locate_photo(job.photo, dataset=job.dataset, face=job.face, points=job.points)
-    mask = None if job.mask is None else Photo.of(job.mask)
+    mask = None if job.mask is None else open_mask(job.mask)
     check_mask(mask, located.photo, recipe=recipe)
     recipe = work_recipe(recipe, masked=mask is not None)
     warp = find_warp(located, cache=cache) if job.warp else None
@@ -132,6 +132,17 @@ def crop_face(
     steps = recipe.features.preparation
     seen = prepare_images(face[None], steps, mean_rgb)
     return restore_images(seen, face[None], steps, mean_rgb)[0]
+
+
+def open_mask(mask: PhotoLike) -> Photo:
+    """Opens a mask, which may also be an array of truth values.
+
+    >>> open_mask(np.ones((60, 40), bool)).pixels.mean()
+    np.float32(1.0)
+    """
+    if isinstance(mask, np.ndarray) and mask.dtype == bool:
+        mask = mask.astype(np.float32)
+    return Photo.of(mask, called="the mask")
 
 
 def check_mask(mask: Photo | None, photo: Photo, *, recipe: Recipe) -> None:

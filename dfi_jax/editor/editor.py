@@ -19,7 +19,13 @@ from dfi_jax.data.selection import Selection
 from dfi_jax.data.wanted import Wanted
 from dfi_jax.editor.assembly import prepare_work
 from dfi_jax.editor.job import AttributeLike, Job, resolve_rule
-from dfi_jax.editor.query import Query, find_selection, find_vector, locate_photo
+from dfi_jax.editor.query import (
+    Query,
+    check_images,
+    find_selection,
+    find_vector,
+    locate_photo,
+)
 from dfi_jax.editor.record import make_record
 from dfi_jax.editor.result import Edit
 from dfi_jax.editor.solve import refine, solve_in_turn, solve_queue, solve_unedited, with_total
@@ -78,6 +84,18 @@ class Editor:
     def __post_init__(self) -> None:
         if isinstance(self.recipe, str):
             object.__setattr__(self, "recipe", named_recipe(self.recipe))
+        for name, kinds, wanted in (
+            ("recipe", Recipe, "a Recipe, or the name of one"),
+            (
+                "weights",
+                str | Path | VGG,
+                "the name of a network, the path of its weights or a VGG",
+            ),
+            ("cache", Cache | None, "a Cache, or None for no cache"),
+            ("batch_size", int | None, "a whole number"),
+        ):
+            if not isinstance(value := getattr(self, name), kinds):
+                raise InputError(f"{name} is {value!r}; give {wanted}.")
         if self.batch_size is not None and not 1 <= self.batch_size <= LARGEST_BATCH_SIZE:
             raise InputError(f"batch_size is {self.batch_size}; give 1 to {LARGEST_BATCH_SIZE:,}.")
 
@@ -379,6 +397,7 @@ class Editor:
         >>> scores.shape, fitted.attributes[0]
         ((7,), 'Smiling')
         """
+        dataset = check_images(dataset)
         located = locate_photo(photo, dataset=dataset, face=face, points=points)
         fitted = probes.fit(self.vgg, dataset, cache=self.cache, on_progress=on_progress)
         crop = located.placement.crop(located.photo.pixels)

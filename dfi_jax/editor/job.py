@@ -1,10 +1,12 @@
 """What is to be edited, and how strongly."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from dfi_jax.data import load_dataset
 from dfi_jax.data.dataset import Dataset
@@ -13,7 +15,7 @@ from dfi_jax.data.rule import Rule
 from dfi_jax.data.selection import Selection
 from dfi_jax.data.wanted import Wanted
 from dfi_jax.errors import InputError
-from dfi_jax.photo.choice import FaceLike
+from dfi_jax.photo.choice import FaceLike, plain_face
 from dfi_jax.photo.photo import PhotoLike
 from dfi_jax.photo.placement import Placement
 from dfi_jax.recipe import Recipe
@@ -68,9 +70,9 @@ class Job:
       name: Name of the job, by default made from the names of the photo and the attribute.
 
     Raises:
-      InputError: If there is no strength, or one isn't finite or is given twice, if the rule can't
-        be read, if a rule or a nearness is given for a fitted dataset or without a dataset, or if
-        `finer` isn't a sequence.
+      InputError: If there is no strength, or one isn't finite or is given twice, if the dataset or
+        the nearness is a text, if the rule can't be read, if a rule or a nearness is given for a
+        fitted dataset or without a dataset, or if `finer` isn't a sequence.
 
     >>> Job(photo="me.jpg", attribute="eyeglasses").label
     'me-eyeglasses'
@@ -96,6 +98,8 @@ class Job:
         _ = self.resolved_rule  # Reading it also checks it.
         if isinstance(self.finer, AttributeVector | str | Path):
             raise InputError("finer is a single vector; give a list of vectors or of their files.")
+        if not isinstance(self.finer, Sequence):
+            raise InputError(f"finer is {self.finer!r}; give a list of vectors or of their files.")
 
     @property
     def label(self) -> str:
@@ -134,7 +138,8 @@ class Job:
         >>> request["attribute"], request["face"]
         ('older', [40, 20, 210, 190])
         """
-        face = self.face.to_json() if isinstance(self.face, Placement) else self.face
+        face = plain_face(self.face)
+        face = face.to_json() if isinstance(face, Placement) else face
         rule = self.resolved_rule.to_dict()
         return {
             "attribute": attribute_name(self.attribute),
@@ -178,12 +183,16 @@ def resolve_rule(
     """Returns the rule itself, even if its text is given, with another nearness or k if given.
 
     Raises:
-      InputError: If the rule can't be read, or if it or a nearness is given for a fitted dataset,
-        or, like k, without a dataset.
+      InputError: If the dataset isn't one, or the rule can't be read, or if it or a nearness is
+        given for a fitted dataset, or, like k, without a dataset.
 
     >>> resolve_rule(load_dataset("synthetic:3"), rule="paper", near=None, k=50).k
     50
     """
+    if not isinstance(dataset, Dataset | FittedDataset | None):
+        raise InputError(
+            f"the dataset is {dataset!r}; give what load_dataset or FittedDataset.load returns."
+        )
     found = Rule.of(rule, near=near, k=k)
     given = f"rule is {rule}" if near is None else f"near is {near}"
     if dataset is None and found != Rule():
@@ -199,15 +208,20 @@ def resolve_rule(
     return found
 
 
-def check_alphas(alphas: Sequence[float]) -> None:
+def check_alphas(alphas: Any) -> None:
     """Raises InputError unless there are strengths, none too large, all different to six digits.
 
     >>> check_alphas([0.2, 0.4])
     """
+    listed = isinstance(alphas, Sized) and getattr(alphas, "ndim", 1) == 1
+    if isinstance(alphas, str) or not listed:
+        raise InputError(f"alphas is {alphas!r}; give a list of numbers, such as [0.5, 1].")
     if not len(alphas):
         raise InputError("alphas is empty; give at least one strength, such as 1.")
     names = set()
     for alpha in alphas:
+        if not is_number(alpha):
+            raise InputError(f"alpha is {alpha!r}; give a number, such as 1.")
         if not abs(alpha) <= LARGEST_ALPHA:
             raise InputError(
                 f"alpha is {alpha:g}; give a number from -{LARGEST_ALPHA:g} to {LARGEST_ALPHA:g}, "
@@ -216,6 +230,17 @@ def check_alphas(alphas: Sequence[float]) -> None:
         if f"{alpha:g}" in names:
             raise InputError(f"alpha {alpha:g} is given twice; give each strength once.")
         names.add(f"{alpha:g}")
+
+
+def is_number(value: Any) -> bool:
+    """Returns whether a value is a real number: Python's, NumPy's or JAX's.
+
+    >>> is_number(np.float32(1)), is_number("1")
+    (True, False)
+    """
+    return isinstance(value, int | float) or (
+        np.shape(value) == () and np.asarray(value).dtype.kind in "iuf"
+    )
 
 
 def attribute_name(attribute: AttributeLike) -> str:

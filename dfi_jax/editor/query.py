@@ -13,7 +13,7 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.rule import Rule
 from dfi_jax.data.selection import Anchor, Selection
 from dfi_jax.data.wanted import Wanted
-from dfi_jax.editor.job import AttributeLike, is_vector_file, parse_strengths
+from dfi_jax.editor.job import AttributeLike, is_number, is_vector_file, parse_strengths
 from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG
 from dfi_jax.photo import faces
@@ -167,6 +167,12 @@ def find_vector(
         case str() if query.dataset is None:
             attribute = parse_strengths(attribute)
     if isinstance(attribute, Mapping):
+        for name, strength in attribute.items():
+            if not is_number(strength):
+                raise InputError(
+                    f"the attribute has the strength {strength!r} of {name!r}; give a number for "
+                    f"each name, as in {{'eyeglasses': 1, 'older': 0.5}}."
+                )
         # `combine` would describe a single vector as a sum.
         if query.dataset is None and list(attribute.values()) == [1.0]:
             return starter(next(iter(attribute))), []
@@ -179,6 +185,11 @@ def find_vector(
         strengths = attribute.values()
         vector = combine([(v, s) for (v, _), s in zip(found, strengths, strict=True)])
         return vector, [used for _, selections in found for used in selections]
+    if not isinstance(attribute, str | Wanted | None):
+        raise InputError(
+            f"the attribute is {attribute!r}; give a name, several names separated by commas, a "
+            f"mapping from names to strengths, or a vector or its file."
+        )
     if query.dataset is None:
         raise InputError(f"the attribute is {attribute!r} and no dataset is given; give a dataset.")
     if isinstance(query.dataset, FittedDataset):
@@ -191,6 +202,22 @@ def _estimate(vgg: VGG, chosen: Selection, query: Query, *, recipe: Recipe) -> A
     return estimate.attribute_vector(
         vgg, chosen, recipe=recipe, cache=query.cache, on_progress=query.on_progress
     )
+
+
+def check_images(dataset: Dataset | FittedDataset | None) -> Dataset:
+    """Returns a dataset if it has images.
+
+    Raises:
+      InputError: If it has none.
+
+    >>> check_images(None)
+    Traceback (most recent call last):
+    dfi_jax.errors.InputError: there is no dataset; give one with images, from load_dataset.
+    """
+    if not isinstance(dataset, Dataset):
+        given = "there is no dataset" if dataset is None else "a fitted dataset has no images"
+        raise InputError(f"{given}; give one with images, from load_dataset.")
+    return dataset
 
 
 def find_selection(vgg: VGG, wanted: Wanted | str | None, query: Query, *, size: int) -> Selection:
@@ -213,8 +240,7 @@ def find_selection(vgg: VGG, wanted: Wanted | str | None, query: Query, *, size:
     >>> len(find_selection(vgg, "Smiling", query, size=200).target)
     10
     """
-    dataset, located = query.dataset, query.located
-    assert isinstance(dataset, Dataset)
+    dataset, located = check_images(query.dataset), query.located
     if located is None:
         return selection.spread(dataset, wanted, rule=query.rule)
     # Probes and landmarks take long, so what would fail after them fails here.

@@ -17,7 +17,7 @@ from dfi_jax.photo.placement import Placement
 from dfi_jax.recipe import TransferDifference
 from dfi_jax.report.curves import draw_loss_curves
 from dfi_jax.report.sheet import contact_sheet
-from dfi_jax.storage.files import exists, replacing, user_path, write_text
+from dfi_jax.storage.files import check_names, exists, replacing, user_path, write_text
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -196,12 +196,15 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> None:
     >>> check_folder(Path("a-folder-that-does-not-exist"))
     """
     try:
+        check_names(folder)
         is_folder = stat.S_ISDIR(folder.stat().st_mode)
         is_free = overwrite or not is_folder or all(map(_is_hidden, folder.iterdir()))
     except FileNotFoundError:
         if folder.is_symlink():
             raise FileError(f"{folder} is a link to nowhere; choose another folder.") from None
         return
+    except ValueError:  # It has NUL.
+        raise FileError(f"{folder} can't be the name of a folder; choose another name.") from None
     except OSError as error:
         raise FileError(
             f"{folder} can't be written to ({error.strerror}); choose another folder or name."

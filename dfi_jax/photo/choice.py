@@ -1,7 +1,10 @@
 """Which face of a photo is edited."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Int
 
 from dfi_jax.errors import InputError
 from dfi_jax.photo import faces
@@ -9,7 +12,9 @@ from dfi_jax.photo.faces import Face
 from dfi_jax.photo.photo import Photo
 from dfi_jax.photo.placement import Box, Placement
 
-FaceLike = Literal["auto", "whole"] | int | Box | list[int] | Placement
+FaceLike = (
+    Literal["auto", "whole"] | int | np.integer | Box | list[int] | Int[np.ndarray, "4"] | Placement
+)
 """Everything that `locate` accepts as a face."""
 
 
@@ -39,24 +44,36 @@ def locate(
     Raises:
       FileError: If a face has to be detected and the extra `faces` isn't installed.
       InputError: If no such face is detected or it is upside down, the face doesn't lie in the
-        photo, or it is smaller than 32 × 32 pixels.
+        photo, it is smaller than 32 × 32 pixels, or there is no model of so many points.
     """
+    if points not in (5, 68):
+        raise InputError(f"points is {points!r}; give 5 or 68.")
     Placement.whole(photo.size).check(photo.size)  # A tiny photo has no face, and needs no dlib.
-    if isinstance(face, Placement):
-        placement = face
-    elif isinstance(face, tuple | list):
-        placement = Placement.from_box(face)
-    elif face == "whole":
+    chosen = plain_face(face)
+    if isinstance(chosen, Placement):
+        placement = chosen
+    elif isinstance(chosen, tuple | list):
+        placement = Placement.from_box(chosen)
+    elif chosen == "whole":
         placement = Placement.whole(photo.size)
-    elif face == "auto" and annotated is not None:
+    elif chosen == "auto" and annotated is not None:
         placement = annotated
-    elif face == "auto" or isinstance(face, int):
-        number = None if face == "auto" else face
+    elif chosen == "auto" or (isinstance(chosen, int) and not isinstance(chosen, bool)):
+        number = None if chosen == "auto" else chosen
         placement = _detect(photo, number, points=points).placement
     else:
         raise InputError(_explain_choices(face))
     placement.check(photo.size)
     return placement
+
+
+def plain_face(face: Any) -> Any:
+    """Returns a face with Python's numbers in place of NumPy's, which detectors return.
+
+    >>> plain_face(np.array([40, 20, 210, 190])), plain_face(np.int64(2)), plain_face("auto")
+    ([40, 20, 210, 190], 2, 'auto')
+    """
+    return face.tolist() if isinstance(face, np.ndarray | np.generic) else face
 
 
 def parse_face(text: str) -> FaceLike:

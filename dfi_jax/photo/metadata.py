@@ -1,17 +1,13 @@
 """Data about a photo: what an edit keeps of it, and what it loses.
 
 An edit keeps EXIF and XMP data, the texts of a PNG file, a comment and the resolution. Everything
-else is reported. Pillow doesn't read some of it, so this module looks for it in the file itself.
+else is reported. What Pillow doesn't read of it is in `photo.container`.
 """
 
-import contextlib
 import re
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 from PIL import Image, PngImagePlugin
 
 ORIENTATION = 0x0112
@@ -28,6 +24,9 @@ STRUCTURE = (
     *range(529, 533),
 )
 """Numbers of the EXIF tags of a TIFF file that say how its pixels are stored."""
+
+X_RESOLUTION = 282
+"""Number of the EXIF tag that holds the resolution."""
 
 PHOTOSHOP = 34377
 """Number of the EXIF tag that holds Photoshop's data in a TIFF file."""
@@ -49,15 +48,6 @@ LONGEST = {"exif": 65_533, "xmp": 65_504, "comment": 65_533}
 
 NOUNS = {"exif": "EXIF data", "xmp": "XMP data", "comment": "comment"}
 """Words for such data."""
-
-SRGB_GAMMA = 1 / 2.2
-"""Gamma by which PNG files approximate sRGB."""
-
-SRGB_PRIMARIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
-"""White point and primaries of sRGB, (x, y) each, as PNG files state them."""
-
-SRGB_CODES = ((1, 2), (1, 2, 6, 13, 14, 15))
-"""Primaries and transfer functions of ITU-T H.273 that are those of sRGB, nearly, or unknown."""
 
 KNOWN_SEGMENTS = (
     *(b"JFIF\0", b"JFXX\0", b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"),
@@ -180,87 +170,6 @@ def read_metadata(image: Image.Image) -> tuple[Metadata, int, list[str]]:
     return metadata, orientation, losses
 
 
-def coding_losses(image: Image.Image) -> list[str]:
-    """Returns sentences about what Pillow doesn't report, for an image that isn't decoded yet.
-
-    They are about more than 8 bits per channel, about colours that are stated by other means than a
-    profile, and about the history of a picture.
-
-    >>> coding_losses(Image.new("L", (40, 60)))
-    []
-    """
-    data = _read_file(image) if image.format in ("AVIF", "JPEG2000", "PNG") else b""
-    losses = []
-    bits = _count_bits(image, data)
-    if bits > 8 and image.mode not in ("I;16", "I", "F"):
-        losses.append(f"the photo has {bits} bits per channel, and its edit has 8.")
-    chunks = dict(_png_chunks(data)) if image.format == "PNG" else {}
-    gamma = image.info.get("gamma", SRGB_GAMMA)
-    primaries = image.info.get("chromaticity", SRGB_PRIMARIES)
-    codes = chunks.get(b"cICP", b"")[:2]
-    if image.format == "AVIF" and (found := re.search(rb"colrnclx(.{4})", data, re.DOTALL)):
-        codes = found[1][1::2]
-    if image.info.keys().isdisjoint({"srgb", "icc_profile"}) and not (
-        np.allclose(gamma, SRGB_GAMMA, atol=0.01)
-        and np.allclose(primaries, SRGB_PRIMARIES, atol=0.01)
-        and all(code in same for code, same in zip(codes, SRGB_CODES, strict=False))
-    ):
-        losses.append(
-            "the photo states its gamma or its primaries without a profile, and its edit doesn't."
-        )
-    if b"caBX" in chunks:
-        losses.append("the photo has other data (caBX), and its edit has none.")
-    return losses
-
-
-def raw_mode(image: Image.Image) -> str:
-    """Returns Pillow's name for the numbers in an undecoded image's file, such as `RGB;16B`."""
-    arguments = [tile[3] for tile in getattr(image, "tile", [])]
-    names = [each if isinstance(each, tuple) else (each,) for each in arguments]
-    return next((str(each[0]) for each in names if each), "")
-
-
-def _count_bits(image: Image.Image, data: bytes) -> int:
-    """Returns the number of bits per channel in the file, or 8 if there aren't more."""
-    if image.format == "PPM":
-        arguments = [tile[3] for tile in getattr(image, "tile", [])]
-        white = arguments[0][-1] if arguments and isinstance(arguments[0], tuple) else 255
-        return max(8, white.bit_length()) if isinstance(white, int) else 8
-    if image.format == "AVIF" and (found := re.search(rb"av1C..(.)", data, re.DOTALL)):
-        flags = found[1][0]
-        return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
-    # The image's size, its tiles' and the number of channels stand before their bits.
-    if image.format == "JPEG2000" and (
-        found := re.search(rb"\xff\x4f\xff\x51.{38}(.)", data, re.DOTALL)
-    ):
-        return max(8, (found[1][0] & 0x7F) + 1)
-    # In a BMP file, a pixel of 16 bits has five or six for each channel.
-    return 16 if "16" in raw_mode(image) and image.format != "BMP" else 8
-
-
-def _read_file(image: Image.Image) -> bytes:
-    """Returns the file of an image, or no bytes if it is closed."""
-    with contextlib.suppress(Exception):  # What Pillow has in place of a closed file may raise any.
-        place = image.fp.tell()  # type: ignore[attr-defined]
-        try:
-            image.fp.seek(0)  # type: ignore[attr-defined]
-            return image.fp.read()  # type: ignore[attr-defined]
-        finally:
-            image.fp.seek(place)  # type: ignore[attr-defined]
-    return b""
-
-
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yields the name and the content of the chunks of a PNG file, except the pixels."""
-    place = 8
-    while place + 12 <= len(data):
-        (length,) = struct.unpack(">I", data[place : place + 4])
-        name = data[place + 4 : place + 8]
-        if name != b"IDAT":
-            yield name, data[place + 8 : place + 8 + length]
-        place += 12 + length
-
-
 def _read_exif(image: Image.Image) -> tuple[bytes | None, int]:
     """Returns the EXIF data and the orientation. The data is None if it can't be read."""
     orientation = 1
@@ -302,6 +211,8 @@ def _read_aspect(image: Image.Image) -> tuple[int, int]:
 
 def _read_dpi(image: Image.Image) -> tuple[float, float] | None:
     dpi = image.info.get("dpi")
+    if image.format == "TIFF" and X_RESOLUTION not in getattr(image, "tag_v2", {X_RESOLUTION: 1}):
+        return None  # Pillow reports 1 pixel per inch.
     try:
         x, y = (float(value) for value in dpi)  # type: ignore[union-attr]
     except (TypeError, ValueError, ZeroDivisionError):

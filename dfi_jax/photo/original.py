@@ -15,8 +15,9 @@ from jaxtyping import Float, UInt8, UInt16
 from PIL import Image, ImageCms, JpegImagePlugin
 
 from dfi_jax.errors import FileError
+from dfi_jax.photo.container import coding_losses, is_preview, raw_mode, read_file, read_profile
 from dfi_jax.photo.image import LUMA, to_bytes
-from dfi_jax.photo.metadata import Metadata, coding_losses, raw_mode, read_metadata
+from dfi_jax.photo.metadata import Metadata, read_metadata
 
 UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda values: values[:, ::-1],
@@ -80,18 +81,23 @@ class Original:
         ((60, 40, 2), (60, 40, 3), 1.0)
 
         Raises:
-          FileError: If the image has values that aren't numbers in [0, 1].
+          FileError: If the image has values that aren't numbers in [0, 1], or is the preview of a
+            raw photo.
         """
+        data = read_file(image)
+        if is_preview(image, data):
+            raise FileError(
+                "the photo is a raw photo, of which only a small preview can be read; save it as "
+                "JPEG, PNG or TIFF with a program for raw photos."
+            )
         frames, stored, losses = getattr(image, "n_frames", 1), raw_mode(image), []
         if frames > 1:
             losses.append(f"the photo has {frames} frames, and its edit has one.")
-        losses += coding_losses(image)
+        losses += coding_losses(image, data)
+        profile = read_profile(image, data)
         image.load()
         metadata, orientation, lost = read_metadata(image)
         losses += lost
-        profile = image.info.get("icc_profile")
-        if not isinstance(profile, bytes):  # Other programs may have put anything there.
-            profile = None
         values = _read_values(image, stored)
         if image.mode in CONVERTED:
             profile = None

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, Union, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.photo.image import LARGEST, to_bytes
@@ -115,7 +115,7 @@ class Photo:
                 )
 
     @classmethod
-    def of(cls, photo: PhotoLike) -> "Photo":
+    def of(cls, photo: PhotoLike, *, called: str = "the photo") -> "Photo":
         """Returns the photo that a path, a Pillow image or an array stands for.
 
         Pillow images are treated like files: see `Photo.open`.
@@ -127,6 +127,7 @@ class Photo:
           photo: Path, Pillow image, or array of shape (height, width, 3) or, for greyscale,
             (height, width): 8-bit or 16-bit unsigned integers, or floats in [0, 1]. A `Photo` is
             returned as it is.
+          called: Words for the photo in an error.
 
         Raises:
           FileError: If the file can't be opened, or the image can't be decoded.
@@ -137,15 +138,21 @@ class Photo:
         if isinstance(photo, str | Path):
             return cls.open(photo)
         if isinstance(photo, Image.Image):
-            with _decoding("the photo"):
-                _check_size("the photo", photo.size)
+            with _decoding(called):
+                _check_size(called, photo.size)
                 original, pixels = Original.of(photo)
                 made = cls._from_pixels(pixels, format=_edit_format(photo, original))
                 return dataclasses.replace(made, original=original)
         if isinstance(photo, Array):
-            return cls._from_pixels(_from_array(np.asarray(photo)))
+            try:
+                array = np.asarray(photo)
+            except Exception as error:  # Other libraries may refuse, as PyTorch does on a GPU.
+                raise InputError(
+                    f"{called} is an array that NumPy can't read ({error}); give one of NumPy's."
+                ) from None
+            return cls._from_pixels(_from_array(array, called=called))
         raise InputError(
-            f"the photo is a {type(photo).__name__}; give a path, a Pillow image or an array."
+            f"{called} is a {type(photo).__name__}; give a path, a Pillow image or an array."
         )
 
     @classmethod
@@ -310,11 +317,13 @@ def to_pil(pixels: Float[np.ndarray, "H W 3"]) -> Image.Image:
     return Image.fromarray(to_bytes(pixels))
 
 
-class _PillowQuiet:
-    """Hides Pillow's warnings while some thread decodes an image.
+class _PillowState:
+    """Hides Pillow's warnings, and raises a limit of its own, while some thread decodes an image.
 
-    Pillow warns about photos that are large, or whose EXIF data is damaged in part. All threads
-    share the list of filters. If each saved and restored it, a filter of another would stay in it.
+    Pillow warns about photos that are large, or whose EXIF data is damaged in part. It rejects PNG
+    files with more than 1 MiB of compressed text or profile, though some programs write a whole
+    workflow there. All threads share the list of filters. If each saved and restored it, a filter
+    of another would stay in it.
     """
 
     def __init__(self) -> None:
@@ -326,6 +335,8 @@ class _PillowQuiet:
                 self._before = warnings.catch_warnings()
                 self._before.__enter__()
                 warnings.filterwarnings("ignore", module=r"PIL\b")
+                self._longest = PngImagePlugin.MAX_TEXT_CHUNK
+                PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
             self._threads += 1
 
     def __exit__(self, *_: object) -> None:
@@ -333,16 +344,17 @@ class _PillowQuiet:
             self._threads -= 1
             if not self._threads:
                 self._before.__exit__(None, None, None)
+                PngImagePlugin.MAX_TEXT_CHUNK = self._longest
 
 
-_pillow_quiet = _PillowQuiet()
+_pillow_state = _PillowState()
 
 
 @contextmanager
 def _decoding(name: str) -> Iterator[None]:
     """Turns every error of opening and decoding an image into one that names the image."""
     try:
-        with _pillow_quiet:
+        with _pillow_state:
             yield
     except FileError:
         raise
@@ -368,6 +380,8 @@ def _decoding(name: str) -> Iterator[None]:
 
 
 def _check_size(name: str, size: tuple[int, int]) -> None:
+    if 0 in size:
+        raise FileError(f"{name} has no pixels; give another photo.")
     if size[0] * size[1] > LARGEST:
         raise FileError(_too_large(name))
 
@@ -388,26 +402,26 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _READ if name in Image.OPEN)
 
 
-def _from_array(array: np.ndarray) -> Float[np.ndarray, "H W 3"]:
+def _from_array(array: np.ndarray, *, called: str) -> Float[np.ndarray, "H W 3"]:
     if array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)) or array.size == 0:
         raise InputError(
-            f"the photo is an array of shape {array.shape}; give (height, width, 3) for RGB "
+            f"{called} is an array of shape {array.shape}; give (height, width, 3) for RGB "
             "or (height, width) for greyscale."
         )
-    _check_size("the photo", (array.shape[1], array.shape[0]))
+    _check_size(called, (array.shape[1], array.shape[0]))
     if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
         pixels = array.astype(np.float32) / np.iinfo(array.dtype).max
     elif np.issubdtype(array.dtype, np.floating):
         if not np.isfinite(array).all():
-            raise InputError("the photo has values that aren't finite; give floats in [0, 1].")
+            raise InputError(f"{called} has values that aren't finite; give floats in [0, 1].")
         if array.min() < -LOOSE or array.max() > 1 + LOOSE:
             raise InputError(
-                f"the photo has values from {array.min():.4g} to {array.max():.4g}; "
+                f"{called} has values from {array.min():.4g} to {array.max():.4g}; "
                 "give floats in [0, 1], or integers of type uint8."
             )
         pixels = np.clip(array.astype(np.float32), 0, 1)
     else:
         raise InputError(
-            f"the photo is an array of type {array.dtype}; give uint8, uint16 or floats in [0, 1]."
+            f"{called} is an array of type {array.dtype}; give uint8, uint16 or floats in [0, 1]."
         )
     return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels

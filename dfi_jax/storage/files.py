@@ -32,6 +32,7 @@ OLD = 60.0
 In another container of the same name, it may run all the same. Writing a file takes seconds."""
 
 _TEMPORARY = re.compile(rf"\..*-{HOST}-(\d+)-[^-.]*(\..*)?")
+_ADDRESS = re.compile(r"(?:^|/)((?:https?|ftp|file|s3|gs):)/+(.*)")
 _ours: set[Path] = set()
 _lock = threading.Lock()
 
@@ -56,13 +57,15 @@ def replacing(path: Path) -> Iterator[Path]:
     ['note.txt']
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         prefix = f".{path.stem[:LONGEST_STEM]}-{HOST}-{os.getpid()}-"
         with _lock:
             _sweep(path.parent)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
             _ours.add(Path(name))
         os.close(handle)
+        with contextlib.suppress(OSError):  # The umask may forbid even their owner to open files.
+            Path(name).chmod(stat.S_IRUSR | stat.S_IWUSR)
     except OSError as error:
         raise FileError(
             f"{path} can't be written ({error.strerror}); choose another folder."
@@ -83,6 +86,18 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
         _ours.discard(temporary)
+
+
+def _make_folder(folder: Path) -> None:
+    """Creates a folder and those above it, which this user can write to whatever the umask is."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & stat.S_IRWXU != stat.S_IRWXU:
+        with contextlib.suppress(OSError):  # FAT has no permissions to change.
+            folder.chmod(mode | stat.S_IRWXU)
 
 
 def delete_unfinished() -> None:
@@ -223,6 +238,10 @@ def check_file(path: Path) -> None:
         if stat.S_ISREG(mode):
             path.open("rb").close()
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError is about NUL.
+        if found := _ADDRESS.search(str(path)):  # A path has one slash in place of two.
+            raise FileError(
+                f"{found[1]}//{found[2]} is an address; download the file and give its path."
+            ) from None
         raise FileError(f"{path} doesn't exist; check the path.") from None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
@@ -243,6 +262,23 @@ def exists(path: Path) -> bool:
     (True, False)
     """
     return os.path.exists(path)  # noqa: PTH110 (see `is_file`)
+
+
+def check_names(path: Path) -> None:
+    """Checks that all the names in a path can exist, even below folders that don't exist yet.
+
+    Raises:
+      OSError: If the file system takes no name of such a length.
+
+    >>> check_names(Path("no-such-folder", "x" * 5000))
+    Traceback (most recent call last):
+    OSError: [Errno 36] File name too long...
+    """
+    path = path.absolute()
+    existing = next(folder for folder in (path, *path.parents) if exists(folder))
+    for name in path.relative_to(existing).parts:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            (existing / name).lstat()
 
 
 def user_path(path: str | Path) -> Path:

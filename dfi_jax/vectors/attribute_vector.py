@@ -54,6 +54,7 @@ class AttributeVector:
 
         Raises:
           FileError: If the file can't be written.
+          InputError: If the numbers can't be of that type.
 
         >>> import tempfile
         >>> from dfi_jax import starter
@@ -62,6 +63,8 @@ class AttributeVector:
         ...     AttributeVector.load(f"{folder}/older.safetensors").provenance.dataset
         'lfw'
         """
+        if dtype not in ("float32", "int8"):
+            raise InputError(f"dtype is {dtype!r}; choose from float32, int8.")
         parts = {"": self.features}
         if self.replacement is not None:
             parts |= {f".{part}": layers for part, layers in self.replacement._asdict().items()}
@@ -134,11 +137,16 @@ class AttributeVector:
     def scaled(self, factor: float) -> "AttributeVector":
         """Returns factor·w. Its strength 1 replaces as much as that of w.
 
+        Raises:
+          InputError: If the factor isn't finite.
+
         >>> from dfi_jax import starter
         >>> older = starter("older")
         >>> float(older.scaled(2.0).features["conv5_1"].max() / older.features["conv5_1"].max())
         2.0
         """
+        if not np.isfinite(factor):
+            raise InputError(f"the factor is {factor}; give a finite number.")
         made = self.provenance
         # No strength of 0·w moves a face.
         calibration = made.calibration if factor else ()

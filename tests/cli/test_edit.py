@@ -391,6 +391,15 @@ def test_a_full_disk_is_found_before_anything_is_loaded(photo, tmp_path, monkeyp
     assert "new can't be written to (File too large)" in sentence
 
 
+@pytest.mark.parametrize("name", ["x" * 300, f"new/{'x' * 300}", f"new/{'x' * 300}.png", "a\0"])
+def test_a_name_that_no_file_can_have_is_found_before_anything_is_loaded(
+    photo, tmp_path, monkeypatch, name
+):
+    monkeypatch.setattr("dfi_jax.cli.options.load_editor", None)
+    sentence = fails("edit", photo, "older", "--face", "whole", "-o", tmp_path / name)
+    assert "choose another" in sentence
+
+
 def test_a_tilde_is_the_home_folder_of_results_too(photo, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)

@@ -107,6 +107,13 @@ def test_a_closed_stream_and_characters_that_the_other_lacks_are_no_error():
     assert "sha256:2ecbe4ce\\u2026" in out
 
 
+def test_a_command_ends_where_python_would_ask_for_more_input():
+    process = start("weights", "get", "nothing", env=os.environ | {"PYTHONINSPECT": "1"})
+    _, rest = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert rest.splitlines()[1:] == [line for line in rest.splitlines() if "'nothing'" in line]
+
+
 def test_a_platform_that_is_not_here_is_one_sentence(photo):
     process = start(
         *("edit", str(photo), "older", "--face", "whole", "--quiet"),

@@ -4,11 +4,16 @@ import inspect
 
 import numpy as np
 import pytest
-from builders import make_vector, small_recipe
+from builders import make_unchecked, make_vector, small_recipe
 
 import dfi_jax
-from dfi_jax import Editor, InputError, Job, Unshrunk, near
+from dfi_jax import Editor, InputError, Job, Rule, Unshrunk, load_dataset, near
 from dfi_jax.data import synthetic
+from dfi_jax.editor.assembly import open_mask
+from dfi_jax.editor.job import resolve_rule
+from dfi_jax.editor.query import Query, check_images, find_vector
+from dfi_jax.photo.choice import locate
+from dfi_jax.photo.photo import Photo
 
 RECIPE = small_recipe(size=32, iterations=2)
 TINY = small_recipe(size=16, layers=("conv1_1",), shrinkage="unshrunk")
@@ -26,6 +31,49 @@ def pixels():
 
 def make_editor(vgg, recipe=RECIPE, **options):
     return Editor(weights=vgg, recipe=recipe, cache=None, **options)
+
+
+def vector_of(attribute):
+    # The tests' type checks would come first.
+    return inspect.unwrap(find_vector)(None, attribute, Query(dataset=None), recipe=RECIPE)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: inspect.unwrap(resolve_rule)("lfw:x", rule="", near=None, k=1), "'lfw:x'; give"),
+        (lambda: inspect.unwrap(Rule.of.__func__)(Rule, None), "the rule is None; give a Rule"),
+        (lambda: inspect.unwrap(Rule.of.__func__)(Rule, "", near="pixels"), "near is 'pixels'"),
+        (lambda: make_unchecked(Rule, k="5"), "k is '5'; give a whole number"),
+        (lambda: make_unchecked(Rule, k=2.5), "k is 2.5; give a whole number"),
+        (lambda: inspect.unwrap(load_dataset)(None), "the dataset is None; give a text"),
+        (lambda: inspect.unwrap(check_images)("x"), "a fitted dataset has no images"),
+        (lambda: vector_of(["older"]), r"attribute is \['older'\]; give a name, several names"),
+        (lambda: vector_of({"older": "1"}), "has the strength '1' of 'older'; give a number"),
+        (
+            lambda: make_unchecked(Job, photo="a", attribute="b", finer=None),
+            "finer is None; give a list",
+        ),
+        (lambda: open_mask(np.ones((40, 60), int)), "the mask is an array of type int64; give"),
+    ],
+)
+def test_an_argument_of_another_type_is_one_sentence(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+def test_numpy_s_numbers_are_a_face_and_truth_values_a_mask(pixels, monkeypatch):
+    monkeypatch.setattr("dfi_jax.photo.faces.detect", lambda pixels, points: [])
+    monkeypatch.setattr("dfi_jax.photo.faces.upright_turn", lambda pixels: None)
+    photo, box = Photo.of(pixels), np.array([10, 5, 60, 55])
+    assert locate(photo, box).box == (10, 5, 60, 55)
+    assert Job(photo=pixels, attribute="older", face=box).request(RECIPE)["face"] == box.tolist()
+    with pytest.raises(InputError, match="no face was detected"):
+        locate(photo, np.int64(1))
+    with pytest.raises(InputError, match="points is 6; give 5 or 68"):
+        inspect.unwrap(locate)(photo, points=6)
+    inside = pixels.mean(axis=-1) > 0.5
+    np.testing.assert_array_equal(open_mask(inside).pixels[..., 1], inside)
 
 
 def test_a_face_is_detected_with_the_points_that_are_asked_for(

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import make_unchecked
 from PIL import Image
 
 from dfi_jax import Editor, InputError, Job, Wanted
+from dfi_jax.editor.job import check_alphas
 
 
 @pytest.mark.parametrize(
@@ -15,11 +17,15 @@ from dfi_jax import Editor, InputError, Job, Wanted
         ({"batch_size": 0}, "batch_size is 0; give 1 to 1,000,000"),
         ({"batch_size": 10**400}, "; give 1 to 1,000,000"),
         ({"weights": "vgg11"}, "vgg11"),
+        ({"recipe": None}, "recipe is None; give a Recipe"),
+        ({"weights": None}, "weights is None; give the name of a network"),
+        ({"cache": "~/cache"}, "cache is '~/cache'; give a Cache, or None"),
+        ({"batch_size": 2.5}, "batch_size is 2.5; give a whole number"),
     ],
 )
 def test_an_editor_that_cannot_be_is_one_sentence(options, message):
     with pytest.raises(InputError, match=message):
-        Editor(**options).load()
+        make_unchecked(Editor, **options).load()
 
 
 @pytest.mark.parametrize(
@@ -37,6 +43,21 @@ def test_strengths_that_cannot_be_are_one_sentence(alphas, message):
     with pytest.raises(InputError, match=message):
         Job(photo="me.jpg", attribute="older", alphas=alphas)
     Job(photo="me.jpg", attribute="older", alphas=[-1e6, 1e6])
+
+
+@pytest.mark.parametrize(
+    ("alphas", "message"),
+    [
+        (0.5, r"alphas is 0\.5; give a list of numbers"),
+        (np.float32(0.5), "alphas is .*; give a list of numbers"),
+        ("0.5", "alphas is '0.5'; give a list of numbers"),
+        (["1"], "alpha is '1'; give a number"),
+        (np.ones((2, 2)), "alphas is .*; give a list"),
+    ],
+)
+def test_strengths_that_are_no_list_of_numbers_are_one_sentence(alphas, message):
+    with pytest.raises(InputError, match=message):
+        check_alphas(alphas)
 
 
 def test_many_strengths_are_checked_soon():

@@ -147,7 +147,7 @@ def test_a_photo_of_less_than_a_face_is_refused_without_detection(undetected):
         locate(Photo.of(np.zeros((60, 31, 3), np.uint8)))
 
 
-@pytest.mark.parametrize("face", ["largest", "2", None, 1.5])
+@pytest.mark.parametrize("face", ["largest", "2", None, 1.5, True])
 def test_another_kind_of_face_is_refused(undetected, nobody, face):
     with pytest.raises(InputError, match=r"give auto, whole, a number from 1 .* or a box"):
         inspect.unwrap(locate)(nobody, face)  # The tests' type checks would come first.

@@ -9,7 +9,7 @@ import pytest
 from pictures import edit_file, picture, png_chunk, png_of_16_bits
 from PIL import Image, PngImagePlugin, TiffTags
 
-from dfi_jax.photo.metadata import coding_losses
+from dfi_jax.photo.container import coding_losses
 from dfi_jax.photo.original import Original
 from dfi_jax.photo.photo import Photo, save
 
@@ -265,7 +265,7 @@ def test_what_pillow_does_not_tell_is_reported_too(tmp_path, make, loss):
 def test_avif_files_of_more_than_8_bits_are_told_by_their_header(flags, losses):
     image = picture()
     image.format, image.fp = "AVIF", io.BytesIO(b"....av1C\x81\0" + bytes([flags]))
-    assert len(coding_losses(image)) == losses
+    assert len(coding_losses(image, image.fp.getvalue())) == losses
 
 
 XMP = b'<x:xmpmeta xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="%d"/>'

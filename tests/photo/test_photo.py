@@ -321,6 +321,15 @@ def test_an_array_of_jax_is_a_photo():
     np.testing.assert_array_equal(photo.pixels.ravel(), pixels)
 
 
+def test_an_array_that_numpy_cannot_read_is_refused():
+    class OnAnotherDevice:
+        def __array__(self):
+            raise TypeError("copy it to the host first")
+
+    with pytest.raises(InputError, match=r"NumPy can't read \(copy it to the host first\); give"):
+        Photo.of(OnAnotherDevice())
+
+
 @pytest.mark.parametrize("photo", [None, b"me.jpg", [[0.0]]])
 def test_what_is_no_photo_at_all_is_refused(photo):
     of = inspect.unwrap(Photo.of.__func__)  # The tests' type checks would come first.

@@ -3,6 +3,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,6 +125,18 @@ def test_others_can_read_what_is_written(tmp_path):
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o644
 
 
+@pytest.mark.parametrize("umask", [0o777, 0o277, 0o022])
+def test_no_umask_keeps_this_user_out_of_what_is_written(tmp_path, umask):
+    path, before = tmp_path / "new" / "newer" / "a.txt", os.umask(umask)
+    try:
+        with replacing(path) as temporary:
+            assert temporary.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
+    modes = [folder.stat().st_mode & 0o777 for folder in list(path.parents)[:2]]
+    assert modes == [0o700 | 0o777 & ~umask] * 2
+
+
 def test_a_file_system_without_permissions_takes_files(tmp_path, monkeypatch):
     def refuse(path, mode):
         raise PermissionError(1, "Operation not permitted")
@@ -159,6 +172,13 @@ def test_a_view_is_written_as_what_it_shows(view, tmp_path):
     written = safetensors.numpy.load_file(path)
     np.testing.assert_array_equal(written["x"], shown)
     np.testing.assert_array_equal(written["transposed"], shown.T)
+
+
+@pytest.mark.parametrize("address", ["https://example.org/me.png", "file:///home/me.png"])
+def test_an_address_is_told_from_a_missing_file(tmp_path, address):
+    for path in (Path(address), tmp_path / address):
+        with pytest.raises(FileError, match=r"^(https|file)://.*me\.png is an address; download"):
+            check_file(path)
 
 
 def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):

@@ -1,4 +1,5 @@
 import dataclasses
+import inspect
 
 import jax.numpy as jnp
 import numpy as np
@@ -241,6 +242,13 @@ def test_an_unknown_starter_is_rejected_with_a_choice():
         InputError, match="no vector of the attribute 'taller'; choose from bangs, beard"
     ):
         starter("taller")
+
+
+def test_a_vector_is_scaled_by_a_finite_factor_and_saved_with_a_known_type(vector, tmp_path):
+    with pytest.raises(InputError, match="the factor is nan; give a finite number"):
+        vector.scaled(float("nan"))
+    with pytest.raises(InputError, match="dtype is 'float16'; choose from float32, int8"):
+        inspect.unwrap(AttributeVector.save)(vector, tmp_path / "a.safetensors", dtype="float16")
 
 
 def test_a_length_whose_square_is_zero_is_no_share_of_anything(vector):
