@@ -9,7 +9,7 @@ from fontTools.ttLib import TTFont
 
 
 @pytest.mark.parametrize("name", letters.FAMILIES)
-def test_every_face_of_a_family_has_all_its_letters(name):
+def test_every_font_of_a_family_has_all_its_letters(name):
     family = letters.FAMILIES[name]
     assert len(set(family.letters)) == len(family.letters)
     assert len(set(family.files)) == len(letters.FONTS)
