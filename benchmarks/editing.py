@@ -7,8 +7,8 @@ five, and a queue of photos at one. The checkouts run in turns. Each has its own
 own cache, and both use this checkout's Python and packages. A first round isn't counted: it
 compiles the programs, which later rounds find in the cache. Seconds count the edits alone, not
 imports and loading the network. The other checkout may have the current API or the first version's.
-Each takes the iterations of its own default recipe, unless `--iterations` is given. Without
-`--against`, only this checkout is measured. `--quick` edits one photo, and stops after two
+Each checkout takes the iterations of its own default recipe, unless `--iterations` is given.
+Without `--against`, only this checkout is measured. `--quick` edits one photo, and stops after two
 iterations.
 """
 

@@ -63,7 +63,7 @@ class Messages:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Writes a text, or loses it, unless nobody reads the stream any more."""
+        """Writes a text, or loses it on a full disk; raises BrokenPipeError if nobody reads it."""
         try:
             return self._stream.write(text)
         except BrokenPipeError:
@@ -72,7 +72,7 @@ class Messages:
             return len(text)
 
     def flush(self) -> None:
-        """Writes the rest of the text, or loses it, in the same way."""
+        """Writes the rest of the text, or loses it, as `write` does."""
         try:
             self._stream.flush()
         except BrokenPipeError:

@@ -6,8 +6,8 @@
 
 chainer-dfi's author shows smiles at α = 0.1 … 0.5. Here, people who lack the attribute are edited
 at these strengths, at larger ones, and at negative ones, with the vector of their 100 + 100
-neighbours by scores. The recipe is `default` with the settings of the published systems
-(`vectors.PUBLISHED`), so that a strength means the same as in those systems.
+neighbours by scores. The recipe is `default` with the vector of chainer-dfi and a solver that suits
+it (`vectors.PUBLISHED`), so that a strength means about the same as there.
 
 Writes a sheet with one row per photo, each strength as a picture, `N/000001.png` and on, and each
 photo as an animation: `N.gif` and `N.webp`, in which the strength grows and falls again. With

@@ -3,13 +3,13 @@
     python experiments/fonts.py [--letters TEXT] [--out DIR] [--quick] [--json]
 
 A letter has what a photo hasn't: the same letter in bold, in italics, or with serifs. The letters
-of a dataset are drawn in the eight faces of two families of free fonts: DejaVu, which comes with
-matplotlib, and Source Pro (the extra `demo`). Others, which the dataset doesn't contain, are edited
-whole, in several ways, at several strengths, and compared with the true letters.
+of a dataset are drawn in the eight fonts of two free families: DejaVu, which comes with matplotlib,
+and Source Pro (the extra `demo`). Others, which the dataset doesn't contain, are edited whole, in
+several ways, at several strengths, and compared with the true letters.
 
 The ways differ in the examples that the vector comes from and in the recipe. *Neighbours* are the
-nearest letters of both families by pixels, in the face that the edited letter has and in the face
-that it should get; *pairs* are the same letters of its family, or of the other one, in both faces.
+nearest letters of both families by pixels, in the font that the edited letter has and in the font
+that it should get; *pairs* are the same letters of its family, or of the other one, in both fonts.
 The way `truth` takes the vector from the letter itself and from the truth, so that it shows what
 reconstruction alone can reach.
 
@@ -125,8 +125,8 @@ def edit_family(vgg: VGG, family: str, dataset: Dataset, config: Config) -> list
     pictures: list[Letter] = []
     for name, change in CHANGES.items():
         letters, truths = (
-            [draw(letter, face, family, config.size) for letter in config.letters]
-            for face in (change.before, change.after)
+            [draw(letter, font, family, config.size) for letter in config.letters]
+            for font in (change.before, change.after)
         )
         place = {"family": family, "change": name}
         rows.append(place | {"way": "none", "alpha": 0.0} | measure(letters, truths, letters))

@@ -19,14 +19,15 @@ Edits photos of people whom neither method nor the judge has seen, at 64 × 64 p
   from z.
 
 The judge has learnt from faces of the same size, of a third group of people. The first table has
-every strength. The second compares the ways at a mean gain of 1, the distance between typical faces
-without and with the attribute, by interpolation. The columns are those of `vectors.py`, and
-*detail*: the root mean square of luma beyond 0.3 cycles per pixel, over the photo's.
+the groups. The second has the measures at every strength. The third compares the ways at a mean
+gain of 1, the distance between typical faces without and with the attribute, by interpolation. The
+columns are those of `vectors.py`, and *detail*: the root mean square of luma beyond 0.3 cycles per
+pixel, over the photo's. The fourth has the seconds of one photo at one strength, without
+compilation.
 
-The seconds are those of one photo at one strength, without compilation. DFI's edits are kept in the
-folder, where a rerun finds them again, with a picture per attribute. The dataset may also be a file
-of small faces that `train_vae_gan.py --faces` wrote. `--quick` trains a tiny generator on drawn
-faces.
+DFI's edits are kept in the folder, where a rerun finds them again, with a picture per attribute.
+The dataset may also be a file of small faces that `train_vae_gan.py --faces` wrote. `--quick`
+trains a tiny generator on drawn faces.
 """
 
 import dataclasses

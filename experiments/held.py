@@ -7,8 +7,8 @@ The vector of `older` is fitted to half of the people three times: with nothing 
 starter holds (`starter_fits.STARTERS`), and with all other attributes held. Each edits the same
 faces of people whom neither a vector nor the judge has seen (`judged_edits`), at two strengths. The
 table compares them at a mean gain of 1, by interpolation, or at the largest gain that all reach. It
-also has the share of noise in each vector's energy before shrinkage, and the three other attributes
-that move most.
+also has the share of noise in each vector's energy before shrinkage, and how far some of the other
+attributes move, with the sign.
 
 The edited faces are written to the folder, where a rerun finds them again, with one picture per
 vector. `--quick` uses drawn faces.
@@ -40,9 +40,6 @@ ALPHAS = {"nothing": (0.8, 1.6), "some": (1.6, 2.8), "all others": (3.0, 5.0)}
 MEASURES = ("spread", "others", "identity", "mean", "border")
 """Measures in the table."""
 
-LISTED = 3
-"""Number of other attributes whose movements are listed."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -51,6 +48,7 @@ class Config:
     Attributes:
       dataset: Dataset with scores.
       photos: Number of photos that are edited with each vector.
+      followed: Other attributes whose movements are in the table.
       changes: Changes to the default recipe.
       weights: Name of the network.
       out: Folder for sums, edits and pictures.
@@ -58,12 +56,19 @@ class Config:
 
     dataset: str
     photos: int = 8
+    followed: tuple[str, ...] = ("Eyeglasses", "Male", "Gray Hair")
     changes: Mapping[str, str] = field(default_factory=dict)
     weights: str = "vgg16"
     out: str = "out/held"
 
 
-QUICK = Config(dataset="synthetic:160:0:64", photos=1, changes=SMALL, weights="random-vgg16")
+QUICK = Config(
+    dataset="synthetic:160:0:64",
+    photos=1,
+    followed=("Mouth Slightly Open",),
+    changes=SMALL,
+    weights="random-vgg16",
+)
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -102,12 +107,7 @@ def run(config: Config) -> dict[str, Any]:
     gain = min(1.0, *(max(means["gain"] for _, means in row["curve"]) for row in rows))
     for row in rows:
         row["matched"] = judged_edits.matched(row["curve"], gain) if gain > 0 else None
-    return {
-        "config": dataclasses.asdict(config),
-        "others": [name for name in judge.attributes if name != starter.attribute.strip("~")],
-        "gain": gain,
-        "rows": rows,
-    }
+    return {"config": dataclasses.asdict(config), "gain": gain, "rows": rows}
 
 
 def mean_movements(judge: Judge, edits: Sequence[Edited], alpha: float) -> dict[str, float]:
@@ -117,27 +117,20 @@ def mean_movements(judge: Judge, edits: Sequence[Edited], alpha: float) -> dict[
     return dict(zip(judge.attributes, (after - before).mean(axis=0).tolist(), strict=True))
 
 
-def largest_movements(record: dict[str, Any], matched: Mapping[str, float]) -> str:
-    """Returns the other attributes that move most, with their movements."""
-    largest = sorted(record["others"], key=lambda name: -abs(matched[name]))[:LISTED]
-    return ", ".join(f"{name} {matched[name]:+.2f}".replace("-", "−") for name in largest)
-
-
 def print_tables(record: dict[str, Any]) -> None:
     """Prints one row per vector."""
     print(f"At a mean gain of {record['gain']:.2f}:\n")
-    heads = [judged_edits.HEADS[name] for name in MEASURES]
-    print(f"| held | noise | strength | {' | '.join(heads)} | other attributes that move most |")
-    print("| --- " * (4 + len(heads)) + "|")
+    followed = record["config"]["followed"]
+    heads = [*(judged_edits.HEADS[name] for name in MEASURES), *(f"`{name}`" for name in followed)]
+    print(f"| held | noise | strength | {' | '.join(heads)} |\n{'| --- ' * (3 + len(heads))}|")
     for row in record["rows"]:
         held = f"{row['held']} ({row['number']})" if row["number"] else row["held"]
         noise = "" if row["noise"] is None else f"{100 * row['noise']:.0f} %"
-        if row["matched"] is None:
-            print(f"| {held} | {noise} |{' |' * (2 + len(heads))}")
-            continue
-        cells = [f"{row['matched'][name]:.2f}" for name in ("alpha", *MEASURES)]
-        moved = largest_movements(record, row["matched"])
-        print(f"| {held} | {noise} | {' | '.join(cells)} | {moved} |")
+        cells = [""] * (1 + len(heads))
+        if row["matched"] is not None:
+            cells = [f"{row['matched'][name]:.2f}" for name in ("alpha", *MEASURES)]
+            cells += [f"{row['matched'][name]:+.2f}".replace("-", "−") for name in followed]
+        print(f"| {held} | {noise} | {' | '.join(cells)} |")
 
 
 def main() -> None:

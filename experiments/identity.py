@@ -3,11 +3,11 @@
     python experiments/identity.py FOLDER [--json]
     python experiments/identity.py --quick
 
-FOLDER is what `directions.py` wrote. In each of its folders, `faces.jpg` has faces one below the
-other, and every other picture has the same faces, edited. The table has the mean of dlib's
-distances between each face and its edit, and the share below dlib's threshold for the same person.
-It needs the extra `faces`, but neither the dataset nor the machine that edited. `--quick` measures
-drawn faces.
+FOLDER is what `directions.py` or `normalization.py` wrote. In each of its folders, `faces.jpg` has
+faces one below the other, and every other picture has the same faces, edited. The table has the
+mean of dlib's distances between each face and its edit, and the share below dlib's threshold for
+the same person. The program needs the extra `faces`, but neither the dataset nor the machine that
+edited. `--quick` measures drawn faces.
 """
 
 import tempfile

@@ -1,8 +1,7 @@
-"""Letters in the faces of families of free fonts: a dataset whose counterfactuals are known.
+"""Letters in the fonts of free families: a dataset whose counterfactuals are known.
 
 `fonts.py` draws with this module. DejaVu comes with matplotlib; Source Pro is two packages of the
-extra `demo`. A face is one of the eight ways to draw a family: with serifs or without, bold or not,
-and italic or not.
+extra `demo`. A family has eight fonts: with serifs or without, bold or not, and italic or not.
 """
 
 from collections.abc import Mapping
@@ -29,8 +28,8 @@ class Family(NamedTuple):
     """Fonts that were designed together.
 
     Attributes:
-      letters: Letters that all of the faces have.
-      files: File of each of the eight `FACES`, from the folder of its package.
+      letters: Letters that all of the fonts have.
+      files: File of each of the eight `FONTS`, from the folder of its package.
     """
 
     letters: str
@@ -59,7 +58,7 @@ FAMILIES = {
 }
 """The families."""
 
-FACES = {
+FONTS = {
     "sans": (-1, -1, -1),
     "bold sans": (-1, 1, -1),
     "italic sans": (-1, -1, 1),
@@ -69,7 +68,7 @@ FACES = {
     "italic serif": (1, -1, 1),
     "bold italic serif": (1, 1, 1),
 }
-"""Scores of each face for `ATTRIBUTES`."""
+"""Scores of each font for `ATTRIBUTES`."""
 
 ATTRIBUTES = ("Serif", "Bold", "Italic")
 
@@ -78,12 +77,12 @@ EM, BASELINE = 0.8, 0.75
 
 
 class Change(NamedTuple):
-    """A change from one face to another.
+    """A change from one font to another.
 
     Attributes:
       wanted: The attribute that changes, and those that stay.
-      before: Face of the edited letters.
-      after: Face of the true letters.
+      before: Font of the edited letters.
+      after: Font of the true letters.
     """
 
     wanted: str
@@ -99,31 +98,31 @@ CHANGES = {
 """The changes that are tried."""
 
 
-def draw(letter: str, face: str, family: str, size: int) -> Letter:
+def draw(letter: str, font: str, family: str, size: int) -> Letter:
     """Returns a letter, black on white."""
-    package, _, file = FAMILIES[family].files[list(FACES).index(face)].partition("/")
+    package, _, file = FAMILIES[family].files[list(FONTS).index(font)].partition("/")
     image = Image.new("RGB", (size, size), "white")
     place = (size / 2, BASELINE * size)
     with as_file(files(package).joinpath(file)) as path:
-        font = ImageFont.truetype(str(path), round(EM * size))
-    ImageDraw.Draw(image).text(place, letter, fill="black", font=font, anchor="ms")
+        loaded = ImageFont.truetype(str(path), round(EM * size))
+    ImageDraw.Draw(image).text(place, letter, fill="black", font=loaded, anchor="ms")
     return np.asarray(image, np.float32) / 255
 
 
 def make_dataset(letters: Mapping[str, str], size: int) -> Dataset:
-    """Returns a dataset of the letters of each family in all faces."""
-    images = [(each, face, name) for name in letters for each in letters[name] for face in FACES]
+    """Returns a dataset of the letters of each family in all fonts."""
+    images = [(each, font, name) for name in letters for each in letters[name] for font in FONTS]
     return Dataset(
         name="letters",
         names=tuple("/".join(reversed(image)) for image in images),
         read=lambda index: draw(*images[index], size),
         attributes=ATTRIBUTES,
-        scores=np.array([FACES[face] for _, face, _ in images], np.float32),
+        scores=np.array([FONTS[font] for _, font, _ in images], np.float32),
     )
 
 
 def select_pairs(dataset: Dataset, family: str, change: Change, k: int) -> Selection:
-    """Returns letters, spread over all of a family, in both faces of a change."""
+    """Returns letters, spread over all of a family, in both fonts of a change."""
     source, target = (
         np.array([i for i, name in enumerate(dataset.names) if name.startswith(start)])
         for start in (f"{family}/{change.before}/", f"{family}/{change.after}/")

@@ -4,7 +4,7 @@
     python experiments/precision.py --quick
 
 Prints, for each precision, the relative error of the features and the difference of an edit, in
-grey levels of 255, both compared with `highest`. All convolutions are computed directly, except in
+grey levels, both compared with `highest`. All convolutions are computed directly, except in
 the row `highest, another order`, which is computed by Winograd's algorithm at `highest`: its
 differences come from another order of sums, not from lower precision.
 

@@ -3,7 +3,7 @@
     python experiments/probes.py lfw:DIR [--json]
     python experiments/probes.py --quick
 
-Fits the probes that `dfi attributes` estimates a photo's scores with, or reads them from the cache.
+Fits the probes by which `dfi attributes` estimates a photo's scores, or reads them from the cache.
 Prints the AUC of each attribute, the area under the ROC curve of the estimates, for people left out
 of the fit. `--quick` takes drawn faces.
 """

@@ -5,8 +5,8 @@
 
 People are drawn from the images whose score for Smiling is below −1.5. Each is edited with the
 attribute vector of the 100 + 100 images that are nearest by scores, and all strengths go through
-the devices as one queue. No earlier run's mean features are used. The recipe is `default`
-with the settings of the published systems (`vectors.PUBLISHED`).
+the devices as one queue. No earlier run's mean features are used. The recipe is `default` with the
+vector of chainer-dfi and a solver that suits it (`vectors.PUBLISHED`).
 
 Prints, for each person, the seconds for the attribute vector and for the reconstruction, and the
 objective at every strength. Writes a folder for each person and one sheet of all. `--quick` edits

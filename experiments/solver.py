@@ -3,10 +3,10 @@
     python experiments/solver.py [--iterations N] [--quick] [--json]
 
 Prints, for each variant, the objective after 3, 6 and 10 tenths of the iterations, and how much the
-edit changes, in grey levels of 255 (`dfi_jax.metrics.change`): the mean absolute change, the same
-at the border of the crop, and the root mean square beyond 0.3 cycles per pixel in luma and chroma,
-which is noise that no attribute asked for. Seconds aren't compared, because the evaluation
-of the network takes nearly all of an iteration in every variant.
+edit changes, in grey levels (`dfi_jax.metrics.change`): the mean absolute change, the same at the
+border of the crop, and the root mean square beyond 0.3 cycles per pixel in luma and chroma, which
+is noise that no attribute asked for. Seconds aren't compared, because the evaluation of the network
+takes nearly all of an iteration in every variant.
 
 The face is that of scikit-image's astronaut (the extra `demo`), edited by VGG-16 with the starter
 vector for eyeglasses at α = 1. `--quick` tries a few variants at 32 × 32 pixels.

@@ -4,15 +4,16 @@
     python experiments/starter_vectors.py --quick
 
 Each vector is fitted to all images of the dataset at once. A *regression* (`dfi_jax.vectors.fit`)
-holds the other attributes constant, except those that belong to the attribute itself: grey hair and
-baldness may come with age. A *normal* is that of logistic regression (`normals`), shrunk and
-focused. Where both were compared, the better one is made (`directions.py`).
+holds the other attributes constant, except those that belong to the attribute itself: a goatee may
+come with a moustache. `older` holds only seven. A *normal* is that of logistic regression
+(`normals`), shrunk and focused. If both were compared, the better one is made (`directions.py`).
 
 The vectors are calibrated on people whom neither a vector nor the judge has seen. For that, each
 vector is fitted to half of the people, and faces of other people are edited with it at several
-strengths (`judged_edits`). The vector is then scaled so that strength 1 moves these faces by the
-starter's `gain` (`starter_fits`) in distances between typical faces without and with the attribute,
-as a mean. A second set of faces, edited at strength 1, shows what the calibrated vector is worth.
+strengths (`judged_edits`). The vector is then scaled so that strength 1 moves these faces, on
+average, by the starter's `gain` (`starter_fits`), in distances between typical faces without and
+with the attribute. A second set of faces, edited at strength 1, shows what the calibrated vector is
+worth.
 The attribute is also taken away from faces that have it, at strength 1: by the default recipe,
 which replaces the photo's features where the attribute was, and by subtracting the vector and
 nothing else. The last table asks why photos move by different amounts (`spread.explain_spread`).

@@ -20,7 +20,7 @@ means of their codes with the averaged weights:
 - `detail`: energy of the Laplacian of unseen people's drawn faces, over that of their photos
 - `real`, `recon`, `prior`: mean logits of the dataset's faces, and of those drawn from their codes
   and from random codes; `held-out real` of unseen people's photos. If it is far below `real`, the
-  discriminator knows the training faces by heart.
+  discriminator has memorised the training faces.
 
 Beside the weights, `FILE.png` has photos of unseen people, the same faces drawn, and faces from
 random codes; `FILE.json` has the record. All three are written again after every few rounds.

@@ -2,23 +2,24 @@
 
 The encoder gives a normal distribution q(z|x) of codes, the decoder draws a face x̃ from a code, and
 the discriminator tells the dataset's faces from drawn ones. With d the discriminator's logit, f the
-activations of its last convolution over their deviation, and z_p from the standard normal
-distribution, each network descends its own loss
+activations of its last convolution over their deviation, z_p a code from the standard normal
+distribution, and x_p the face drawn from it, each network descends its own loss
 (`vae_gan_training.py`):
 
     encoder         mean (f(x) − f(x̃))² + β·KL(q(z|x) ‖ N(0, 1)) + ε·mean (x − x̃)²
     decoder         mean (f(x) − f(x̃))² + γ·½[s(−d(x̃)) + s(−d(x_p))] + ε·mean (x − x̃)²
     discriminator   s(−d(x)) + ½[s(d(x̃)) + s(d(x_p))] + ρ/2·‖∇d(x)‖²
 
-where s(t) = log(1 + eᵗ). Each loss is differentiated with respect to its own network alone, so that
-neither the encoder serves the critic nor the critic the autoencoder, as in the paper.
+where s(t) = log(1 + eᵗ). Each loss is differentiated with respect to its own network alone. As in
+the paper, the encoder therefore doesn't serve the critic, nor the critic the autoencoder.
 
 What differs from the paper, so that a few minutes and 2344 faces are enough:
 
 - The discriminator has a gradient penalty (Mescheder et al. 2018) instead of batch normalization
   and margins, which stop one network's training while the other is behind.
 - The other networks have group normalization, so that an image's code doesn't depend on its batch.
-- The convolutions go on to 4 × 4 cells, which saves dense layers of 17 million parameters each.
+- The convolutions continue down to 4 × 4 cells, which saves dense layers of 17 million parameters
+  each.
 - f is divided by its deviation over the batch, by channel, so that β and γ don't depend on the
   scale of the discriminator's activations; and ε holds the overall colour.
 - The weights that are kept are averages over the last steps.

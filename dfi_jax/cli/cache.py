@@ -44,8 +44,8 @@ def clear_cache(
 ) -> None:
     """Delete what earlier runs left in the cache.
 
-    It is computed again when it is needed. Downloaded weights are deleted only if you name the kind
-    weights. Edited photos aren't in the cache.
+    What is deleted is computed again when it is needed. Downloaded weights are kept, unless you
+    name the kind weights. Edited photos aren't in the cache.
     """
     chosen = tuple(kinds or COMPUTED)
     typer.echo(f"deleted {Cache().clear(chosen) / 1e6:.1f} MB: {', '.join(chosen)}")

@@ -76,8 +76,8 @@ Finer = Annotated[
         "--finer",
         metavar="VECTOR",
         help="Vector of the same attribute at a larger size, such as 400, for a face that is much "
-        "larger than 200 pixels. The edit is made again at that size, from the result before, and "
-        "gets sharper. May be repeated, the smallest size first.",
+        "larger than 200 pixels. The edit is made again at that size, starting from the result "
+        "before, and gets sharper. May be repeated, the smallest size first.",
         parser=options.named_path,
     ),
 ]

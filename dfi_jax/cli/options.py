@@ -45,11 +45,11 @@ def default(kind: type, name: str) -> Any:
 
 
 ATTRIBUTE_HELP = (
-    f"The attribute to add. Without a dataset: {', '.join(starter_names())}, several names with "
-    "optional strengths (eyeglasses,older=0.5), or a file that `dfi vectors make` wrote. With a "
-    "dataset: one of its attributes, or several separated by commas. Smiling adds a smile, and "
-    "~Smiling removes one; +Young and -Male restrict the dataset to young women. In a dataset of "
-    "the form pair:WITHOUT:WITH, the attribute is Target."
+    "The attribute to add, or to remove if ~ stands before its name. Without a dataset: one of "
+    f"{', '.join(starter_names())}; several of these, with optional strengths "
+    "(eyeglasses,older=0.5); or a file that `dfi vectors make` wrote. With a dataset: one of its "
+    "attributes, or several separated by commas; +Young and -Male restrict the dataset to young "
+    "women. In a dataset of the form pair:WITHOUT:WITH, the attribute is Target."
 )
 
 
@@ -106,7 +106,8 @@ Warp = Annotated[
     typer.Option(
         "--warp",
         help="Edit the face in the geometry of the average face, so that a turned or bowed head "
-        "is edited where its features are. This uses the model of 68 landmarks, too.",
+        "is edited where its features are. This uses the model of 68 landmarks, which isn't "
+        "licensed for commercial use.",
     ),
 ]
 DEFAULT_WARP: bool = default(Job, "warp")
@@ -139,9 +140,9 @@ Near = Annotated[
     str,
     typer.Option(
         metavar="NEAR",
-        help="Kind of similarity to the photo by which images are selected: scores, binary, flags, "
-        "pixels, landmarks, landmarks68, or a layer such as conv5_1. By default, the rule's: "
-        "scores if the dataset has several attributes, otherwise pixels.",
+        help="Nearness by which images are selected, the measure of their similarity to the photo: "
+        "scores, binary, flags, pixels, landmarks, landmarks68, or a layer such as conv5_1. By "
+        "default, the rule's: scores if the dataset has several attributes, otherwise pixels.",
     ),
 ]
 

@@ -45,7 +45,7 @@ WeightsFile = Annotated[
 def list_weights(json_: Json = False, debug: Debug = False) -> None:
     """List the networks that `--weights` accepts by name.
 
-    Each line has the name, the architecture, the license, the origin and the checksum.
+    Each line has the name, the architecture, the licence, the origin and the checksum.
     """
     if json_:
         networks = {
@@ -106,7 +106,7 @@ def get_weights(
 def verify_weights(file: WeightsFile, debug: Debug = False) -> None:
     """Check that a file of weights is unchanged.
 
-    It is compared with the published file, or with what was downloaded or converted.
+    The file is compared with the published one, or with what was downloaded or converted.
     """
     weights = formats.read(file)
     sha256 = file_sha256(file)

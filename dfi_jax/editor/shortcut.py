@@ -51,7 +51,8 @@ def edit(
       weights: The name of a network, the path of its weights, or a network.
       alphas: The strengths α, each of which gives one edited photo. By default, the usual strength
         of the recipe, which is 1 for `default`.
-      dataset: The dataset that the attribute vector is computed from, unless it exists already.
+      dataset: The dataset that the attribute vector is computed from, or None if the attribute is
+        an existing vector.
       rule: Rule by which images of the dataset are selected, or its text.
       near: Nearness by which the images are selected, if it isn't the rule's.
       k: Maximum number of images with and without the attribute, if it isn't the rule's.

@@ -62,10 +62,10 @@ def read_manifest(
       dataset: The dataset for all jobs whose line has none. The datasets of lines are loaded once
         each; an empty text stands for no dataset.
       rule: The rule by which images are selected, for all jobs with a dataset whose line has none.
-      near: The nearness, if it isn't the rule's, likewise.
-      k: Maximum number of images per set, likewise.
+      near: The nearness for the same jobs, if it isn't the rule's.
+      k: Maximum number of images per set for the same jobs, if it isn't the rule's.
       points: Number of landmarks that detected faces are aligned by, for lines without one.
-      warp: Whether faces are warped to the average face, likewise.
+      warp: Whether faces are warped to the average face, for lines that don't say.
 
     Raises:
       FileError: If the manifest can't be read.

@@ -68,7 +68,7 @@ class Metadata:
 
     Attributes:
       exif: EXIF data, with the orientation *upright*, or no bytes.
-      xmp: XMP data, likewise.
+      xmp: XMP data, with the orientation *upright*, or no bytes.
       texts: Name and value of each text.
       comment: Comment, or no bytes.
       dpi: Horizontal and vertical resolution in pixels per inch, or None.

@@ -87,9 +87,9 @@ class Recipe(Stage):
         """Returns this recipe with fields set by path, as `--set PATH=VALUE` does.
 
         Args:
-          changes: New values by path. A value is a number, `true` or `false`, a name, several names
-            separated by commas, the kind of a stage, which then has its default fields, or `none`:
-            as a text, or as Python has it.
+          changes: New values by path, as text or as Python values. A value is a number, `true` or
+            `false`, a name, several names separated by commas, `none`, or the kind of a stage,
+            whose fields then have their defaults.
 
         Raises:
           InputError: If the field doesn't exist, or a value doesn't fit it.

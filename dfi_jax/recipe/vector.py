@@ -46,10 +46,10 @@ class VectorStage(Stage):
 class Gain(VectorStage):
     """g·w.
 
-    w is the distance between typical images with and without the attribute. It is blurred, because
-    no two faces have their features in the same positions, and a reconstruction reaches only part
-    of its target. Asked for w, it moves a face by about 1/g of w's effect; asked for g·w, by all of
-    it, so that α = 1 gives a face the attribute as a typical face has it.
+    w is the difference between typical images with and without the attribute. It is blurred,
+    because no two faces have their features in the same positions, so a reconstruction reaches only
+    part of its target. If the target is φ(x) + w, a face moves by about 1/g of the distance between
+    typical faces without and with the attribute. With g·w, α = 1 moves it by about all of it.
 
     Attributes:
       factor: g.

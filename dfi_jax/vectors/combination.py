@@ -87,10 +87,10 @@ def combine(vectors: Sequence[tuple[AttributeVector, float]]) -> AttributeVector
 def project_out(vector: AttributeVector, kept: Sequence[AttributeVector]) -> AttributeVector:
     """Returns w − V(VᵀV)⁻¹Vᵀw: the part of a vector that is orthogonal to other vectors.
 
-    An edit with it leaves the attributes of the other vectors alone as far as they are directions
-    in the space of features. All layers together are one long vector here, the columns of V are the
-    others. A part of w that the others have in common is taken out once. Where less is left of w, a
-    removal replaces less.
+    An edit with it leaves the attributes of the other vectors alone, as far as they are directions
+    in the space of features. Here, all layers together are one long vector, and the columns of V
+    are the other vectors. A part of w that several of them share is taken out once. At positions at
+    which less is left of w, a removal replaces less.
 
     Args:
       vector: The vector w.

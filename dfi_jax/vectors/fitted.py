@@ -43,11 +43,12 @@ DEFAULT_SHRINKAGE = Recipe().shrinkage
 class FittedDataset:
     """A dataset's features and scores, added up.
 
-    `Editor.fit` makes it, in one pass over the images.
+    `Editor.fit` makes it, in one pass over the images. X has a row for each image, with a one and
+    the scores of all a attributes, and φ has the images' features.
 
     Attributes:
       origin: Origin of the sums.
-      scores: Score of each image (rows) for each attribute (columns), clipped as `fit` says.
+      scores: Score of each image (rows) for each attribute (columns), clipped to ±3.
       products: Xᵀφ, (1 + a, h, w, c) per layer.
       squares: Σφ², (h, w, c) per layer.
 

@@ -98,8 +98,8 @@ def of_attribute(w: Features, average: Features, attributes: Sequence[str]) -> R
 def combine(parts: Sequence[tuple[Replacement, float]]) -> Replacement:
     """Returns the replacement for Σ sᵢ·wᵢ.
 
-    A position is replaced as far as for any of the parts. Where several are, their averages count
-    in proportion.
+    The share of a position that is replaced is the largest of the parts' shares. The average there
+    is the mean of theirs, weighted by the shares.
 
     Args:
       parts: Pairs of the replacement for wᵢ and the strength sᵢ. A part is replaced entirely if its

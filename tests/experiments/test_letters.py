@@ -9,17 +9,17 @@ from fontTools.ttLib import TTFont
 
 
 @pytest.mark.parametrize("name", letters.FAMILIES)
-def test_every_face_of_a_family_has_all_its_letters(name):
+def test_every_font_of_a_family_has_all_its_letters(name):
     family = letters.FAMILIES[name]
     assert len(set(family.letters)) == len(family.letters)
-    assert len(set(family.files)) == len(letters.FACES)
+    assert len(set(family.files)) == len(letters.FONTS)
     for file in family.files:
         package, _, path = file.partition("/")
         pytest.importorskip(package)
         with TTFont(str(resources.files(package).joinpath(path)), lazy=True) as font:
             assert set(map(ord, family.letters)) <= font.getBestCmap().keys()
             style = font["name"].getDebugName(4).lower().replace("oblique", "italic")
-        serif, bold, italic = list(letters.FACES.values())[family.files.index(file)]
+        serif, bold, italic = list(letters.FONTS.values())[family.files.index(file)]
         assert [word in style for word in ("serif", "bold", "italic")] == [
             score > 0 for score in (serif, bold, italic)
         ]

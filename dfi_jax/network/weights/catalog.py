@@ -1,4 +1,4 @@
-"""The published weights: their files, checksums and licenses, and the images that they expect."""
+"""The published weights: their files, checksums and licences, and the images that they expect."""
 
 import hashlib
 import importlib.util
@@ -38,7 +38,7 @@ class Packaged:
     Attributes:
       architecture: Name of the architecture, a key of `vgg.ARCHITECTURES`.
       preprocess: Conversion of images to the network's input.
-      license: License of the package.
+      license: Licence of the package.
       package: Import name of the package, which is located but never imported.
       path: Path of the file inside the package.
       sha256: SHA-256 of the file.
@@ -85,7 +85,7 @@ class Published:
     Attributes:
       architecture: Name of the architecture, a key of `vgg.ARCHITECTURES`.
       preprocess: Conversion of images to the network's input.
-      license: License of the weights.
+      license: Licence of the weights.
       address: URL of the file.
       size: Size of the file in bytes, or None if it is unknown.
       checksum: Checksum that the publisher states (`sha256:…`, `sha1:…` or `md5:…`), or None. If it
