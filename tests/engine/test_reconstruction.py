@@ -299,20 +299,28 @@ def test_a_network_can_be_traced_without_its_problem(direct, waves, vector):
 
 
 @pytest.mark.parametrize(
-    ("kind", "loss"),
-    [("lbfgs", "relative"), ("unguarded_lbfgs", "sum_squares"), ("adam", "mean_squares")],
+    ("kind", "loss", "dtype"),
+    [
+        ("lbfgs", "relative", "float32"),
+        ("unguarded_lbfgs", "sum_squares", "float32"),
+        ("adam", "mean_squares", "float32"),
+        ("lbfgs", "relative", "float64"),
+    ],
 )
-def test_everything_is_float32_in_a_process_that_uses_float64(direct, waves, vector, kind, loss):
+def test_everything_has_the_network_s_type_in_a_process_that_uses_float64(
+    direct, waves, vector, kind, loss, dtype
+):
     recipe = steady_recipe(solver=kind, objective__loss=loss, vector__scope="concat", start="noise")
     wide = {name: np.asarray(layer, np.float64) for name, layer in vector.items()}
     with jax.enable_x64(True):
+        vgg = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), direct)
         found = jax.eval_shape(
             lambda x, w: reconstruct(
-                direct, make_problem(direct, x, w, [0.3], recipe=recipe), recipe=recipe
+                vgg, make_problem(vgg, x, w, [0.3], recipe=recipe), recipe=recipe
             ),
             *(np.asarray(waves[:1], np.float64), wide),
         )
-    assert {leaf.dtype for leaf in found} == {jnp.dtype("float32"), jnp.dtype("int32")}
+    assert {leaf.dtype for leaf in found} == {jnp.dtype(dtype), jnp.dtype("int32")}
 
 
 def test_a_batch_larger_than_its_slots_is_as_the_whole(random_vgg, waves, vector):
