@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 from builders import LAYERS, singles, steady_recipe
 
 from dfi_jax import InputError, Problem, features, make_problem, objective, prepare, reconstruct
-from dfi_jax.engine import descent, reconstruction
+from dfi_jax.engine import descent, devices, reconstruction
 from dfi_jax.engine.problem import problem_bytes
 from dfi_jax.engine.reconstruction import largest_batch, prepare_for
 from dfi_jax.recipe.features import square_norms
@@ -379,6 +381,15 @@ def test_a_batch_under_vmap_is_as_alone(random_vgg, waves, vector):
     together = jax.vmap(edit)(alphas)
     for alpha, image in zip(alphas, together, strict=True):
         np.testing.assert_allclose(edit(alpha), image, atol=HALF_A_LEVEL)
+
+
+def test_a_batch_can_be_traced_inside_shard_map(direct, waves, vector):
+    problem = make_problem(direct, waves[:2], vector, [0.1, 0.4], recipe=RECIPE)
+    everywhere = devices.map_over_devices(
+        partial(reconstruct, recipe=RECIPE), devices.make_mesh(2), replicated=[True, False]
+    )
+    found = jax.eval_shape(everywhere, direct, problem)
+    assert found.images.shape == (2, 16, 16, 3)
 
 
 def test_a_batch_fits_the_memory_that_is_free(random_vgg, monkeypatch):
