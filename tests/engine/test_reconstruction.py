@@ -411,6 +411,8 @@ def test_convolutions_are_chosen_by_the_recipe_alone(random_vgg, monkeypatch):
     assert prepare_for(random_vgg, recipe=many).convolution == "winograd"
     prepared = prepare(random_vgg, layers=wide)
     assert prepare_for(prepared, recipe=few) is prepared
+    other = prepared.replace(precision="tf32")  # Its filters can't be used any more.
+    assert prepare_for(other, recipe=many).convolution == "winograd"
     decided = prepare_for(random_vgg, recipe=few)
     assert prepare_for(decided, recipe=many) is decided  # The first decision stands.
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
