@@ -167,7 +167,8 @@ def time_step(name: str, n: int, *, config: Config) -> dict[str, Any]:
             std=vgg.preprocess.std,
         )
         functions.append(theirs)
-        (value, gradient), (other, slope) = functions[0](), theirs()
+        (value, gradient), (other, on_device) = functions[0](), theirs()
+        slope = on_device.cpu().numpy()
         row["value_differs"] = abs(float(value) / float(other) - 1)
         row["gradient_differs"] = float(np.linalg.norm(gradient - slope) / np.linalg.norm(slope))
     seconds = time_in_turns(functions, config.rounds)

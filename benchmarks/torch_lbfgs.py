@@ -2,7 +2,7 @@
 
 The solver is `torch.optim.LBFGS` with history 100, step 1, no line search, and one evaluation per
 iteration. Images and activations are channels-last, everything is float32 without TF32, and on CUDA
-the objective is compiled. Arguments and results are NumPy arrays, and images are NHWC.
+the objective is compiled. Arguments are NumPy arrays, and images are NHWC.
 """
 
 import os
@@ -63,8 +63,10 @@ def make_objective(
 
 def make_value_and_gradient(
     objective: Objective, images: Any, *, mean: Any, std: Any
-) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
     """Returns a function that computes the value and its gradient, and waits for the device.
+
+    Both stay on the device, as JAX's do: the gradients of 64 faces are 31 MB.
 
     Args:
       objective: Function to evaluate.
@@ -75,13 +77,13 @@ def make_value_and_gradient(
     z = _tensor(images).requires_grad_()
     mean, std = _tensor(mean), _tensor(std)
 
-    def evaluate() -> tuple[np.ndarray, np.ndarray]:
+    def evaluate() -> tuple[torch.Tensor, torch.Tensor]:
         z.grad = None
         total = objective((z - mean) / std)
         total.backward()
         _wait()
         assert z.grad is not None
-        return total.detach().cpu().numpy(), z.grad.cpu().numpy()
+        return total.detach(), z.grad
 
     return evaluate
 

@@ -44,7 +44,8 @@ class Generator:
         with safetensors.safe_open(path, framework="numpy") as file:
             settings = Settings(**json.loads(file.metadata()["settings"]))
         tensors = safetensors.numpy.load_file(path)
-        return cls(settings, unflatten_dict(tensors, sep="/"))
+        # On the device, no edit copies them again.
+        return cls(settings, jax.device_put(unflatten_dict(tensors, sep="/")))
 
     def encode(self, faces: Faces) -> Codes:
         """Returns the means of the codes of faces."""

@@ -63,8 +63,6 @@ def optimizer(settings: Settings) -> optax.GradientTransformation:
 
 
 @partial(jax.jit, static_argnames="settings")
-@partial(jax.jit, static_argnames="settings")
-@partial(jax.jit, static_argnames="settings")
 def start(settings: Settings, key: Array) -> State:
     """Returns the state before the first step."""
     later, *keys = jax.random.split(key, 4)

@@ -77,7 +77,8 @@ def _scale_with_epsilon_hat(epsilon: float) -> optax.GradientTransformation:
         count = state.updates + 1
         first = BETA1 * state.first + (1 - BETA1) * updates
         second = BETA2 * state.second + (1 - BETA2) * jnp.square(updates)
-        correction = jnp.sqrt(1 - BETA2**count) / (1 - BETA1**count)
+        # In a process that uses float64, powers whose exponent is an array of integers are float64.
+        correction = (jnp.sqrt(1 - BETA2**count) / (1 - BETA1**count)).astype(updates.dtype)
         scaled = correction * first / (jnp.sqrt(second) + epsilon)
         return scaled, EpsilonHatState(count, first, second)
 

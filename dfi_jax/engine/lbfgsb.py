@@ -1,7 +1,7 @@
 """SciPy's L-BFGS-B on the host, for one problem after the other.
 
 The unknown is u = (z − mean)/unit in float64: the network's input, with its channels as RGB. JAX
-computes the value and the gradient in float32.
+computes the value and the gradient in the type of the network, which is float32.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -68,7 +68,7 @@ class Trace:
         return Reconstruction(
             images=np.array(self.accepted.images),
             objective=np.array(self.accepted.objective),
-            history=np.array([self.history], np.float32),
+            history=np.array([self.history], self.accepted.objective.dtype),
             iterations=np.array([self.iterations]),
             evaluations=np.array([len(self.history)]),
         )
@@ -162,7 +162,7 @@ def solve(
     trace = Trace()
 
     def function(u: Float[np.ndarray, " size"]) -> tuple[float, Float[np.ndarray, " size"]]:
-        images = jnp.asarray(mean + unit * u.reshape(shape), jnp.float32)
+        images = jnp.asarray(mean + unit * u.reshape(shape), problem.start.dtype)
         found, gradient = program(vgg, images, problem)
         trace.add(found)
         if len(trace.history) == 1:

@@ -107,8 +107,9 @@ def contrast_scale(
     contrast = jnp.sum(jnp.square(rows) + jnp.square(columns), axis=3)
     mean = jnp.mean(contrast, axis=(1, 2), keepdims=True)
     frequency = np.hypot(np.fft.fftfreq(size[0])[:, None], np.fft.rfftfreq(size[1])[None])
-    gaussian = np.exp(-2 * (np.pi * scaling.contrast_blur * frequency) ** 2).astype(np.complex64)
-    blurred = jnp.fft.irfft2(jnp.fft.rfft2(contrast) * gaussian[None], s=size)
+    gaussian = np.exp(-2 * (np.pi * scaling.contrast_blur * frequency) ** 2)
+    spread = jnp.fft.rfft2(contrast)
+    blurred = jnp.fft.irfft2(spread * gaussian.astype(spread.dtype)[None], s=size)
     # 1e-12 gives an image of one colour, which has no contrast anywhere, the same scale everywhere.
     floor = scaling.contrast_floor * mean + 1e-12
     scale = jnp.maximum(blurred, floor) ** scaling.contrast_power
@@ -136,6 +137,6 @@ def to_image(
     """
     size = (start.shape[1], start.shape[2])
     frequencies = jnp.fft.rfft2(unknown, axes=(1, 2))
-    matrices = spectrum(size, scaling).astype(np.complex64)
+    matrices = spectrum(size, scaling).astype(frequencies.dtype)
     scaled = jnp.sum(matrices[None] * frequencies[..., None, :], axis=-1)
     return start + contrast * jnp.fft.irfft2(scaled, s=size, axes=(1, 2))

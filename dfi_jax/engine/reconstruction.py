@@ -17,6 +17,7 @@ from dfi_jax.engine import descent, devices, lbfgsb
 from dfi_jax.engine.problem import Problem, check_network, problem_bytes
 from dfi_jax.engine.slots import Reconstruction, Slots
 from dfi_jax.errors import InputError
+from dfi_jax.network.conv import Filters
 from dfi_jax.network.vgg import VGG, prepare
 from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.recipe import LBFGSB, FeatureStage, Recipe
@@ -165,14 +166,16 @@ def prepare_for(vgg: VGG, *, recipe: Recipe) -> VGG:
 
     On a CPU, a recipe of `WINOGRAD_FROM` iterations or more uses Winograd's convolutions. The
     choice depends on the recipe alone, never on how many problems there are, so a photo is edited
-    in the same way whatever else is queued. A network that is prepared already stays as it is.
+    in the same way whatever else is queued. A network that is prepared already stays as it is,
+    unless its precision was changed since.
 
     >>> import dfi_jax
     >>> vgg, recipe = dfi_jax.load_vgg("random-vgg16"), dfi_jax.Recipe()
     >>> prepare_for(vgg, recipe=recipe.set({"solver.iterations": "10"})).convolution
     'direct'
     """
-    if vgg.filters is not None:
+    filters: dict[str, Filters] = vgg.filters or {}
+    if filters and all(each.precision == vgg.precision for each in filters.values()):
         return vgg
     winograd = jax.default_backend() == "cpu" and recipe.solver.iterations >= WINOGRAD_FROM
     return prepare(vgg, layers=recipe.features.layers, winograd=winograd)

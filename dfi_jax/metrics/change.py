@@ -101,6 +101,8 @@ def lpips(face: Face, edited: Face) -> float:
 
 @jax.jit
 def _lpips(variables: dict[str, Any], first: jax.Array, second: jax.Array) -> jax.Array:
-    with jax.numpy_rank_promotion("allow"):  # LPIPS subtracts a colour from its images.
+    # LPIPS subtracts a colour from its images, and a GPU would convolve with TF32's ten bits of
+    # mantissa by default.
+    with jax.numpy_rank_promotion("allow"), jax.default_matmul_precision("highest"):
         found: jax.Array = LPIPS(net_type="alexnet").apply(variables, first, second)
     return found

@@ -79,7 +79,9 @@ def fit_judge(dataset: Dataset, rows: Sequence[int]) -> Judge:
             f"no attribute of {dataset.name} is present in {SMALLEST_SET} of the images and absent "
             f"in {SMALLEST_SET}; give more images."
         )
-    described = [alexnet.describe(batch) for batch in dataset.batches(chosen, size=alexnet.SIZE)]
+    # In other batches, `describe` would spend part of its time on padding.
+    batches = dataset.batches(chosen, size=alexnet.SIZE, batch=alexnet.BATCH)
+    described = [alexnet.describe(batch) for batch in batches]
     scores, present = dataset.scores[chosen][:, columns], present[:, columns]
     ridge, left_out = fit_ridge(np.concatenate(described), scores, numbers)
     pairs = list(zip(left_out.T, present.T, strict=True))

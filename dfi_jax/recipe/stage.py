@@ -31,6 +31,9 @@ class Stage:
         for name, expected in field_types(type(self)).items():
             value = getattr(self, name)
             _check(f"{self.kind}.{name}", value, expected)
+            if expected is float:
+                # JAX takes Python's numbers for numbers of any type, and NumPy's for float64.
+                object.__setattr__(self, name, float(value))
             least = self.least.get(name)
             if least is not None and value < least:
                 raise InputError(

@@ -73,7 +73,7 @@ class FromNoise(StartStage):
         """
         limit = self.amplitude / 255
         noise = np.random.default_rng(self.seed).uniform(-limit, limit, images.shape[1:])
-        start = jnp.asarray(noise + np.asarray(mean_rgb), jnp.float32)
+        start = jnp.asarray(noise + np.asarray(mean_rgb), images.dtype)
         return jnp.broadcast_to(start, images.shape)
 
 
@@ -102,7 +102,7 @@ class FromUniform(StartStage):
         (True, True)
         """
         noise = np.random.default_rng(self.seed).random(images.shape[1:])
-        return jnp.broadcast_to(jnp.asarray(noise, jnp.float32), images.shape)
+        return jnp.broadcast_to(jnp.asarray(noise, images.dtype), images.shape)
 
 
 @dataclass(frozen=True, kw_only=True)

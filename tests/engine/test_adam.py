@@ -71,6 +71,13 @@ def test_the_rate_drops_after_the_steps_that_are_named(hat):
     np.testing.assert_allclose(follow(recipe, START, count=8), expected, atol=1e-5)
 
 
+def test_steps_with_epsilon_hat_are_float32_in_a_process_that_uses_float64():
+    solver, x = adam(Adam(epsilon_hat=True)), jnp.ones(2, jnp.float32)
+    with jax.enable_x64(True):
+        step, _ = jax.eval_shape(lambda x: solver.update(x, solver.init(x), x), x)
+    assert step.dtype == jnp.float32
+
+
 def test_torch_takes_the_same_steps():
     torch = pytest.importorskip("torch")
     parameter = torch.nn.Parameter(torch.tensor(START))

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 from builders import LAYERS, singles, steady_recipe
 
 from dfi_jax import InputError, Problem, features, make_problem, objective, prepare, reconstruct
-from dfi_jax.engine import descent, reconstruction
+from dfi_jax.engine import descent, devices, reconstruction
 from dfi_jax.engine.problem import problem_bytes
 from dfi_jax.engine.reconstruction import largest_batch, prepare_for
 from dfi_jax.recipe.features import square_norms
@@ -299,20 +301,28 @@ def test_a_network_can_be_traced_without_its_problem(direct, waves, vector):
 
 
 @pytest.mark.parametrize(
-    ("kind", "loss"),
-    [("lbfgs", "relative"), ("unguarded_lbfgs", "sum_squares"), ("adam", "mean_squares")],
+    ("kind", "loss", "dtype"),
+    [
+        ("lbfgs", "relative", "float32"),
+        ("unguarded_lbfgs", "sum_squares", "float32"),
+        ("adam", "mean_squares", "float32"),
+        ("lbfgs", "relative", "float64"),
+    ],
 )
-def test_everything_is_float32_in_a_process_that_uses_float64(direct, waves, vector, kind, loss):
+def test_everything_has_the_network_s_type_in_a_process_that_uses_float64(
+    direct, waves, vector, kind, loss, dtype
+):
     recipe = steady_recipe(solver=kind, objective__loss=loss, vector__scope="concat", start="noise")
     wide = {name: np.asarray(layer, np.float64) for name, layer in vector.items()}
     with jax.enable_x64(True):
+        vgg = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), direct)
         found = jax.eval_shape(
             lambda x, w: reconstruct(
-                direct, make_problem(direct, x, w, [0.3], recipe=recipe), recipe=recipe
+                vgg, make_problem(vgg, x, w, [0.3], recipe=recipe), recipe=recipe
             ),
             *(np.asarray(waves[:1], np.float64), wide),
         )
-    assert {leaf.dtype for leaf in found} == {jnp.dtype("float32"), jnp.dtype("int32")}
+    assert {leaf.dtype for leaf in found} == {jnp.dtype(dtype), jnp.dtype("int32")}
 
 
 def test_a_batch_larger_than_its_slots_is_as_the_whole(random_vgg, waves, vector):
@@ -373,6 +383,15 @@ def test_a_batch_under_vmap_is_as_alone(random_vgg, waves, vector):
         np.testing.assert_allclose(edit(alpha), image, atol=HALF_A_LEVEL)
 
 
+def test_a_batch_can_be_traced_inside_shard_map(direct, waves, vector):
+    problem = make_problem(direct, waves[:2], vector, [0.1, 0.4], recipe=RECIPE)
+    everywhere = devices.map_over_devices(
+        partial(reconstruct, recipe=RECIPE), devices.make_mesh(2), replicated=[True, False]
+    )
+    found = jax.eval_shape(everywhere, direct, problem)
+    assert found.images.shape == (2, 16, 16, 3)
+
+
 def test_a_batch_fits_the_memory_that_is_free(random_vgg, monkeypatch):
     each = problem_bytes("vgg16", recipe=RECIPE)
     # Some systems don't tell how much memory is free, so nobody asks for that of a CPU.
@@ -392,6 +411,8 @@ def test_convolutions_are_chosen_by_the_recipe_alone(random_vgg, monkeypatch):
     assert prepare_for(random_vgg, recipe=many).convolution == "winograd"
     prepared = prepare(random_vgg, layers=wide)
     assert prepare_for(prepared, recipe=few) is prepared
+    other = prepared.replace(precision="tf32")  # Its filters can't be used any more.
+    assert prepare_for(other, recipe=many).convolution == "winograd"
     decided = prepare_for(random_vgg, recipe=few)
     assert prepare_for(decided, recipe=many) is decided  # The first decision stands.
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

@@ -1,7 +1,9 @@
+import jax
 import numpy as np
 import pytest
 
-from dfi_jax.metrics.change import lpips, measure_change
+from dfi_jax.metrics import alexnet
+from dfi_jax.metrics.change import _lpips, lpips, measure_change
 
 FACE = np.full((100, 100, 3), 0.5)
 
@@ -47,3 +49,9 @@ def test_lpips_grows_with_the_distance_between_images():
     distances = [lpips(FACE, np.clip(FACE + scale * noise, 0, 1)) for scale in (0, 0.02, 0.1)]
     assert distances[0] == pytest.approx(0, abs=1e-6)
     assert distances[1] < distances[2]
+
+
+def test_lpips_convolves_in_float32_on_every_platform():
+    image = np.zeros((1, 64, 64, 3), np.float32)
+    program = str(jax.make_jaxpr(_lpips)({"params": alexnet.load()}, image, image))
+    assert program.count("conv_general_dilated[") == program.count("precision=(Precision.HIGHEST")

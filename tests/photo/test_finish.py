@@ -24,6 +24,15 @@ def test_matched_colour_has_the_mean_and_deviation_of_the_face(rng):
     np.testing.assert_allclose(matched.std(axis=(0, 1)), x.std(axis=(0, 1)), rtol=1e-4)
 
 
+def test_colour_of_a_large_face_is_matched_as_exactly(rng):
+    # Most of the pixels are equal, as in a background, so that rounding errors have one sign.
+    z, x = np.where(rng.random((2, 400, 400, 3)) < 0.7, 0.9, 0.1).astype(np.float32)
+    matched = match_color(0.3 * z + 0.1, x)
+    mean, expected = (image.mean(axis=(0, 1), dtype=np.float64) for image in (matched, x))
+    np.testing.assert_allclose(mean, expected, atol=1e-6)
+    assert matched.dtype == np.float32
+
+
 def test_matching_colour_does_not_clip(rng):
     z, x = rng.normal(0.5, 1, (2, 20, 20, 3)).astype(np.float32)
     matched = match_color(z, x)

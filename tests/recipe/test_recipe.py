@@ -2,6 +2,8 @@ import dataclasses
 import json
 import typing
 
+import jax
+import numpy as np
 import pytest
 
 from dfi_jax import (
@@ -12,6 +14,7 @@ from dfi_jax import (
     CancelResidual,
     FromNoise,
     FromPrevious,
+    Gain,
     InputError,
     Mask,
     MatchColor,
@@ -291,6 +294,14 @@ def test_values_of_python_are_set_like_their_texts():
     assert Recipe().set(values) == Recipe().set(texts)
     with pytest.raises(InputError, match=r"lbfgs\.iterations is '1\.5'; give a whole number"):
         Recipe().set({"solver.iterations": 1.5})
+
+
+def test_a_float_of_numpy_becomes_python_s_which_leaves_float32_as_it_is():
+    stage = Gain(factor=np.float64(3))
+    with jax.enable_x64(True):
+        w, phi = {"conv1_1": np.ones((1, 1, 2), "f")}, {"conv1_1": np.ones((1, 1, 1, 2), "f")}
+        assert stage.scale(w, phi)["conv1_1"].dtype == np.float32
+    assert repr(stage) == "Gain(factor=3.0)"
 
 
 def test_drops_of_a_rate_are_set_as_numbers_and_survive_json():

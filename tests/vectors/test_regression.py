@@ -43,6 +43,19 @@ def test_coefficients_and_standard_errors_are_those_of_least_squares_on_the_imag
     )
 
 
+def test_standard_errors_survive_float32_if_attributes_go_together():
+    # Scores of rare attributes lie far from 0, as a group, and those of synonyms are nearly equal.
+    rng = np.random.default_rng(3)
+    scores = -2 + rng.normal(size=(200, 1)) + 0.05 * rng.normal(size=(200, 12))
+    phi = 3 + rng.normal(size=(200, *SHAPE))
+    sums = [{"layer": part["layer"].astype(np.float32)} for part in add_up(scores, phi)]
+    _, variance = regress(scores, *sums, [0], range(1, 12), np.ones(1), penalty=0.0)
+    _, errors = ordinary(scores, phi, list(range(12)))
+    found = np.sqrt(variance["layer"]).reshape(-1)
+    # With the product with Q in float32, they are off by 4e-3.
+    np.testing.assert_allclose(found, errors[0], rtol=1e-5)
+
+
 def test_several_attributes_add_up(data):
     scores, phi, _ = data
     sums = add_up(scores, phi)
