@@ -1,6 +1,6 @@
 """One process of `editing.py`: prints how long edits take with the dfi_jax that it imports.
 
-python benchmarks/editing_worker.py single|sweep|queue PHOTOS ITERATIONS
+Run it as `python benchmarks/editing_worker.py single|sweep|queue PHOTOS ITERATIONS`.
 """
 
 import importlib
