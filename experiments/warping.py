@@ -5,11 +5,11 @@
 
 Photos of people whom neither the vectors nor the judge have seen (`judged_edits.divide`) are sorted
 by how far the head is turned to the side. Each is edited without a warp, with a warp, and with a
-warp and a vector of faces that were warped, too. The table has one row per angle and way: the gain
-(1 is the distance between typical faces without and with the attribute), its spread between photos,
-the share of faces that pass the midpoint, the movement of the other attributes, the identity
-distance, and the change in grey levels. The pictures in the folder show more than the judge sees,
-which knows few turned heads.
+warp and a vector of faces that were warped, too. The tables have one row per angle and way, and one
+per attribute and way: the gain (1 is the distance between typical faces without and with the
+attribute), its spread between photos, the share of faces that pass the midpoint, the movement of
+the other attributes, the identity distance, and the change in grey levels. The pictures in the
+folder show more than the judge sees, which knows few turned heads.
 
 A last table has the energy of the signal in the vectors of warped faces, ‖w‖² − Σs² before
 shrinkage, relative to the vectors of the same faces without a warp.
@@ -203,22 +203,19 @@ def compare_signals(
 
 
 def print_tables(record: dict[str, Any]) -> None:
-    """Prints the means over the attributes, and each attribute."""
+    """Prints the means over the attributes, the means over the angles, and the signals."""
     rows = record["rows"]
     heads = ["warped photo", "warped faces in the vector"]
-    judged_edits.print_head(["angle", *heads, "photos"], MEASURES)
-    for angle, way in dict.fromkeys((row["angle"], row["way"]) for row in rows):
-        some = [row for row in rows if (row["angle"], row["way"]) == (angle, way)]
-        means = {name: float(np.mean([row[name] for row in some])) for name in MEASURES}
-        labels = [angle, *WAYS[way], sum(row["photos"] for row in some)]
-        judged_edits.print_row(labels, means, MEASURES)
-    print()
-    judged_edits.print_head(["attribute", "angle", *heads], MEASURES)
-    for row in rows:
-        labels = [row["attribute"], row["angle"], *WAYS[row["way"]]]
-        judged_edits.print_row(labels, row, MEASURES)
+    for column in ("angle", "attribute"):
+        judged_edits.print_head([column, *heads, "photos"], MEASURES)
+        for value, way in dict.fromkeys((row[column], row["way"]) for row in rows):
+            some = [row for row in rows if (row[column], row["way"]) == (value, way)]
+            means = {name: float(np.mean([row[name] for row in some])) for name in MEASURES}
+            labels = [value, *WAYS[way], sum(row["photos"] for row in some)]
+            judged_edits.print_row(labels, means, MEASURES)
+        print()
     layers = record["signal"][rows[0]["attribute"]]
-    print(f"\n| vector | {' | '.join(layers)} |\n{'| --- ' * (1 + len(layers))}|")
+    print(f"| vector | {' | '.join(layers)} |\n{'| --- ' * (1 + len(layers))}|")
     for attribute, ratios in record["signal"].items():
         print(f"| `{attribute}` | {' | '.join(f'{ratio:.2f}' for ratio in ratios.values())} |")
     print(f"\nA warp and the way back take {record['seconds']:.2f} s.")

@@ -236,8 +236,8 @@ def fit_dataset(
         bool,
         typer.Option(
             "--warp",
-            help="Warp every face to the geometry of the average face first. The vectors are "
-            "sharper, and suit edits with --warp. This needs the extra 'faces'.",
+            help="Warp every face to the geometry of the average face first, to compare. Smiles "
+            "and open mouths lose their shape. This needs the extra 'faces'.",
         ),
     ] = False,
     recipe: options.RecipeName = options.DEFAULT_RECIPE,

@@ -291,8 +291,8 @@ class Editor:
         Args:
           dataset: A dataset with scores.
           where: Attributes that all images have or lack, such as `+Male`.
-          warp: Whether faces are warped to the geometry of the average face. The vectors are
-            sharper, and suit jobs with a warp. It needs the extra `faces`.
+          warp: Whether faces are warped to the geometry of the average face, for jobs with a warp.
+            Expressions lose their shape (docs/turned_heads.md). It needs the extra `faces`.
           folder: Folder that the result is written to, and from which an interrupted pass resumes.
           share: Share of this process, if several fit the dataset together. They need a folder,
             and `FittedDataset.load` adds up what they wrote.
