@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,8 +107,12 @@ class FittedDataset:
 
         Raises:
           InputError: If the dataset lacks one of the attributes, or has too few images with or
-            without it.
+            without it, or if the penalty is negative or infinite.
         """
+        if isinstance(hold, str):
+            raise InputError(f"hold is {hold!r}; give a list of names, such as [{hold!r}].")
+        if not 0 <= penalty < math.inf:
+            raise InputError(f"the penalty is {penalty}; give a finite number from 0.")
         wanted = self.check(attribute)
         columns = [find_attribute(term.name, self.origin.attributes) for term in wanted.terms]
         if hold is None:
