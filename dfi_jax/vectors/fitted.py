@@ -294,8 +294,13 @@ class FittedDataset:
         """Returns the sums over the images of all parts, such as men and women.
 
         Raises:
-          InputError: If the parts differ in more than their images.
+          InputError: If the parts differ in more than their images, or two have the same images.
         """
+        images = [part.origin.images for part in parts if len(part.scores)]
+        if len(set(images)) < len(images):
+            raise InputError(
+                "two parts are of the same images, which would count twice; give each part once."
+            )
         first = parts[0].origin
         for part in parts[1:]:
             for field in dataclasses.fields(Origin):
@@ -308,11 +313,11 @@ class FittedDataset:
                         f"added up; fit them alike."
                     )
         origins = [part.origin for part in parts]
-        images = "".join(origin.images for origin in origins)
+        joined = "".join(origin.images for origin in origins)
         origin = dataclasses.replace(
             first,
             where=" or ".join(dict.fromkeys(origin.where for origin in origins)),
-            images=hashlib.sha256(images.encode()).hexdigest(),
+            images=hashlib.sha256(joined.encode()).hexdigest(),
             total=sum(origin.total for origin in origins),
         )
         return cls(

@@ -186,6 +186,8 @@ def test_a_group_has_only_its_images(random_vgg, people, tmp_path):
     both = FittedDataset.merge([smiling, serious])
     assert len(both.scores) == len(smiling.scores) + len(serious.scores)
     assert both.origin.where == "+smiling or -Smiling"
+    with pytest.raises(InputError, match="two parts are of the same images"):
+        FittedDataset.merge([smiling, serious, smiling])
     for where, message in (
         ("Smiling", r"has no sign; give \+Smiling"),
         ("+Smiling,-Smiling", "no image of synthetic"),
