@@ -15,12 +15,18 @@ References:
   Image Content Changes", CVPR 2017, https://arxiv.org/abs/1611.05507.
 """
 
-from importlib.metadata import version as _version
+from typing import Any as _Any
 
 import lazy_loader as _lazy
 
 # JAX takes seconds to load. `__init__.pyi` has the names, which are loaded when they are first
 # used, so that the command line can answer Ctrl-C and show a sign of life at once.
-__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
 
-__version__ = _version("dfi-jax")
+
+def __getattr__(name: str) -> _Any:
+    if name != "__version__":
+        return _load(name)
+    from importlib.metadata import version  # It takes most of the time of `import dfi_jax`.
+
+    return version("dfi-jax")

@@ -5,7 +5,6 @@ It shows a sign of life and answers Ctrl-C while the rest of the package loads, 
 
 import codecs
 import io
-import logging
 import os
 import signal
 import sys
@@ -142,6 +141,8 @@ def _ignore_settings() -> None:
     flags = os.environ.pop("XLA_FLAGS", "").split()
     if kept := [flag for flag in flags if flag.startswith(CUDA_FOLDER)]:
         os.environ["XLA_FLAGS"] = " ".join(kept)
+    import logging  # Until this is loaded, Ctrl-C would be answered later.
+
     # matplotlib warns if its own cache folder isn't writable, which harms no edit.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 

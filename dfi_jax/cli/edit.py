@@ -26,10 +26,14 @@ from dfi_jax.editor.job import (
     is_vector_file,
     load_optional_dataset,
 )
+from dfi_jax.editor.result import check_folder
 from dfi_jax.errors import DfiError, FileError, InputError
 from dfi_jax.photo.choice import parse_face
 from dfi_jax.photo.photo import Photo, check_suffix
 from dfi_jax.recipe import TransferDifference
+
+MOST_NAMES = 100
+"""Maximum number of names that are tried for a folder that another process has taken."""
 
 Photos = Annotated[
     list[Path] | None,
@@ -180,26 +184,47 @@ def edit(
             on_progress=on_progress,
         )
         for job, made in editor.edit_many(list(jobs), on_progress=on_progress, on_failure=fail):
+            place = jobs[job] if overwrite else _find_free(jobs[job], alone=alone)
+            if place != jobs[job]:
+                print_note(f"another process wrote to {jobs[job]} meanwhile; the edit is {place}.")
             try:
                 lost = []
                 if alone:
-                    lost = made.save_photo(jobs[job], overwrite=overwrite)
-                    written = [jobs[job]]
+                    lost = made.save_photo(place, overwrite=overwrite)
+                    written = [place]
                 else:
-                    written = made.save(jobs[job], overwrite=overwrite)
+                    written = made.save(place, overwrite=overwrite)
             except DfiError as error:
                 fail(job, error)
                 continue
             record = made.record | {"warnings": [*made.record["warnings"], *lost]}
             for warning in record["warnings"]:
-                print_note(f"{jobs[job]}: {warning}")
+                print_note(f"{place}: {warning}")
             if json_:
-                options.print_json(jobs[job], record)
+                options.print_json(place, record)
             else:
-                for path in [jobs[job]] if several else written:
+                for path in [place] if several else written:
                     print_result(path)
     if failures:
         exit_with_failures(failures, total=len(jobs))
+
+
+def _find_free(place: Path, *, alone: bool) -> Path:
+    """Returns a file or folder for an edit, with a number if another process has taken its own.
+
+    >>> _find_free(Path("no-such-folder"), alone=False).name
+    'no-such-folder'
+    """
+    stem, suffix = (place.stem, place.suffix) if alone else (place.name, "")
+    for name in (place.name, *(f"{stem}-{number}{suffix}" for number in range(2, MOST_NAMES))):
+        path = place.with_name(name)
+        try:
+            check_folder(path)
+        except FileError:  # It isn't free.
+            continue
+        if not (alone and path.exists()):
+            return path
+    return place
 
 
 def _fits_jpeg(photo: Photo | Path) -> bool:

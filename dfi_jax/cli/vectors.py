@@ -188,6 +188,11 @@ def make_vector(
             precision=precision,
             on_progress=on_progress,
         )
+        for name, vector in zip(keep or [], kept, strict=True):
+            try:
+                vector.check(editor.vgg, recipe=chosen_recipe)
+            except InputError as error:
+                raise InputError(f"--keep is {name}, but {error}") from None
         vector = editor.vector(
             attribute,
             dataset=images,

@@ -16,7 +16,6 @@ Reference: Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015.
 
 import os
 import warnings
-from collections import Counter
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,12 +24,12 @@ import numpy as np
 from jaxtyping import Float
 
 from dfi_jax.data.dataset import Dataset
-from dfi_jax.data.layout import require, unpacked
+from dfi_jax.data.layout import check_columns, require, unpacked, warn_of_missing
 from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import read
 from dfi_jax.photo.placement import Box
 from dfi_jax.storage.files import check_file
-from dfi_jax.storage.text import read_lines
+from dfi_jax.storage.text import read_lines, read_text
 
 ATTRIBUTES = "list_attr_celeba.txt"
 LANDMARKS = "list_landmarks_align_celeba.txt"
@@ -63,7 +62,8 @@ LONGEST_NAME = 47
 def load(root: Path) -> Dataset:
     """Loads the images that have attribute scores, in the order of the attributes file.
 
-    Images that aren't in the folder are skipped. Call it as `load(Path("CelebA"))`.
+    Images that aren't in the folder are skipped, with a warning in the log. Call it
+    as `load(Path("CelebA"))`.
 
     Args:
       root: Folder with the layout that this module describes.
@@ -89,6 +89,7 @@ def load(root: Path) -> Dataset:
         raise FileError(
             f"none of the {len(names)} images of {table} is in {folder}; unpack the images there."
         )
+    warn_of_missing(table, found=len(kept), listed=len(names))
     kept_names = tuple(names[row] for row in kept)
     return Dataset(
         name="celeba",
@@ -189,7 +190,7 @@ def _read_named(path: Path) -> tuple[tuple[str, ...], list[str], Float[np.ndarra
             f"{path} doesn't begin with a line with the number of images and a line with the names "
             f"of the columns; download it again."
         )
-    _check_columns(path, header)
+    check_columns(path, header, advice="download it again.")
     names, values = _read_rows(path, tuple(header), 2)
     if len(names) != int(count[0]):
         raise FileError(
@@ -206,15 +207,9 @@ def _read_csv(
         raise FileError(
             f"{path} doesn't begin with a line image_id,NAME,NAME,…; download it again."
         )
-    _check_columns(path, header)
+    check_columns(path, header, advice="download it again.")
     names, values = _read_rows(path, tuple(header[1:]), 1)
     return tuple(header[1:]), names, values
-
-
-def _check_columns(path: Path, header: list[str]) -> None:
-    for name, times in Counter(header).items():
-        if times > 1:
-            raise FileError(f"{path} has {times} columns {name!r}; download it again.")
 
 
 def _read_rows(
@@ -288,4 +283,6 @@ def _delimiter(path: Path) -> str | None:
 
 
 def _unreadable(path: Path, error: Exception) -> FileError:
+    if isinstance(error, UnicodeDecodeError):
+        read_text(path)  # It raises an error that names the line.
     return FileError(f"{path} can't be read as text ({error}); download it again.")

@@ -20,9 +20,7 @@ as those that `dfi select` writes, get LFW's crop.
 
 import csv
 import io
-import logging
 import os
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -32,7 +30,7 @@ from jaxtyping import Float
 
 from dfi_jax.data import lfw
 from dfi_jax.data.dataset import Dataset
-from dfi_jax.data.layout import require
+from dfi_jax.data.layout import check_columns, require, warn_of_missing
 from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import read
 from dfi_jax.storage.files import check_file, is_file
@@ -43,8 +41,6 @@ ATTRIBUTES = ("Target",)
 
 TABLE = "scores.csv"
 """The name of the table in a folder."""
-
-_log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (
     *(".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg"),
@@ -243,11 +239,7 @@ def load_table(path: Path) -> Dataset:
             f"{table} has scores for {len(lines)} images, none of which exists; write their paths "
             f"relative to {table.parent}."
         )
-    if len(names) < len(lines):
-        missing = len(lines) - len(names)
-        _log.warning(
-            "%s: %d of %d images don't exist and were left out.", table, missing, len(lines)
-        )
+    warn_of_missing(table, found=len(names), listed=len(lines))
     return Dataset(
         name="folder",
         names=tuple(names),
@@ -282,9 +274,7 @@ def _check_header(path: Path, header: list[str]) -> None:
         raise FileError(
             f"{path} has no column image in its header {','.join(header)[:80]!r}; {advice}"
         )
-    for name, times in Counter(header).items():
-        if times > 1:
-            raise FileError(f"{path} has {times} columns {name!r}; {advice}")
+    check_columns(path, header, advice=advice)
     if not set(header) - {"image", "person"}:
         raise FileError(f"{path} has no column of scores; {advice}")
     if "" in header:

@@ -1,9 +1,14 @@
 """Looks for the parts of a dataset in the folder that the user named."""
 
+import logging
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from dfi_jax.errors import FileError
 from dfi_jax.storage.files import exists
+
+_log = logging.getLogger(__name__)
 
 ARCHIVES = (".zip", ".tgz", ".gz", ".tar", ".7z", ".001")
 """Suffixes of archives that may hold a part of a dataset."""
@@ -42,6 +47,27 @@ def require(root: Path, *names: str) -> Path:
     if other := next((folder for folder in nearby if _first(folder, names)), None):
         raise FileError(f"{root} has no {wanted}; give {other}, which has it.")
     raise FileError(f"{root} has no {wanted}; give the folder that holds it, or put it there.")
+
+
+def warn_of_missing(table: Path, *, found: int, listed: int) -> None:
+    """Writes to the log how many of the images that a table lists don't exist.
+
+    >>> warn_of_missing(Path("scores.csv"), found=3, listed=3)
+    """
+    if found < listed:
+        _log.warning(
+            "%s: %d of %d images don't exist and were left out.", table, listed - found, listed
+        )
+
+
+def check_columns(table: Path, names: Sequence[str], *, advice: str) -> None:
+    """Raises FileError if a table has two columns of the same name.
+
+    >>> check_columns(Path("scores.csv"), ["Male", "Smiling"], advice="rename one.")
+    """
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise FileError(f"{table} has {times} columns {name!r}; {advice}")
 
 
 def unpacked(folder: Path) -> Path:

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dfi_jax.data.dataset import Dataset
-from dfi_jax.data.layout import require, unpacked
+from dfi_jax.data.layout import check_columns, require, unpacked, warn_of_missing
 from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import read
 from dfi_jax.photo.placement import Box
@@ -51,7 +51,8 @@ def is_lfw_image(path: Path) -> bool:
 def load(root: Path) -> Dataset:
     """Loads the images that have attribute scores, in the order of the attributes file.
 
-    Images that aren't in the folder are skipped. Call it as `load(Path("LFW"))`.
+    Images that aren't in the folder are skipped, with a warning in the log. Call it
+    as `load(Path("LFW"))`.
 
     Args:
       root: Folder that holds `lfw_attributes.txt` and the folder `lfw-deepfunneled` (or `lfw`).
@@ -80,6 +81,7 @@ def load(root: Path) -> Dataset:
         raise FileError(
             f"none of the {len(rows)} images of {table} is in {folder}; unpack the images there."
         )
+    warn_of_missing(table, found=len(names), listed=len(rows))
     return Dataset(
         name="lfw",
         names=tuple(names),
@@ -140,6 +142,7 @@ def _read_table(path: Path) -> tuple[tuple[str, ...], list[tuple[str, int, list[
         rows.append(_read_row(cells, header, f"{path}, line {number},"))
     if header is None or not rows:
         raise FileError(f"{path} has no scores; download it again.")
+    check_columns(path, header, advice="download it again.")
     return tuple(header), rows
 
 

@@ -309,6 +309,7 @@ class Editor:
         >>> editor.vector("~Smiling", dataset=people).provenance.attributes
         ('~Smiling',)
         """
+        dataset = check_images(dataset)
         return fit_dataset(
             self.vgg,
             dataclasses.replace(dataset, warped=True) if warp else dataset,

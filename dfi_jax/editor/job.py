@@ -1,6 +1,5 @@
 """What is to be edited, and how strongly."""
 
-import math
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
@@ -276,7 +275,7 @@ def parse_strengths(text: str) -> dict[str, float]:
     """Returns the strength of each of the starter vectors that a text names.
 
     Raises:
-      InputError: If a name is missing or given twice, or a strength isn't a number.
+      InputError: If a name is missing or given twice, or a strength isn't a number or too large.
 
     >>> parse_strengths("eyeglasses,older=0.5")
     {'eyeglasses': 1.0, 'older': 0.5}
@@ -284,7 +283,12 @@ def parse_strengths(text: str) -> dict[str, float]:
     strengths: dict[str, float] = {}
     for part in text.split(","):
         name, _, strength = (piece.strip() for piece in part.partition("="))
-        if not name or name in strengths:
+        if is_vector_file(name):
+            raise InputError(
+                f"the attribute {text!r} has a file among names; give the file alone, and its "
+                f"strength as alphas (on the command line, with --strength)."
+            )
+        if not name or name.casefold() in map(str.casefold, strengths):
             problem = "has the same name twice" if name else "lacks a name"
             raise InputError(
                 f"the attribute {text!r} {problem}; give names separated by commas, each with an "
@@ -292,12 +296,12 @@ def parse_strengths(text: str) -> dict[str, float]:
             )
         try:
             strengths[name] = float(strength or 1)
-            if not math.isfinite(strengths[name]):
+            if not abs(strengths[name]) <= LARGEST_ALPHA:
                 raise ValueError
         except ValueError:
             raise InputError(
-                f"the attribute {text!r} has the strength {strength!r}; give a number, as in "
-                f"eyeglasses,older=0.5."
+                f"the attribute {text!r} has the strength {strength!r}; give a number up to "
+                f"{LARGEST_ALPHA:g}, as in eyeglasses,older=0.5."
             ) from None
     return strengths
 

@@ -37,6 +37,9 @@ ELSEWHERE = (700, PHOTOSHOP, 34675, 37724)
 POINTERS = (0x8769, 0x8825)
 """Numbers of the EXIF tags that say where further tags are in the file."""
 
+SIZE = (40962, 40963)
+"""Numbers of the EXIF tags that hold the width and the height. A turn by 90° exchanges them."""
+
 IPTC = 0x0404
 """Number of the resource in a JPEG file's Photoshop data that holds IPTC data."""
 
@@ -185,6 +188,11 @@ def _read_exif(image: Image.Image) -> tuple[bytes | None, int]:
             exif.load(own.tobytes())
         if ORIENTATION in exif:
             exif[ORIENTATION] = 1
+        if orientation >= 5 and POINTERS[0] in exif:
+            described = exif.get_ifd(POINTERS[0])
+            if described.keys() >= set(SIZE):
+                width, height = SIZE
+                described[width], described[height] = described[height], described[width]
         for tag in (*STRUCTURE, *ELSEWHERE) if image.format == "TIFF" else ():
             exif.pop(tag, None)
         return exif.tobytes() if len(exif) else b"", orientation

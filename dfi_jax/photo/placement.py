@@ -121,8 +121,14 @@ class Placement:
           template: Points of the canonical crop, in the same order.
 
         Raises:
-          InputError: If all the points coincide, or some aren't finite.
+          InputError: If all the points coincide, some aren't finite, or there aren't as many as in
+            the template.
         """
+        if np.shape(points) != np.shape(template):
+            raise InputError(
+                f"the face's points have the shape {np.shape(points)} and the template's have "
+                f"{np.shape(template)}; give an x and a y for each point of the template."
+            )
         for pairs in (points, template):
             if not np.isfinite(pairs).all() or np.all(pairs == pairs[0]):
                 raise InputError(

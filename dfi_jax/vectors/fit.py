@@ -145,7 +145,9 @@ def _begun(folder: Path, part: tuple[int, int], origin: Origin) -> FittedDataset
     for name, value in origin.to_dict().items():
         if begun.origin.to_dict()[name] != value:
             raise FileError(
-                f"{path} has sums with another {name}; choose another folder, or delete it."
+                f"{path} has sums of other images; choose another folder, or delete it."
+                if name in ("images", "total")
+                else f"{path} has sums with another {name}; choose another folder, or delete it."
             )
     return begun
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,8 +108,12 @@ class FittedDataset:
 
         Raises:
           InputError: If the dataset lacks one of the attributes, or has too few images with or
-            without it.
+            without it, or if the penalty is negative or infinite.
         """
+        if isinstance(hold, str):
+            raise InputError(f"hold is {hold!r}; give a list of names, such as [{hold!r}].")
+        if not 0 <= penalty < math.inf:
+            raise InputError(f"the penalty is {penalty}; give a finite number from 0.")
         wanted = self.check(attribute)
         columns = [find_attribute(term.name, self.origin.attributes) for term in wanted.terms]
         if hold is None:
@@ -290,8 +295,13 @@ class FittedDataset:
         """Returns the sums over the images of all parts, such as men and women.
 
         Raises:
-          InputError: If the parts differ in more than their images.
+          InputError: If the parts differ in more than their images, or two have the same images.
         """
+        images = [part.origin.images for part in parts if len(part.scores)]
+        if len(set(images)) < len(images):
+            raise InputError(
+                "two parts are of the same images, which would count twice; give each part once."
+            )
         first = parts[0].origin
         for part in parts[1:]:
             for field in dataclasses.fields(Origin):
@@ -304,11 +314,11 @@ class FittedDataset:
                         f"added up; fit them alike."
                     )
         origins = [part.origin for part in parts]
-        images = "".join(origin.images for origin in origins)
+        joined = "".join(origin.images for origin in origins)
         origin = dataclasses.replace(
             first,
             where=" or ".join(dict.fromkeys(origin.where for origin in origins)),
-            images=hashlib.sha256(images.encode()).hexdigest(),
+            images=hashlib.sha256(joined.encode()).hexdigest(),
             total=sum(origin.total for origin in origins),
         )
         return cls(

@@ -15,7 +15,7 @@ from commands import dfi, fails, succeeds
 from edit_options import OPTIONS, RANDOM, SMALL, STRONG, record
 from PIL import Image, PngImagePlugin
 
-from dfi_jax import Recipe, load_vgg
+from dfi_jax import Editor, Recipe, load_vgg
 from dfi_jax.cli.edit import _images_in, _name_folders
 from dfi_jax.photo.photo import read
 
@@ -316,6 +316,27 @@ def test_an_interrupted_run_leaves_nothing_half_written(photo, tmp_path):
     assert "dfi: interrupted; no half-written file is left" in rest
     assert "Traceback" not in rest
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("name", "free"), [("out", "out-2"), ("older.png", "older-2.png")])
+def test_an_edit_whose_place_another_process_took_meanwhile_is_not_lost(
+    photo, vector_file, tmp_path, monkeypatch, name, free
+):
+    theirs = tmp_path / name / "theirs.png" if name == "out" else tmp_path / name
+    edit_many = Editor.edit_many
+
+    def late(*args, **options):
+        for made in edit_many(*args, **options):
+            theirs.parent.mkdir(exist_ok=True)
+            theirs.touch()
+            yield made
+
+    monkeypatch.setattr(Editor, "edit_many", late)
+    done = dfi("edit", photo, vector_file, *OPTIONS, "-o", tmp_path / name)
+    assert f"the edit is {tmp_path / free}." in done.stderr
+    assert (tmp_path / free).exists()
+    assert all(line.startswith(str(tmp_path / free)) for line in done.stdout.splitlines())
+    assert not theirs.stat().st_size
 
 
 def test_a_name_of_a_picture_is_that_of_the_only_file(photo, vector_file, tmp_path):

@@ -28,6 +28,16 @@ def test_importing_the_package_does_not_load_jax():
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
+def test_ctrl_c_is_answered_before_anything_slow_is_loaded():
+    slow = "{'importlib.metadata', 'logging', 'numpy', 'pathlib'}"
+    program = f"import sys, dfi_jax.__main__; sys.exit(len({slow} & set(sys.modules)))"
+    # Without -S, files of other packages are run first, which may load anything.
+    search = os.pathsep.join(filter(None, sys.path))
+    environment = os.environ | {"PYTHONPATH": search}
+    command = [sys.executable, "-S", "-c", program]
+    assert subprocess.run(command, env=environment, check=False).returncode == 0
+
+
 def test_a_command_that_is_loading_says_so_and_can_be_interrupted():
     process = start("vectors", "list")
     assert process.stderr.readline() == "dfi: loading JAX\n"

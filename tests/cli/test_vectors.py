@@ -131,4 +131,6 @@ def test_what_cannot_be_done_is_said_in_a_sentence(fitted, tmp_path):
         "vectors", "fit", "synthetic:40", "-o", tmp_path / "x", "--where", "Smiling", *SMALL
     )
     assert "was made with" in fails("vectors", "compare", fitted, "older")
+    made = ["--dataset", "synthetic:60", "--k", "5", "-o", file, *SMALL, "--keep", "older"]
+    assert "--keep is older, but" in fails("vectors", "make", "Smiling", *made)  # Before any means.
     assert not file.exists()

@@ -64,9 +64,10 @@ def test_a_photo_of_the_dataset_is_found(lfw_folder, tmp_path):
     assert not lfw.is_lfw_image(Path("Ann_Lee/Bob_Ray_0001.jpg"))
 
 
-def test_rows_without_an_image_are_skipped(tmp_path):
+def test_rows_without_an_image_are_skipped_and_counted(tmp_path, caplog):
     table = HEADER + "Ann Lee\t1\t0.5\t-1\nBob Ray\t1\t1\t1\n"
     assert lfw.load(folder_with(tmp_path, table)).people.tolist() == ["Ann Lee"]
+    assert caplog.messages[0].endswith("txt: 1 of 2 images don't exist and were left out.")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,7 @@ def test_rows_without_an_image_are_skipped(tmp_path):
         (HEADER + "Ann Lee\t1\t0.5\tnan\n", "not finite"),
         (HEADER + "Ann Lee\t1\t0.5\t1e99\n", "not finite"),
         (HEADER, "has no scores; download"),
+        (HEADER.replace("Smiling", "Male") + "Ann Lee\t1\t1\t1\n", "has 2 columns 'Male'"),
         ("Ann Lee\t1\t0.5\t1\n", "no header line"),
         (HEADER + "Bob Ray\t1\t0.5\t1\n", "none of the 1 images"),
         (HEADER + "Ann Lee\t1\t0.5\t1\n" * 2, "two rows for Ann_Lee/Ann_Lee_0001.jpg"),

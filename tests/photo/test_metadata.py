@@ -19,12 +19,14 @@ def test_exif_and_resolution_are_kept_and_the_photo_counts_as_upright(tmp_path, 
     exif = Image.Exif()
     exif[0x010F], exif[0x0112] = "A camera", 6
     exif.get_ifd(0x8825)[1] = "N"  # GPS, in a directory of its own.
+    exif.get_ifd(0x8769).update({40962: 60, 40963: 40})  # Width and height.
     path = tmp_path / f"me.{suffix}"
     picture().save(path, exif=exif, dpi=(300, 300))
     made = edit_file(path, tmp_path / f"out.{suffix}")
     assert made.size == (40, 60)  # The photo was turned by a quarter.
     kept = made.getexif()
     assert (kept[0x010F], kept[0x0112], kept.get_ifd(0x8825)[1]) == ("A camera", 1, "N")
+    assert kept.get_ifd(0x8769) == {40962: 40, 40963: 60}
     assert [round(value) for value in made.info["dpi"]] == [300, 300]
 
 

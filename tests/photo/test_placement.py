@@ -64,6 +64,8 @@ def test_points_that_coincide_or_are_not_finite_are_refused(value):
         Placement.from_landmarks(np.full((5, 2), value))
     with pytest.raises(InputError, match="coincide"):
         Placement.from_landmarks(CANONICAL_POINTS, template=np.full((5, 2), value))
+    with pytest.raises(InputError, match=r"shape \(68, 2\) and the template's have \(5, 2\)"):
+        inspect.unwrap(Placement.from_landmarks.__func__)(Placement, np.ones((68, 2)))
 
 
 def blobs(points, size, width=2.0):

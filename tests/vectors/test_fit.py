@@ -186,6 +186,8 @@ def test_a_group_has_only_its_images(random_vgg, people, tmp_path):
     both = FittedDataset.merge([smiling, serious])
     assert len(both.scores) == len(smiling.scores) + len(serious.scores)
     assert both.origin.where == "+smiling or -Smiling"
+    with pytest.raises(InputError, match="two parts are of the same images"):
+        FittedDataset.merge([smiling, serious, smiling])
     for where, message in (
         ("Smiling", r"has no sign; give \+Smiling"),
         ("+Smiling,-Smiling", "no image of synthetic"),
@@ -199,6 +201,11 @@ def test_what_a_fitted_dataset_cannot_answer_is_rejected(random_vgg, people, fit
         fitted.vector("Smilling")
     with pytest.raises(InputError, match=r"fit the dataset with where='\+Smiling'"):
         fitted.vector("Eyeglasses,+Smiling")
+    for penalty in (-1.0, np.nan, np.inf):
+        with pytest.raises(InputError, match="give a finite number from 0"):
+            fitted.vector("Smiling", penalty=penalty)
+    with pytest.raises(InputError, match="hold is 'Young'; give a list of names"):
+        fitted.vector("Smiling", hold="Young")
     with pytest.raises(FileError, match="has no fitted dataset"):
         FittedDataset.load(tmp_path)
     (tmp_path / "part-1-of-1.safetensors").write_text("nothing")

@@ -5,6 +5,7 @@ Kernels are HWIO and float32, and the input channels of conv1_1 keep the file's 
 layers aren't read.
 """
 
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -32,8 +33,13 @@ NESTED = ("state_dict", "model_state_dict", "model")
 
 They come first if a file has several networks; any other name is accepted, too."""
 
+_SLICE = re.compile(r"(?<![^.])slice\d+\.(?=\d+\.)")
+
 DEEPEST = 4
 """Number of levels at which a network is looked for, because a file can contain itself."""
+
+CAFFE_FIELDS = (b"\x12", b"\x1a", b"\xa2")
+"""The first bytes of the fields that follow the name in Caffe's messages: layers and inputs."""
 
 FIRST, LATE = "0.weight", "28.weight"
 """Ends of the names of a VGG's first convolution and of one in its last block."""
@@ -116,12 +122,26 @@ def _choose_reader(start: bytes, path: Path) -> Callable[[Path], Weights]:
         raise FileError(
             f"{path} is a pointer of Git LFS, not the file itself; run `git lfs pull` beside it."
         )
-    if path.suffix == ".caffemodel":  # Messages of protobuf have no signature.
+    if path.suffix == ".caffemodel" or _begins_like_caffe(start):
         return read_caffe
     raise FileError(
         f"the format of {path} is unknown; "
         "give a .safetensors, .pth, .h5, .mat, .caffemodel or .ckpt file."
     )
+
+
+def _begins_like_caffe(start: bytes) -> bool:
+    r"""Returns whether a file begins with a network's name and its first layer or input.
+
+    Messages of protobuf have no signature.
+
+    >>> _begins_like_caffe(b"\n\x03VGG\x12\x1e"), _begins_like_caffe(b"\x08\x03\x12\x07pytorch")
+    (True, False)
+    """
+    if start[:1] != b"\n":
+        return False
+    end = 2 + start[1]
+    return start[2:end].isascii() and start[end : end + 1] in CAFFE_FIELDS
 
 
 def _check_archive(path: Path) -> None:
@@ -166,8 +186,8 @@ def read_pytorch(path: Path) -> Weights:
     except Exception as error:
         if "weights_only" in str(error) or "Unsupported" in str(error):
             raise FileError(
-                f"{path} contains something other than tensors and was not read; "
-                "get it again from its publisher."
+                f"{path} contains something other than tensors, which could run code, and was not "
+                f"read; give a file of the network's state_dict alone."
             ) from None
         raise
     found = _find_network(tensors) if isinstance(tensors, Mapping) else None
@@ -288,7 +308,7 @@ class _Tensors(NamedTuple):
 
 
 def _from_torchvision(tensors: _Tensors, path: Path, format_name: str) -> Weights:
-    tensors = _without_prefix(tensors)
+    tensors = _without_prefix(_without_slices(tensors), path)
     if "features.1.running_mean" in tensors.names:
         raise FileError(
             f"{path} is a VGG with batch normalisation; give one without, such as vgg16 or vgg19."
@@ -321,19 +341,37 @@ def _trunks(names: Iterable[Any]) -> list[str]:
     >>> _trunks(["vgg.features.0.weight", "vgg.features.28.weight", "classifier.0.weight"])
     ['vgg.features.']
     """
-    texts = {name for name in names if isinstance(name, str)}
+    texts = {_SLICE.sub("features.", name) for name in names if isinstance(name, str)}
     prefixes = {name.removesuffix(FIRST) for name in texts if f".{name}".endswith(f".{FIRST}")}
     return sorted(prefix for prefix in prefixes if prefix + LATE in texts)
 
 
-def _without_prefix(tensors: _Tensors) -> _Tensors:
+def _without_slices(tensors: _Tensors) -> _Tensors:
+    """Returns tensors with `features.` in place of the slices that losses divide a VGG into.
+
+    LPIPS, for example, calls the third convolution `slice2.5`.
+    """
+    names = {_SLICE.sub("features.", name): name for name in tensors.names}
+    return _Tensors(set(names), lambda name: tensors.get(names[name]))
+
+
+def _without_prefix(tensors: _Tensors, path: Path) -> _Tensors:
     """Returns tensors by torchvision's names, if there is a single VGG.
 
     Its layers may be part of a larger model, or the part `features` alone.
     """
+    if not any(f".{name}".endswith(f".{FIRST}") for name in tensors.names):
+        raise FileError(
+            f"{path} has no layer with one of torchvision's names, such as features.{FIRST}; give "
+            f"a vgg16 or vgg19."
+        )
     trunks = _trunks(tensors.names)
-    if "features." in trunks or len(trunks) != 1:
+    if "features." in trunks or not trunks:
         return tensors
+    if len(trunks) > 1:
+        raise FileError(
+            f"{path} holds {len(trunks)} networks ({', '.join(trunks)}); save one of them alone."
+        )
     (trunk,) = trunks
     names = {
         f"features.{name.removeprefix(trunk)}" for name in tensors.names if name.startswith(trunk)

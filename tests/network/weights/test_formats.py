@@ -181,10 +181,10 @@ def test_normalised_networks_are_recognised_and_stay_so_when_converted(tmp_path,
         assert load_vgg(tmp_path / "b.safetensors").normalized == normalized
 
 
-def test_a_caffe_file_given_by_path_is_recognised_as_normalised(tmp_path, real):
+def test_a_caffe_file_is_recognised_as_such_and_as_normalised_whatever_its_name(tmp_path, real):
     for normalized, network in real.items():
-        write_caffe(tmp_path / "a.caffemodel", network, "vgg16")
-        assert load_vgg(tmp_path / "a.caffemodel").normalized == normalized
+        write_caffe(tmp_path / "a.bin", network, "vgg16")
+        assert load_vgg(tmp_path / "a.bin").normalized == normalized
 
 
 @pytest.mark.parametrize(
@@ -356,6 +356,7 @@ def test_a_file_without_weights_is_rejected(tmp_path, name, content, expected):
         ("model.features.", ("params_ema",)),
         ("", ("state_dict",)),
         ("net.", ("generator", "weights")),
+        ("net.slice1.", ()),
     ],
 )
 def test_a_network_inside_a_larger_model_is_found(tmp_path, networks, prefix, nested):
@@ -373,6 +374,20 @@ def test_a_network_inside_a_larger_model_is_found(tmp_path, networks, prefix, ne
     assert found.architecture == "vgg16"
     for layer, arrays in expected.params.items():
         np.testing.assert_array_equal(found.params[layer]["kernel"], arrays["kernel"])
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (("a.features.0", "a.features.28", "b.0", "b.28"), r"holds 2 networks \(a\.features\., b"),
+        (("conv1_1", "conv5_1"), "has no layer with one of torchvision's names, such as features"),
+    ],
+)
+def test_of_several_networks_or_none_nothing_is_guessed(tmp_path, names, sentence):
+    tensors = {f"{name}.weight": np.ones(1, np.float32) for name in names}
+    safetensors.numpy.save_file(tensors, tmp_path / "a.safetensors")
+    with pytest.raises(FileError, match=sentence):
+        formats.read(tmp_path / "a.safetensors")
 
 
 def test_a_keras_network_inside_a_larger_model_is_found(tmp_path, networks):
