@@ -139,7 +139,7 @@ class AttributeVector:
         >>> float(older.scaled(2.0).features["conv5_1"].max() / older.features["conv5_1"].max())
         2.0
         """
-        made = self.provenance
+        made, factor = self.provenance, float(factor)
         # No strength of 0·w moves a face.
         calibration = made.calibration if factor else ()
         return AttributeVector(
