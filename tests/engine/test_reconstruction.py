@@ -197,6 +197,31 @@ def test_a_problem_that_ends_early_leaves_its_slot_to_the_next(direct, waves):
     np.testing.assert_allclose(found[1].images, alone.images, atol=HALF_A_LEVEL)
 
 
+def test_free_slots_of_a_single_device_are_given_up_down_to_a_power_of_two(
+    direct, waves, monkeypatch
+):
+    recipe = steady_recipe(layers=("conv1_1",), iterations=25, solver__tolerance=0.01)
+    phi = features(direct, waves, layers=("conv1_1",))
+    far = jnp.full_like(waves, 0.5)
+    # Five problems start at their solutions, and end after 20 evaluations.
+    starts = jnp.concatenate([waves[:2], far, waves])
+    wanted = {name: jnp.concatenate([layer[:2], layer, layer]) for name, layer in phi.items()}
+    problem = Problem(starts, wanted, square_norms(wanted, scope="layer"))
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    kept, keep = [], descent.keep
+
+    def count(problem, state, slots):
+        kept.append(len(slots))
+        return keep(problem, state, slots)
+
+    monkeypatch.setattr(descent, "keep", count)
+    found = reconstruct(direct, problem, recipe=recipe, batch_size=8)
+    assert kept == [4]
+    assert found.iterations.tolist() == [20, 20, 25, 25, 25, 20, 20, 20]
+    measured = objective(direct, jnp.asarray(found.images), problem, recipe=recipe)
+    np.testing.assert_allclose(found.objective, measured, rtol=1e-3, atol=1e-9)
+
+
 def test_a_queue_one_at_a_time_leaves_its_problems_as_they_were(random_vgg, waves, vector):
     recipe = steady_recipe(iterations=7)
     problem = make_problem(random_vgg, waves[:2], vector, jnp.full(2, 0.3), recipe=recipe)
