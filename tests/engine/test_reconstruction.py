@@ -289,7 +289,7 @@ def test_what_a_queue_cannot_hold_is_rejected(direct, waves, vector):
             reconstruct(direct, one, recipe=RECIPE, **{name: 0})
 
 
-def test_recipes_whose_objective_and_solver_are_equal_share_their_programs(
+def test_networks_and_recipes_that_compute_the_same_share_their_programs(
     direct, waves, vector, monkeypatch
 ):
     problem = make_problem(direct, waves[:1], vector, [0.3], recipe=RECIPE)
@@ -298,6 +298,9 @@ def test_recipes_whose_objective_and_solver_are_equal_share_their_programs(
     changes |= {"finish": "match_color", "features.network": "raw", "features.size": "64"}
     monkeypatch.setattr(descent, "evaluate", None)  # Tracing would call it.
     found = reconstruct(direct, problem, recipe=RECIPE.set(changes))
+    np.testing.assert_array_equal(found.images, expected.images)
+    same = direct.replace(name="another file", sha256="0", normalized=True)
+    found = reconstruct(same, problem, recipe=RECIPE)
     np.testing.assert_array_equal(found.images, expected.images)
 
 
