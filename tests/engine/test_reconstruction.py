@@ -420,6 +420,20 @@ def test_a_batch_can_be_traced_inside_shard_map(direct, waves, vector):
     assert found.images.shape == (2, 16, 16, 3)
 
 
+def test_accelerators_multiply_in_float32(direct, waves, vector):
+    problem = make_problem(direct, waves[:1], vector, [0.3], recipe=RECIPE)
+    run = jax.jit(partial(reconstruct, recipe=RECIPE))
+    program = jax.export.export(run, platforms=["cuda", "tpu"])(direct, problem).mlir_module()
+    products = [
+        line
+        for line in program.splitlines()
+        if "stablehlo.dot_general" in line or "stablehlo.convolution" in line
+    ]
+    # The convolutions and their gradients, and the products of L-BFGS.
+    assert len(products) > 2 * len(LAYERS)
+    assert all("HIGHEST" in line for line in products)
+
+
 def test_a_batch_fits_the_memory_that_is_free(random_vgg, monkeypatch):
     each = problem_bytes("vgg16", recipe=RECIPE)
     # Some systems don't tell how much memory is free, so nobody asks for that of a CPU.
