@@ -215,10 +215,16 @@ def fill(
     recipe: Recipe,
 ) -> dict[str, Face]:
     """Returns the photo with its hole filled in each way."""
-    size, layers = recipe.features.size, recipe.features.layers
-    whole = list(dataset.batches(others, size=size))
+    stage = recipe.features
+    whole = list(dataset.batches(others, size=stage.size))
     moments = [
-        feature_moments(vgg, images, layers=layers)
+        feature_moments(
+            vgg,
+            images,
+            layers=stage.layers,
+            pool_rounding=stage.pool_rounding,
+            normalization=stage.normalization,
+        )
         for images in (whole, [cover(batch, hidden) for batch in whole])
     ]
     vector = jax.tree.map(jnp.subtract, moments[0].mean, moments[1].mean)

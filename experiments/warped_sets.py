@@ -108,6 +108,7 @@ def mean_difference(
             ),
             layers=stage.layers,
             pool_rounding=stage.pool_rounding,
+            normalization=stage.normalization,
         )
         for rows, maps in sets
     )

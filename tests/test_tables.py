@@ -90,7 +90,6 @@ TYPED = {
     ("starters.md", "Taking something away"): EARLIER,
     ("starters.md", "What they are worth"): EARLIER,
     ("starters.md", "How they are made"): EARLIER,
-    ("starters.md", "What `older` holds"): "its first row is of an earlier version's vector",
 }
 """The sections with tables of figures that no record gives, and the reasons. No new ones belong
 here but those of seconds."""

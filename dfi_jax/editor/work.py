@@ -141,7 +141,7 @@ class Work:
         removal, replacement = self.recipe.removal, self.vector.replacement
         if removal is None or replacement is None:
             return None
-        alphas = jnp.asarray([alpha / self.recipe.vector.usual_alpha])
+        alphas = jnp.asarray([alpha / self.recipe.vector.usual_alpha], jnp.float32)
         shares = removal.shares(alphas, replacement)
         finest = np.asarray(max(shares.values(), key=lambda share: share.shape[1])[0])
         if not finest.any():

@@ -113,7 +113,10 @@ def contrast_scale(
     # 1e-12 gives an image of one colour, which has no contrast anywhere, the same scale everywhere.
     floor = scaling.contrast_floor * mean + 1e-12
     scale = jnp.maximum(blurred, floor) ** scaling.contrast_power
-    return (scale / jnp.sqrt(jnp.mean(jnp.square(scale), axis=(1, 2), keepdims=True)))[..., None]
+    norm = jnp.sqrt(jnp.mean(jnp.square(scale), axis=(1, 2), keepdims=True))
+    # With a power of 2, the squares of an image of one colour are beyond float32.
+    known = (norm > 0) & jnp.isfinite(norm)
+    return jnp.where(known, scale / norm, 1)[..., None]
 
 
 def to_image(

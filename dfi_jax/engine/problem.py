@@ -76,9 +76,9 @@ def make_problem(
       start: The image that z starts from, for each problem, if not the recipe's.
 
     Raises:
-      InputError: If there are several images and another number of strengths, or another number of
-        starts; if images or starts aren't floats; or if the vector has other layers, or another
-        size.
+      InputError: If the strengths aren't a list; if there are several images and another number of
+        strengths, or another number of starts; if images or starts aren't floats; or if the vector
+        has other layers, or another size.
 
     >>> import jax.numpy as jnp, dfi_jax
     >>> recipe = dfi_jax.Recipe().set({"features.layers": "conv1_1", "features.size": "16"})
@@ -89,6 +89,10 @@ def make_problem(
     """
     images = check_images(vgg, jnp.asarray(images))
     alphas = jnp.asarray(alphas, images.dtype)
+    if alphas.ndim != 1:
+        raise InputError(
+            f"the alphas have the shape {alphas.shape}; give a list of strengths, such as [0.4]."
+        )
     n, layers = len(alphas), recipe.features.layers
     if len(images) not in (1, n):
         raise InputError(

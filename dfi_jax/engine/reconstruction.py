@@ -4,6 +4,7 @@ A batch is a list of independent problems, and a queue is a batch of any length 
 refilled: a problem that ends makes room for the next one.
 """
 
+import dataclasses
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -121,7 +122,7 @@ def reconstruct(
             raise InputError(f"{name} is {value}; give 1 or more.")
     vgg = prepare_for(vgg, recipe=recipe)
     largest = batch_size or largest_batch(vgg, recipe=recipe)
-    recipe = _program_recipe(recipe)
+    vgg, recipe = _program_network(vgg), _program_recipe(recipe)
     if not isinstance(problems, Problem):
         return _solve_queue(
             vgg,
@@ -219,6 +220,14 @@ def concatenate(results: list[Reconstruction]) -> Reconstruction:
         iterations=np.concatenate([result.iterations for result in results]),
         evaluations=np.concatenate([result.evaluations for result in results]),
     )
+
+
+def _program_network(vgg: VGG) -> VGG:
+    """Returns a network without what makes it another one than its numbers.
+
+    Networks of one architecture then share programs, such as raw and normalised ones.
+    """
+    return dataclasses.replace(vgg, name=vgg.architecture, sha256="", normalized=False)
 
 
 def _program_recipe(recipe: Recipe) -> Recipe:

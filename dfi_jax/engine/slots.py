@@ -150,9 +150,17 @@ class Slots:
         self._evaluations[slot] = 0
 
     def shrink(self) -> None:
-        """Gives up free slots if there is one device and at least half of its slots are free."""
-        if len(self._mesh.devices) == 1 and 0 < self.occupied <= len(self._done) // 2:
-            slots = list(self._indices)
+        """Gives up free slots if there is one device and at least half of its slots are free.
+
+        The number that remains is a power of two. Each number of slots has a program of its own, so
+        all queues share a few of them.
+        """
+        if len(self._mesh.devices) > 1 or not self._indices:
+            return
+        count = 1 << (self.occupied - 1).bit_length()
+        if count <= len(self._done) // 2:
+            free = [slot for slot in range(len(self._done)) if slot not in self._indices]
+            slots = [*self._indices, *free][:count]
             self._problem, self._descent = descent.keep(
                 self._problem, self._descent, jnp.array(slots)
             )

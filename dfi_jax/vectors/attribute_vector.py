@@ -147,7 +147,7 @@ class AttributeVector:
         """
         if not np.isfinite(factor):
             raise InputError(f"the factor is {factor}; give a finite number.")
-        made = self.provenance
+        made, factor = self.provenance, float(factor)
         # No strength of 0·w moves a face.
         calibration = made.calibration if factor else ()
         return AttributeVector(

@@ -53,6 +53,8 @@ def combine(vectors: Sequence[tuple[AttributeVector, float]]) -> AttributeVector
         if not np.isfinite(strength):
             raise InputError(f"a strength is {strength}; give a finite number.")
     _check_alike([vector for vector, _ in vectors])
+    # In a process that uses float64, strengths of NumPy's would make the sum float64.
+    vectors = [(vector, float(strength)) for vector, strength in vectors]
     total: Features = jax.tree.map(jnp.zeros_like, vectors[0][0].features)
     for vector, strength in vectors:
         total = {name: total[name] + strength * vector.features[name] for name in total}

@@ -119,8 +119,10 @@ def test_the_measured_power_is_that_of_spectra_of_three_colours():
     assert np.abs(np.diff(correlations)).max() < 0.25
 
 
-def test_a_picture_of_one_colour_is_the_same_everywhere():
-    np.testing.assert_allclose(contrast_scale(jnp.full((1, 16, 16, 3), 0.3), SCALING), 1, rtol=1e-5)
+@pytest.mark.parametrize("power", [0.2, 2.0])
+def test_a_picture_of_one_colour_is_the_same_everywhere(power):
+    scaling = SCALING.replace(contrast_power=power)
+    np.testing.assert_allclose(contrast_scale(jnp.full((1, 16, 16, 3), 0.3), scaling), 1, rtol=1e-5)
 
 
 def test_the_gradient_by_the_unknown_is_that_of_a_symmetric_map():

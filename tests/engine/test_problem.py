@@ -39,6 +39,8 @@ def test_arrays_of_another_shape_or_type_are_rejected(random_vgg, waves):
     for images in (waves[0], waves[..., :2], (255 * waves).astype(np.uint8)):
         with pytest.raises(InputError, match=r"; give floats in \[0, 1\] of the shape \(n, height"):
             make(random_vgg, images, w, [0.1], recipe=recipe)
+    with pytest.raises(InputError, match=r"have the shape \(\); give a list of strengths, such as"):
+        make(random_vgg, waves, w, 0.4, recipe=recipe)
     for vector in ({"conv1_2": w["conv1_2"]}, w | {"conv3_1": w["conv2_1"]}):
         with pytest.raises(InputError, match="and the recipe conv1_2, conv2_1; give the recipe's"):
             make(random_vgg, waves, vector, [0.1] * 3, recipe=recipe)

@@ -197,6 +197,31 @@ def test_a_problem_that_ends_early_leaves_its_slot_to_the_next(direct, waves):
     np.testing.assert_allclose(found[1].images, alone.images, atol=HALF_A_LEVEL)
 
 
+def test_free_slots_of_a_single_device_are_given_up_down_to_a_power_of_two(
+    direct, waves, monkeypatch
+):
+    recipe = steady_recipe(layers=("conv1_1",), iterations=25, solver__tolerance=0.01)
+    phi = features(direct, waves, layers=("conv1_1",))
+    far = jnp.full_like(waves, 0.5)
+    # Five problems start at their solutions, and end after 20 evaluations.
+    starts = jnp.concatenate([waves[:2], far, waves])
+    wanted = {name: jnp.concatenate([layer[:2], layer, layer]) for name, layer in phi.items()}
+    problem = Problem(starts, wanted, square_norms(wanted, scope="layer"))
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    kept, keep = [], descent.keep
+
+    def count(problem, state, slots):
+        kept.append(len(slots))
+        return keep(problem, state, slots)
+
+    monkeypatch.setattr(descent, "keep", count)
+    found = reconstruct(direct, problem, recipe=recipe, batch_size=8)
+    assert kept == [4]
+    assert found.iterations.tolist() == [20, 20, 25, 25, 25, 20, 20, 20]
+    measured = objective(direct, jnp.asarray(found.images), problem, recipe=recipe)
+    np.testing.assert_allclose(found.objective, measured, rtol=1e-3, atol=1e-9)
+
+
 def test_a_queue_one_at_a_time_leaves_its_problems_as_they_were(random_vgg, waves, vector):
     recipe = steady_recipe(iterations=7)
     problem = make_problem(random_vgg, waves[:2], vector, jnp.full(2, 0.3), recipe=recipe)
@@ -264,7 +289,7 @@ def test_what_a_queue_cannot_hold_is_rejected(direct, waves, vector):
             reconstruct(direct, one, recipe=RECIPE, **{name: 0})
 
 
-def test_recipes_whose_objective_and_solver_are_equal_share_their_programs(
+def test_networks_and_recipes_that_compute_the_same_share_their_programs(
     direct, waves, vector, monkeypatch
 ):
     problem = make_problem(direct, waves[:1], vector, [0.3], recipe=RECIPE)
@@ -273,6 +298,9 @@ def test_recipes_whose_objective_and_solver_are_equal_share_their_programs(
     changes |= {"finish": "match_color", "features.network": "raw", "features.size": "64"}
     monkeypatch.setattr(descent, "evaluate", None)  # Tracing would call it.
     found = reconstruct(direct, problem, recipe=RECIPE.set(changes))
+    np.testing.assert_array_equal(found.images, expected.images)
+    same = direct.replace(name="another file", sha256="0", normalized=True)
+    found = reconstruct(same, problem, recipe=RECIPE)
     np.testing.assert_array_equal(found.images, expected.images)
 
 
@@ -390,6 +418,20 @@ def test_a_batch_can_be_traced_inside_shard_map(direct, waves, vector):
     )
     found = jax.eval_shape(everywhere, direct, problem)
     assert found.images.shape == (2, 16, 16, 3)
+
+
+def test_accelerators_multiply_in_float32(direct, waves, vector):
+    problem = make_problem(direct, waves[:1], vector, [0.3], recipe=RECIPE)
+    run = jax.jit(partial(reconstruct, recipe=RECIPE))
+    program = jax.export.export(run, platforms=["cuda", "tpu"])(direct, problem).mlir_module()
+    products = [
+        line
+        for line in program.splitlines()
+        if "stablehlo.dot_general" in line or "stablehlo.convolution" in line
+    ]
+    # The convolutions and their gradients, and the products of L-BFGS.
+    assert len(products) > 2 * len(LAYERS)
+    assert all("HIGHEST" in line for line in products)
 
 
 def test_a_batch_fits_the_memory_that_is_free(random_vgg, monkeypatch):

@@ -1,5 +1,6 @@
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -30,6 +31,14 @@ def test_combined_vectors_are_added_with_their_strengths(random_vgg, vector):
         np.testing.assert_allclose(total.features[name], a - 0.5 * b, atol=1e-5)
     assert total.provenance.attributes == ("1 × Smiling,~Male", "-0.5 × Smiling")
     assert total.provenance.n_target == 20
+
+
+def test_vectors_stay_float32_in_a_process_that_uses_float64(vector):
+    nowhere = {name: jnp.zeros((*w.shape[:2], 1)) for name, w in vector.features.items()}
+    vector = vector.replace(replacement=Replacement(vector.features, nowhere, nowhere))
+    with jax.enable_x64(True):
+        found = combine([(vector, np.float64(0.5))]), vector.scaled(np.float64(2))
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype("float32")}
 
 
 def test_a_sum_states_what_its_vectors_agree_in_and_names_the_rest(vector):
