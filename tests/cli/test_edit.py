@@ -374,10 +374,14 @@ def test_a_file_that_cannot_hold_the_edit_is_refused_before_anything_is_loaded(
     assert not (tmp_path / name).exists()
 
 
-def test_of_a_folder_links_to_nowhere_are_photos_and_folders_are_not(photo):
+def test_of_a_folder_links_to_nowhere_are_photos_and_folders_are_not(photo, caplog):
     (photo.parent / "b.png").symlink_to("nowhere")
     (photo.parent / "c.png").mkdir()
     assert [path.name for path in _images_in(photo.parent)] == ["b.png", "me.png"]
+    assert not caplog.messages
+    (photo.parent / "d.heic").touch()
+    assert len(_images_in(photo.parent)) == 2
+    assert "(.heic) were left out: 1;" in caplog.text
 
 
 def test_a_folder_that_is_named_after_a_photo_has_no_control_characters():
