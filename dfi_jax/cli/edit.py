@@ -167,6 +167,7 @@ def edit(
         ): folder
         for image, folder in zip(images, folders, strict=True)
     }
+    options.check_space(folders[0], list(jobs))
     failures: dict[str, str] = {}
 
     def fail(job: Job, error: DfiError) -> None:
