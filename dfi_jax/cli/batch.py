@@ -133,6 +133,7 @@ def batch(
                     f"{times} of these edits were made with {makers}; delete their folders to make "
                     f"them again"
                 )
+        options.check_space(out, unfinished)
         run_jobs(editor, unfinished, out, on_outcome=announce, on_progress=on_progress)
     if failures:
         exit_with_failures(failures, total=len(share) - finished)

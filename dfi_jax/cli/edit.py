@@ -17,7 +17,7 @@ from dfi_jax.cli.terminal import (
     report_failure,
     sentence_for_errors,
 )
-from dfi_jax.data.folders import IMAGE_SUFFIXES
+from dfi_jax.data.folders import IMAGE_SUFFIXES, warn_of_unread
 from dfi_jax.editor.assembly import load_finer
 from dfi_jax.editor.job import (
     Job,
@@ -167,6 +167,7 @@ def edit(
         ): folder
         for image, folder in zip(images, folders, strict=True)
     }
+    options.check_space(folders[0], list(jobs))
     failures: dict[str, str] = {}
 
     def fail(job: Job, error: DfiError) -> None:
@@ -262,6 +263,7 @@ def _images_in(folder: Path) -> list[Path]:
         and not path.name.startswith(".")
         and not path.is_dir()  # A link to nowhere is reported, not skipped.
     ]
+    warn_of_unread(folder, [path.name for path in paths])
     if not images:
         raise FileError(
             f"{folder} is a folder without photos; give one with files that end in "

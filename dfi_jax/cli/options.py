@@ -5,6 +5,7 @@ Options have the names and the defaults of the API's parameters.
 
 import dataclasses
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,9 +25,11 @@ from dfi_jax.editor.job import Job, check_alphas, is_vector_file, parse_strength
 from dfi_jax.editor.result import check_folder
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.network.conv import Precision as PrecisionName
+from dfi_jax.photo.photo import Photo as OpenPhoto
+from dfi_jax.photo.photo import PhotoLike
 from dfi_jax.progress import OnProgress
 from dfi_jax.recipe import RECIPES, Recipe, named_recipe
-from dfi_jax.storage.files import check_names, user_path
+from dfi_jax.storage.files import check_names, exists, user_path
 from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.fitted import FittedDataset
 from dfi_jax.vectors.starters import starter, starter_names
@@ -375,6 +378,36 @@ def check_out(folder: Path, *, overwrite: bool) -> None:
         raise FileError(
             f"{folder} can't be written to ({error.strerror}); choose another folder with --out."
         ) from None
+
+
+def check_space(folder: Path, jobs: Sequence[Job]) -> None:
+    """Checks that a folder's disk has room for edits, which are about as large as their photos.
+
+    Raises:
+      FileError: If it has less.
+
+    >>> check_space(Path("no-such-folder"), [Job(photo="no-such.jpg", attribute="older")])
+    """
+    needed = sum(_size(job.photo) * len(job.alphas or [1]) + LEAST_SPACE for job in jobs)
+    existing = next(path for path in (folder, *folder.absolute().parents) if exists(path))
+    try:
+        disk = shutil.disk_usage(existing)
+    except OSError:  # Then writing shows whether there is room.
+        return
+    if disk.total and disk.free < needed:
+        raise FileError(
+            f"{folder} is on a disk with {disk.free / 1e6:.1f} MB left and the edits need about "
+            f"{needed / 1e6:.1f} MB; free some space there, or choose another folder with --out."
+        )
+
+
+def _size(photo: PhotoLike) -> int:
+    """Returns the number of bytes in the file of a photo, or 0 if there is none."""
+    path = photo.path if isinstance(photo, OpenPhoto) else photo
+    try:
+        return path.stat().st_size if isinstance(path, Path) else 0
+    except (OSError, ValueError):  # The photo fails later, with a sentence of its own.
+        return 0
 
 
 def print_json(folder: Path, record: Mapping[str, Any]) -> None:

@@ -20,8 +20,9 @@ as those that `dfi select` writes, get LFW's crop.
 
 import csv
 import io
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -42,11 +43,19 @@ ATTRIBUTES = ("Target",)
 TABLE = "scores.csv"
 """The name of the table in a folder."""
 
+_log = logging.getLogger(__name__)
+
 IMAGE_SUFFIXES = (
-    *(".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg"),
-    *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+    *(".apng", ".avif", ".bmp", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+    *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 )
 """Suffixes, in lower case, by which images in a folder are recognised."""
+
+UNREAD_SUFFIXES = (
+    *(".arw", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jxl", ".nef", ".orf", ".psd"),
+    *(".raf", ".rw2"),
+)
+"""Suffixes of photos that can't be read. Those in a folder are counted instead of passed over."""
 
 
 def load_pair(without: Path, with_: Path) -> Dataset:
@@ -124,7 +133,21 @@ def images_in(folder: Path) -> list[Path]:
         else:
             found += [Path(parent, name) for name in names if _is_image(name)]
         seen.add(target)
+        warn_of_unread(Path(parent), names)
     return sorted(found)
+
+
+def warn_of_unread(folder: Path, names: Iterable[str]) -> None:
+    """Writes to the log how many photos in a folder can't be read.
+
+    >>> warn_of_unread(Path("photos"), ["a.jpg", "notes.txt"])
+    """
+    suffixes = [Path(name).suffix.lower() for name in names if not name.startswith(".")]
+    if unread := [suffix for suffix in suffixes if suffix in UNREAD_SUFFIXES]:
+        _log.warning(
+            "%s: photos of kinds that can't be read (%s) were left out: %d; save them as JPEG.",
+            *(folder, ", ".join(sorted(set(unread))), len(unread)),
+        )
 
 
 def _is_image(name: str) -> bool:

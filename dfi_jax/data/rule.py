@@ -23,6 +23,7 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.nearness import Nearness, Need
 from dfi_jax.data.wanted import Wanted, find_attribute
 from dfi_jax.errors import InputError
+from dfi_jax.storage.fields import plain
 
 Lacking = Literal["opposite", "others"]
 LeaveOut = Literal["person", "image", "nobody"]
@@ -91,9 +92,11 @@ class Rule:
     weights: Weights = "equal"
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
         for name in ("k", "smallest", "per_person"):
             value = getattr(self, name)
-            if not isinstance(value, int | np.integer | None) or isinstance(value, bool):
+            if not isinstance(value, int | None) or isinstance(value, bool):
                 raise InputError(f"{name} is {value!r}; give a whole number.")
             if value is not None and value < 1:
                 raise InputError(f"{name} is {value}; give 1 or more.")

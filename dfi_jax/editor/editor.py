@@ -43,6 +43,7 @@ from dfi_jax.photo.photo import PhotoLike
 from dfi_jax.progress import OnProgress, begin
 from dfi_jax.recipe import CancelResidual, FromPrevious, Recipe, named_recipe
 from dfi_jax.storage.cache import Cache
+from dfi_jax.storage.fields import plain
 from dfi_jax.storage.files import user_path
 from dfi_jax.vectors import probes
 from dfi_jax.vectors.attribute_vector import AttributeVector
@@ -84,6 +85,7 @@ class Editor:
     def __post_init__(self) -> None:
         if isinstance(self.recipe, str):
             object.__setattr__(self, "recipe", named_recipe(self.recipe))
+        object.__setattr__(self, "batch_size", plain(self.batch_size))
         for name, kinds, wanted in (
             ("recipe", Recipe, "a Recipe, or the name of one"),
             (

@@ -14,10 +14,11 @@ from dfi_jax.data.rule import Rule
 from dfi_jax.data.selection import Selection
 from dfi_jax.data.wanted import Wanted
 from dfi_jax.errors import InputError
-from dfi_jax.photo.choice import FaceLike, plain_face
+from dfi_jax.photo.choice import FaceLike
 from dfi_jax.photo.photo import PhotoLike
 from dfi_jax.photo.placement import Placement
 from dfi_jax.recipe import Recipe
+from dfi_jax.storage.fields import plain
 from dfi_jax.storage.files import user_path
 from dfi_jax.vectors.attribute_vector import AttributeVector
 from dfi_jax.vectors.fitted import FittedDataset
@@ -137,7 +138,7 @@ class Job:
         >>> request["attribute"], request["face"]
         ('older', [40, 20, 210, 190])
         """
-        face = plain_face(self.face)
+        face = plain(self.face)
         face = face.to_json() if isinstance(face, Placement) else face
         rule = self.resolved_rule.to_dict()
         return {
@@ -148,8 +149,8 @@ class Job:
             "k": rule["k"],
             "rule": rule,
             "face": list(face) if isinstance(face, tuple) else face,
-            "points": self.points,
-            "warp": self.warp,
+            "points": plain(self.points),
+            "warp": plain(self.warp),
         }
 
 

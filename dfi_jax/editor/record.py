@@ -129,11 +129,19 @@ def find_warnings(made: Provenance) -> list[str]:
 def work_warnings(work: Work) -> list[str]:
     """Returns sentences about an edit at one size that the user should know."""
     return [
+        *mask_warnings(work),
         *find_warnings(work.vector.provenance),
         *removal_warnings(work),
         *warp_warnings(work),
         *finer_warnings(work),
     ]
+
+
+def mask_warnings(work: Work) -> list[str]:
+    """Returns a sentence if the mask leaves nothing of the face to edit."""
+    if work.mask is None or work.mask.any():
+        return []
+    return ["the mask is black in the whole face, so the edit changes nothing."]
 
 
 def finer_warnings(work: Work) -> list[str]:

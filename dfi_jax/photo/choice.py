@@ -1,7 +1,7 @@
 """Which face of a photo is edited."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
@@ -11,6 +11,7 @@ from dfi_jax.photo import faces
 from dfi_jax.photo.faces import Face
 from dfi_jax.photo.photo import Photo
 from dfi_jax.photo.placement import Box, Placement
+from dfi_jax.storage.fields import plain
 
 FaceLike = (
     Literal["auto", "whole"] | int | np.integer | Box | list[int] | Int[np.ndarray, "4"] | Placement
@@ -49,7 +50,7 @@ def locate(
     if points not in (5, 68):
         raise InputError(f"points is {points!r}; give 5 or 68.")
     Placement.whole(photo.size).check(photo.size)  # A tiny photo has no face, and needs no dlib.
-    chosen = plain_face(face)
+    chosen = plain(face)
     if isinstance(chosen, Placement):
         placement = chosen
     elif isinstance(chosen, tuple | list):
@@ -65,15 +66,6 @@ def locate(
         raise InputError(_explain_choices(face))
     placement.check(photo.size)
     return placement
-
-
-def plain_face(face: Any) -> Any:
-    """Returns a face with Python's numbers in place of NumPy's, which detectors return.
-
-    >>> plain_face(np.array([40, 20, 210, 190])), plain_face(np.int64(2)), plain_face("auto")
-    ([40, 20, 210, 190], 2, 'auto')
-    """
-    return face.tolist() if isinstance(face, np.ndarray | np.generic) else face
 
 
 def parse_face(text: str) -> FaceLike:

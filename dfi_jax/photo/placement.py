@@ -16,6 +16,7 @@ from jaxtyping import Float
 from dfi_jax.errors import InputError
 from dfi_jax.photo.image import LARGEST, resize
 from dfi_jax.photo.resampling import sample, warp
+from dfi_jax.storage.fields import plain
 
 Box = tuple[int, int, int, int]
 """Pixels x0 ≤ x < x1, y0 ≤ y < y1 of a photo, as (x0, y0, x1, y1)."""
@@ -343,7 +344,8 @@ class Placement:
         >>> Placement.from_box((40, 20, 210, 190)).to_json()
         [40, 20, 210, 190]
         """
-        return [list(row) for row in self.matrix] if self.box is None else list(self.box)
+        rows = [list(row) for row in self.matrix] if self.box is None else list(self.box)
+        return plain(rows)
 
     def _between_corners(self) -> Float[np.ndarray, "2 3"]:
         """Returns the matrix for coordinates from the first pixel's corner instead of its centre.

@@ -21,6 +21,7 @@ from dfi_jax.recipe.solver import LBFGS, LBFGSB, Adam, UnguardedLBFGS
 from dfi_jax.recipe.stage import Stage, from_dict, set_field
 from dfi_jax.recipe.start import FromImage, FromNoise, FromPrevious, FromUniform
 from dfi_jax.recipe.vector import Gain, MeanSquare, Unit, UnitTimesPhi
+from dfi_jax.storage.fields import plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +127,7 @@ def _as_text(value: object) -> str:
     """Returns a value as `--set` has it."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
+    value = plain(value)
     if isinstance(value, tuple | list):
         return ",".join(map(str, value)) or "none"
     return str(value)

@@ -11,6 +11,22 @@ LARGEST = float(np.finfo(np.float32).max)
 """Largest number. Its square is far from the largest float, so that it can be computed with."""
 
 
+def plain(value: Any) -> Any:
+    """Returns a value with Python's numbers and lists in place of NumPy's, which JSON can't hold.
+
+    >>> plain({"k": np.int64(5), "box": (np.int64(1), 2), "alphas": np.zeros(2)})
+    {'k': 5, 'box': (1, 2), 'alphas': [0.0, 0.0]}
+    """
+    match value:
+        case np.ndarray() | np.generic():
+            return value.tolist()
+        case dict():
+            return {name: plain(each) for name, each in value.items()}
+        case list() | tuple():
+            return type(value)(map(plain, value))
+    return value
+
+
 def read_fields(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the fields of a dataclass from what JSON holds: with tuples for lists.
 

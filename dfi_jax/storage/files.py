@@ -23,15 +23,26 @@ from dfi_jax.errors import FileError
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 """Identifies this computer in the names of temporary files."""
 
+
+def _namespace() -> str:
+    """Returns the identity of the processes that this one can see: on Linux, its container's."""
+    with contextlib.suppress(OSError, NotImplementedError):
+        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115 (as text)
+    return ""
+
+
+SPACE = hashlib.sha256(_namespace().encode()).hexdigest()[:6]
+"""Identifies the processes among which it is known who runs."""
+
 LONGEST_STEM = 40
 """Maximum number of characters of a file's name in that of its temporary file."""
 
 OLD = 60.0
-"""Seconds after which a temporary file of a process that doesn't seem to run is deleted.
+"""Seconds after which a temporary file from another container of the same name is deleted.
 
-In another container of the same name, it may run all the same. Writing a file takes seconds."""
+Its process may run without being seen. Writing a file takes seconds."""
 
-_TEMPORARY = re.compile(rf"\..*-{HOST}-(\d+)-[^-.]*(\..*)?")
+_TEMPORARY = re.compile(rf"\..*-{HOST}-([0-9a-f]{{6}})-(\d+)-[^-.]*(\..*)?")
 _ADDRESS = re.compile(r"(?:^|/)((?:https?|ftp|file|s3|gs):)/+(.*)")
 _ours: set[Path] = set()
 _lock = threading.Lock()
@@ -58,7 +69,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         _make_folder(path.parent)
-        prefix = f".{path.stem[:LONGEST_STEM]}-{HOST}-{os.getpid()}-"
+        prefix = f".{path.stem[:LONGEST_STEM]}-{HOST}-{SPACE}-{os.getpid()}-"
         with _lock:
             _sweep(path.parent)
             handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=path.suffix)
@@ -108,15 +119,18 @@ def delete_unfinished() -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Deletes old temporary files of processes of this computer that don't run any more."""
+    """Deletes the temporary files of processes of this computer that don't run any more."""
     names = {path.name for path in _ours}
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             found = _TEMPORARY.fullmatch(entry.name)
-            if found and entry.name not in names and not _runs(int(found[1])):
-                with contextlib.suppress(OSError):
-                    if time.time() - entry.stat().st_mtime > OLD:
-                        Path(entry.path).unlink()
+            if found is None or entry.name in names:
+                continue
+            with contextlib.suppress(OSError):
+                seen = found[1] == SPACE
+                age = time.time() - entry.stat().st_mtime
+                if not _runs(int(found[2])) if seen else age > OLD:
+                    Path(entry.path).unlink()
 
 
 def _runs(number: int) -> bool:
@@ -131,6 +145,10 @@ def _runs(number: int) -> bool:
         return False
     except (OSError, OverflowError):
         return True
+    with contextlib.suppress(OSError, IndexError):
+        # One that was killed is listed as a zombie until its parent has asked for its exit code.
+        state = Path(f"/proc/{number}/stat").read_text(errors="replace").rpartition(")")[2]
+        return state.split()[0] != "Z"
     return True
 
 

@@ -10,7 +10,7 @@ from dfi_jax.recipe.features import PoolRounding
 from dfi_jax.recipe.preparation import Preparation
 from dfi_jax.recipe.stage import Stage, to_json
 from dfi_jax.recipe.stage import from_dict as read_stage
-from dfi_jax.storage.fields import read_fields
+from dfi_jax.storage.fields import plain, read_fields
 
 ALIKE = ("weights_sha256", "layers", "pool_rounding", "size", "preparation", "normalization")
 """Fields of a `Provenance` that must be equal for vectors to be added up."""
@@ -102,7 +102,7 @@ class Provenance:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON can write them."""
-        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        values = {each.name: plain(getattr(self, each.name)) for each in dataclasses.fields(self)}
         return {name: to_json(value) if name in STAGES else value for name, value in values.items()}
 
     @classmethod

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from PIL import Image, PngImagePlugin
 
 from dfi_jax import Editor, Recipe, load_vgg
 from dfi_jax.cli.edit import _images_in, _name_folders
+from dfi_jax.cli.options import LEAST_SPACE
 from dfi_jax.photo.photo import read
 
 pytestmark = pytest.mark.usefixtures("without_faces")
@@ -374,10 +376,14 @@ def test_a_file_that_cannot_hold_the_edit_is_refused_before_anything_is_loaded(
     assert not (tmp_path / name).exists()
 
 
-def test_of_a_folder_links_to_nowhere_are_photos_and_folders_are_not(photo):
+def test_of_a_folder_links_to_nowhere_are_photos_and_folders_are_not(photo, caplog):
     (photo.parent / "b.png").symlink_to("nowhere")
     (photo.parent / "c.png").mkdir()
     assert [path.name for path in _images_in(photo.parent)] == ["b.png", "me.png"]
+    assert not caplog.messages
+    (photo.parent / "d.heic").touch()
+    assert len(_images_in(photo.parent)) == 2
+    assert "(.heic) were left out: 1;" in caplog.text
 
 
 def test_a_folder_that_is_named_after_a_photo_has_no_control_characters():
@@ -419,6 +425,17 @@ def test_a_name_that_no_file_can_have_is_found_before_anything_is_loaded(
     monkeypatch.setattr("dfi_jax.cli.options.load_editor", None)
     sentence = fails("edit", photo, "older", "--face", "whole", "-o", tmp_path / name)
     assert "choose another" in sentence
+
+
+def test_a_disk_without_room_for_the_edits_is_found_before_anything_is_loaded(
+    photo, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("dfi_jax.cli.options.load_editor", None)
+    room = SimpleNamespace(total=10**12, free=LEAST_SPACE + photo.stat().st_size)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: room)
+    run = ["edit", photo, "older", "--face", "whole", "-o", tmp_path / "new"]
+    assert "'NoneType' object is not callable" in fails(*run)  # It goes on to load the network.
+    assert "0.1 MB left and the edits need about 0.1 MB; free some" in fails(*run, "-a", "1,2")
 
 
 def test_a_tilde_is_the_home_folder_of_results_too(photo, tmp_path, monkeypatch):

@@ -179,6 +179,13 @@ def test_images_in_a_folder_are_sorted_and_hidden_files_are_skipped(root):
         folders.images_in(root / "absent")
 
 
+def test_photos_that_cannot_be_read_are_counted_and_unusual_suffixes_are_read(tmp_path, caplog):
+    for name in ("a.jfif", "b.HEIC", "c.nef", "d.txt", ".e.heic"):
+        (tmp_path / name).touch()
+    assert [path.name for path in folders.images_in(tmp_path)] == ["a.jfif"]
+    assert "(.heic, .nef) were left out: 2; save them as JPEG" in caplog.text
+
+
 def test_links_to_folders_are_followed_and_none_is_read_twice(tmp_path):
     for name in ("elsewhere/1.png", "with/0.png"):
         (tmp_path / name).parent.mkdir()

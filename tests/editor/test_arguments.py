@@ -1,6 +1,7 @@
 """Arguments of the editor reach what they are arguments of."""
 
 import inspect
+import json
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from dfi_jax.editor.job import resolve_rule
 from dfi_jax.editor.query import Query, check_images, find_vector
 from dfi_jax.photo.choice import locate
 from dfi_jax.photo.photo import Photo
+from dfi_jax.photo.placement import Placement
 
 RECIPE = small_recipe(size=32, iterations=2)
 TINY = small_recipe(size=16, layers=("conv1_1",), shrinkage="unshrunk")
@@ -74,6 +76,20 @@ def test_numpy_s_numbers_are_a_face_and_truth_values_a_mask(pixels, monkeypatch)
         inspect.unwrap(locate)(photo, points=6)
     inside = pixels.mean(axis=-1) > 0.5
     np.testing.assert_array_equal(open_mask(inside).pixels[..., 1], inside)
+
+
+def test_numpy_s_numbers_are_written_as_python_s(pixels, people):
+    rule = make_unchecked(Rule, k=np.int64(5), threshold=np.float32(0.5))
+    given = {"points": np.int64(5), "warp": np.bool_(False), "face": tuple(np.arange(1, 5))}
+    job = make_unchecked(Job, photo=pixels, attribute="a", dataset=people, rule=rule, **given)
+    request = json.loads(json.dumps(job.request(RECIPE)))
+    assert request["rule"] == Rule(k=5).to_dict()
+    assert [request[name] for name in given] == [5, False, [1, 2, 3, 4]]
+    rows = tuple(map(tuple, np.eye(2, 3, dtype=np.float32)))
+    placement = make_unchecked(Placement, matrix=rows)
+    assert json.dumps(placement.to_json()) == "[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]"
+    editor = make_unchecked(Editor, recipe=RECIPE, batch_size=np.int64(2))
+    assert json.dumps(editor.batch_size) == "2"
 
 
 def test_a_face_is_detected_with_the_points_that_are_asked_for(

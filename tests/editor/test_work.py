@@ -8,7 +8,7 @@ from builders import make_vector, small_recipe
 
 from dfi_jax import Clip, InputError, Job, Replacement, Stretch
 from dfi_jax.editor.assembly import prepare_work
-from dfi_jax.editor.record import finer_warnings, removal_warnings
+from dfi_jax.editor.record import finer_warnings, mask_warnings, removal_warnings
 from dfi_jax.photo.faces import CANONICAL_LANDMARKS
 from dfi_jax.photo.warp import Warp
 
@@ -84,6 +84,14 @@ def test_what_is_replaced_lies_where_the_crop_lies_in_its_margin(random_vgg, pix
     replaced = work.replaced(-0.4)
     np.testing.assert_allclose(replaced[:, :14], 1.0, atol=1e-5)
     np.testing.assert_allclose(replaced[:, 18:], 0.0, atol=1e-5)
+
+
+def test_a_mask_that_leaves_nothing_to_edit_is_a_warning(random_vgg, pixels):
+    mask = np.zeros((60, 80), bool)
+    for row, warned in ((0, 1), (30, 0)):  # The face's first row is 10.
+        mask[row, 40] = True
+        work = prepare(random_vgg, pixels, small_recipe(size=SIZE), face=BOX, mask=mask)
+        assert len(mask_warnings(work)) == warned
 
 
 def test_only_a_strength_that_takes_away_can_warn_that_it_subtracts(random_vgg, pixels):

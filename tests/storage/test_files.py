@@ -12,6 +12,7 @@ import safetensors.numpy
 from dfi_jax.errors import FileError
 from dfi_jax.storage.files import (
     HOST,
+    SPACE,
     check_file,
     delete_unfinished,
     file_sha256,
@@ -66,8 +67,27 @@ def test_what_a_killed_process_left_is_deleted_by_the_next_write(tmp_path):
     assert left.startswith(".a-")
     assert left.endswith(".png")
     write_text(tmp_path / "b.txt", "")
-    assert left in names(tmp_path)  # The process may run in a container of the same name.
-    os.utime(tmp_path / left, (0, 0))
+    assert names(tmp_path) == ["b.txt"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists zombies in /proc")
+def test_what_a_killed_process_left_is_deleted_before_its_parent_knows(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        (tmp_path / f".a-{HOST}-{SPACE}-{process.pid}-abcdefgh.png").touch()
+        write_text(tmp_path / "b.txt", "")
+        assert len(names(tmp_path)) == 2
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        write_text(tmp_path / "b.txt", "")
+    assert names(tmp_path) == ["b.txt"]
+
+
+def test_what_another_container_of_the_same_name_left_is_deleted_once_it_is_old(tmp_path):
+    left = tmp_path / f".a-{HOST}-000000-{ended_process()}-abcdefgh.png"
+    left.touch()
+    write_text(tmp_path / "b.txt", "")
+    assert left.exists()  # Its process may run.
+    os.utime(left, (0, 0))
     write_text(tmp_path / "b.txt", "")
     assert names(tmp_path) == ["b.txt"]
 
@@ -83,19 +103,17 @@ def running_process():
 
 def test_what_an_earlier_process_of_the_same_number_left_is_deleted(tmp_path):
     # In a container, the first process always has the number 1.
-    left = tmp_path / f".a-{HOST}-{os.getpid()}-abcdefgh.png"
-    left.touch()
-    os.utime(left, (0, 0))
+    (tmp_path / f".a-{HOST}-{SPACE}-{os.getpid()}-abcdefgh.png").touch()
     write_text(tmp_path / "b.txt", "")
     assert names(tmp_path) == ["b.txt"]
 
 
 def test_files_of_others_stay(tmp_path, running_process):
     kept = [
-        f".a-{HOST}-{running_process}-abcdefgh.png",
-        f".a-{HOST}-{10**30}-abcdefgh.png",  # Of no process.
-        f".a-000000-{ended_process()}-abcdefgh.png",  # Of another computer.
-        f"a-{HOST}-{ended_process()}-abcdefgh.png",  # Not hidden.
+        f".a-{HOST}-{SPACE}-{running_process}-abcdefgh.png",
+        f".a-{HOST}-{SPACE}-{10**30}-abcdefgh.png",  # Of no process.
+        f".a-000000-{SPACE}-{ended_process()}-abcdefgh.png",  # Of another computer.
+        f"a-{HOST}-{SPACE}-{ended_process()}-abcdefgh.png",  # Not hidden.
         ".a.png",
     ]
     for name in kept:

@@ -231,12 +231,13 @@ def _errors_as_sentences(name: str, published: Published, path: Path) -> Iterato
             f"{failed} because the server answered {answer.status_code} {answer.reason}; "
             f"try later, {alternative}."
         ) from None
-    except requests.RequestException:
+    except requests.RequestException as error:
         done = _partial(path).stat().st_size if _partial(path).is_file() else 0
         after = f" after {done / 1e6:.1f} MB" if done else ""
+        reason, advice = _explain_failure(error, published.address)
         raise FileError(
-            f"{failed} because the connection failed{after}; "
-            f"go online and try again{' to resume' if done else ''}, {alternative}."
+            f"{failed} because {reason}{after}; {advice}{' to resume' if done else ''}, "
+            f"{alternative}."
         ) from None
     except ValueError:  # Pooch raises this if the checksum is wrong.
         expected = published.checksum or recorded_sha256(path)
@@ -256,3 +257,20 @@ def _errors_as_sentences(name: str, published: Published, path: Path) -> Iterato
             f"{path.parent} can't be written ({error.strerror or error}); "
             f"{advice}, or set DFI_JAX_CACHE to another folder."
         ) from None
+
+
+def _explain_failure(error: Exception, address: str) -> tuple[str, str]:
+    """Returns why a connection failed, and what to do, by the settings of the environment."""
+    import requests
+
+    if isinstance(error, requests.exceptions.SSLError):
+        return (
+            "the server's certificate couldn't be verified",
+            "correct or unset REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, and try again",
+        )
+    if requests.utils.select_proxy(address, requests.utils.get_environ_proxies(address)):
+        return (
+            "the connection through a proxy failed",
+            "go online, or correct or unset HTTPS_PROXY and ALL_PROXY, and try again",
+        )
+    return "the connection failed", "go online and try again"

@@ -12,6 +12,7 @@ import time
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import requests
 
 from dfi_jax.errors import FileError
 from dfi_jax.network.weights import catalog, converted, download, load_vgg
@@ -276,6 +277,37 @@ def test_without_a_connection_the_error_says_what_to_do(monkeypatch, tmp_path):
         "(80 MB) because the connection failed; go online and try again, or download the file "
         "elsewhere and give its path instead of the name."
     )
+
+
+@pytest.mark.parametrize(
+    ("proxy", "error", "sentence"),
+    [
+        (
+            "http://user:secret@[::1",
+            requests.ConnectionError(),
+            "through a proxy failed; go online, or",
+        ),
+        ("socks5://127.0.0.1:9", requests.exceptions.InvalidSchema(), "unset HTTPS_PROXY and ALL"),
+        (
+            "http://x",
+            requests.exceptions.SSLError(),
+            "certificate couldn't be verified; correct or unset",
+        ),
+    ],
+)
+def test_a_setting_that_keeps_from_the_server_is_named(
+    published, folder, monkeypatch, proxy, error, sentence
+):
+    def fail(*args, **options):
+        raise error
+
+    for name in ("NO_PROXY", "no_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.setattr("requests.get", fail)
+    with pytest.raises(FileError, match=sentence) as caught:
+        download.fetch("x", published)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_file_that_could_not_be_read_is_not_downloaded(server, published, folder):
