@@ -56,7 +56,8 @@ class FittedDataset:
     >>> import tempfile, dfi_jax
     >>> recipe = Recipe().set({"features.layers": "conv1_1", "features.size": "32"})
     >>> editor = dfi_jax.Editor(recipe=recipe, weights="random-vgg16", cache=None)
-    >>> fitted = editor.fit(dfi_jax.load_dataset("synthetic:40"))
+    >>> people = dfi_jax.load_dataset("synthetic:40")
+    >>> fitted = editor.fit(people)
     >>> fitted.name, str(fitted.check("smiling"))
     ('synthetic', 'Smiling')
     >>> vector = fitted.vector("Smiling", hold=["Young"])
@@ -66,9 +67,9 @@ class FittedDataset:
     >>> fitted.save(folder)
     >>> FittedDataset.load(folder).scores.shape
     (40, 7)
-    >>> part = FittedDataset.load_part(f"{folder}/part-1-of-1.safetensors")
-    >>> len(FittedDataset.merge([fitted, part]).scores)
-    80
+    >>> parts = [editor.fit(people, where=where) for where in ("+Young", "-Young")]
+    >>> len(FittedDataset.merge(parts).scores)  # The others are neither clearly young nor old.
+    27
     """
 
     origin: Origin

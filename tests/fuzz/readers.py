@@ -1,6 +1,7 @@
 """The readers of the package, each with what holds of a file that it accepts."""
 
 import contextlib
+import dataclasses
 import json
 import math
 import re
@@ -153,7 +154,8 @@ class Fitted(Vectors):
         json.dumps(origin.to_dict(), allow_nan=False).encode()
         sums = (*fitted.products.values(), *fitted.squares.values())
         if all(np.abs(layer).max() < 1e30 for layer in sums):
-            assert len(FittedDataset.merge([fitted, fitted]).scores) == 2 * origin.total
+            other = dataclasses.replace(fitted, origin=dataclasses.replace(origin, images="others"))
+            assert len(FittedDataset.merge([fitted, other]).scores) == 2 * origin.total
         for attribute in origin.attributes:
             with contextlib.suppress(InputError):
                 fitted.check(attribute)
