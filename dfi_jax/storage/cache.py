@@ -21,7 +21,7 @@ import safetensors
 
 from dfi_jax.errors import FileError, InputError
 from dfi_jax.storage import compiled
-from dfi_jax.storage.files import tensors_sha256, user_path, write_tensors
+from dfi_jax.storage.files import check_file, tensors_sha256, user_path, write_tensors
 
 KINDS = ("means", "probes", "landmarks", "compiled", "weights")
 """The subfolders of the cache: mean features, attribute probes, landmarks of faces,
@@ -193,6 +193,7 @@ def _load(path: Path) -> Arrays:
       OSError: If the file can't be read, or isn't as it was written.
       SafetensorError: If it is no file of arrays.
     """
+    check_file(path)  # safetensors would wait for a pipe.
     with safetensors.safe_open(path, framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
         recorded = (file.metadata() or {}).get("sha256")

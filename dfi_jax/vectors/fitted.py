@@ -19,7 +19,7 @@ from dfi_jax.errors import FileError, InputError
 from dfi_jax.recipe import Recipe
 from dfi_jax.recipe.features import Features
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
-from dfi_jax.storage.files import user_path, write_tensors
+from dfi_jax.storage.files import check_file, user_path, write_tensors
 from dfi_jax.vectors.attribute_vector import AttributeVector, from_estimate
 from dfi_jax.vectors.origin import Origin
 from dfi_jax.vectors.provenance import ALIKE, Provenance, words
@@ -265,6 +265,7 @@ class FittedDataset:
           FileError: If the file is missing or damaged.
         """
         path = user_path(path)
+        check_file(path)
         try:
             with safetensors.safe_open(path, framework="numpy") as file:
                 metadata = {k: json.loads(v) for k, v in (file.metadata() or {}).items()}

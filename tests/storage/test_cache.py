@@ -90,6 +90,15 @@ def test_a_damaged_file_is_computed_again(cache, damage):
     assert cache.remember("means", {"a": 1}, never)["w"][0, 0] == 2
 
 
+def test_a_pipe_in_place_of_a_result_is_not_waited_for(cache):
+    cache.remember("means", {"a": 1}, numbers)
+    (file,) = cache.usage()["means"].folder.iterdir()
+    file.unlink()
+    os.mkfifo(file)
+    assert cache.remember("means", {"a": 1}, lambda: numbers(2.0))["w"][0, 0] == 2
+    assert cache.remember("means", {"a": 1}, never)["w"][0, 0] == 2
+
+
 def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, caplog):
     (tmp_path / "file").touch()
     cache = Cache(tmp_path / "file")
