@@ -79,7 +79,6 @@ at most a fifth, which are their defaults."""
 
 SECONDS = "only a quiet machine can measure seconds"
 GPU = "measured on a GPU, before programs kept records"
-EARLIER = "measured before programs kept records"
 
 TYPED = {
     ("datasets.md", "What it costs"): SECONDS,
@@ -87,9 +86,6 @@ TYPED = {
     ("performance.md", "How fast reconstruction is"): SECONDS,
     ("performance.md", "The same photo gives the same picture"): SECONDS,
     ("scaling.md", "The host and storage"): SECONDS,
-    ("starters.md", "Taking something away"): EARLIER,
-    ("starters.md", "What they are worth"): EARLIER,
-    ("starters.md", "How they are made"): EARLIER,
 }
 """The sections with tables of figures that no record gives, and the reasons. No new ones belong
 here but those of seconds."""
