@@ -61,7 +61,7 @@ def test_a_box_may_be_a_list(nobody):
         locate(nobody, [10, 20, 70])
 
 
-@pytest.mark.parametrize("quarters", [1, 2])
+@pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_a_photo_on_its_side_or_upside_down_is_refused_with_the_turn_that_it_needs(
     astronaut, quarters
 ):
