@@ -237,10 +237,12 @@ def measure(name: str, *, sample: int, seed: int) -> str:
 def main() -> None:
     """Prints the survivors, and the score of each area."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("areas", nargs="*", choices=AREAS, default=[*AREAS])
+    parser.add_argument("areas", nargs="*", metavar="AREA", help=f"from {', '.join(AREAS)}")
     parser.add_argument("--sample", type=int, default=60, help="number of faults in each area")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sample")
     options = parser.parse_args()
+    if unknown := set(options.areas) - set(AREAS):
+        parser.error(f"no area is named {', '.join(sorted(unknown))}")
     shutil.rmtree(TREE, ignore_errors=True)
     for folder in ("dfi_jax", "docs", "tests"):
         shutil.copytree(
@@ -250,7 +252,9 @@ def main() -> None:
     os.chdir(TREE)
     os.environ["PYTHONPATH"] = str(TREE)
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(OUT / "compiled"))
-    scores = [measure(name, sample=options.sample, seed=options.seed) for name in options.areas]
+    scores = [
+        measure(name, sample=options.sample, seed=options.seed) for name in options.areas or AREAS
+    ]
     print(*scores, sep="\n")
 
 

@@ -91,6 +91,8 @@ def load(name: str, *, data_dir: Path | None = None) -> Dataset:
     folder = _latest_version(name, data_dir)
     with _readable(f"{folder}/dataset_info.json"):
         builder = tfds.builder_from_directory(folder)
+    if not builder.info.splits:
+        raise FileError(f"{folder}/dataset_info.json names no splits; prepare the dataset again.")
     try:
         raw = tfds.decode.DeserializeMethod.RAW_BYTES
         records = builder.as_data_source("all", deserialize_method=raw)
@@ -289,7 +291,8 @@ def _lfw(info: Any) -> _Schema:
 
 def _lfw_attributes(info: Any) -> _Schema:
     attributes = info.metadata["attributes"]
-    if not isinstance(attributes, list) or not all(isinstance(name, str) for name in attributes):
+    named = isinstance(attributes, list) and all(isinstance(name, str) for name in attributes)
+    if not named or len(set(attributes)) < len(attributes):
         raise ValueError(f"its attributes are {attributes!r}")
     return _Schema(
         attributes=tuple(attributes),

@@ -1,5 +1,6 @@
 """TFDS's own builders prepare files made here in temporary folders, without a network."""
 
+import json
 import shutil
 import sys
 
@@ -286,3 +287,20 @@ def test_tensorflow_is_never_imported(prepared, celeb_a, original_lfw):
     ):
         tfds.load(name, data_dir=data_dir).read(0)
     assert "tensorflow" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value", "sentence"),
+    [
+        ("dataset_info.json", "splits", [], r"dataset_info\.json names no splits; prepare"),
+        ("metadata.json", "attributes", ["Smiling"] * 3, r"its attributes are \['Smiling', 'Smi"),
+    ],
+)
+def test_a_description_without_splits_or_with_an_attribute_twice_is_rejected(
+    prepared, tmp_path, name, field, value, sentence
+):
+    shutil.copytree(prepared, tmp_path / "copy")
+    path = tmp_path / "copy" / "lfw_attributes" / "1.0.0" / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    with pytest.raises(FileError, match=sentence):
+        tfds.load("lfw_attributes", data_dir=tmp_path / "copy")
