@@ -34,6 +34,9 @@ CANONICAL_POINTS = np.array(
 
 They are means over 12,000 faces of LFW; the standard deviation between people is 3 to 8 pixels."""
 
+FURTHEST = 1e9
+"""Largest coordinate of a point. Crops of larger ones overflow the integers that count pixels."""
+
 SMALLEST = 32
 """Minimum width and height, in pixels, of a face in a photo. Smaller faces are only a blur."""
 
@@ -122,8 +125,8 @@ class Placement:
           template: Points of the canonical crop, in the same order.
 
         Raises:
-          InputError: If all the points coincide, some aren't finite, or there aren't as many as in
-            the template.
+          InputError: If all the points coincide, some aren't finite or lie beyond every photo, or
+            there aren't as many as in the template.
         """
         if np.shape(points) != np.shape(template):
             raise InputError(
@@ -135,6 +138,11 @@ class Placement:
                 raise InputError(
                     "the face's points coincide or aren't finite; give at least two different ones."
                 )
+        if np.abs(points).max() > FURTHEST:
+            raise InputError(
+                f"a point of the face lies at {np.abs(points).max():g}; give points in pixels of "
+                f"the photo."
+            )
         p, q = (np.asarray(pairs, float) @ np.array([1, 1j]) for pairs in (template, points))
         centred = p - p.mean()
         a = np.sum(centred.conj() * q) / np.sum(np.abs(centred) ** 2)

@@ -98,8 +98,9 @@ def test_problems_pass_one_by_one_and_their_histories_never_rise(make):
         assert single.history.shape == (1, single.evaluations[0])
         assert single.history[0, -1] == np.float32(found.objective[i])
     assert np.all(np.diff(found.history) <= 0)
-    at = objective(vgg, jax.numpy.asarray(found.images), problem, recipe=recipe)
-    np.testing.assert_allclose(found.objective, at, rtol=1e-5)
+    for images, value in ((problem.start, found.history[:, 0]), (found.images, found.objective)):
+        at = objective(vgg, jax.numpy.asarray(images), problem, recipe=recipe)
+        np.testing.assert_allclose(value, at, rtol=1e-5)
     assert [(p.done, p.total, p.unit, p.in_flight.indices) for p in seen] == [
         (7 * i + done, 21, "iterations", [i]) for i in range(3) for done in (0, 3, 6, 7)
     ]
@@ -131,8 +132,9 @@ def test_a_soft_penalty_on_pixels_is_minimised_with_the_objective(make):
     recipe, vgg, problem = make(LBFGSB(iterations=10), bounds=bounds, alpha=1e5)
     found = reconstruct(vgg, problem, recipe=recipe)
     assert (found.images.min(), found.images.max()) == (0, 1)
-    at = objective(vgg, jax.numpy.asarray(found.images), problem, recipe=recipe)
-    np.testing.assert_allclose(found.objective, at, rtol=1e-5)
+    for images, value in ((problem.start, found.history[:, 0]), (found.images, found.objective)):
+        at = objective(vgg, jax.numpy.asarray(images), problem, recipe=recipe)
+        np.testing.assert_allclose(value, at, rtol=1e-5)
 
 
 def test_it_cannot_be_traced(make):

@@ -68,6 +68,13 @@ def test_points_that_coincide_or_are_not_finite_are_refused(value):
         inspect.unwrap(Placement.from_landmarks.__func__)(Placement, np.ones((68, 2)))
 
 
+def test_points_beyond_every_photo_are_refused():
+    points = CANONICAL_POINTS.copy()
+    points[3, 1] = -1e38
+    with pytest.raises(InputError, match=r"lies at 1e\+38; give points in pixels of the photo"):
+        Placement.from_landmarks(points)
+
+
 def blobs(points, size, width=2.0):
     """An image with a soft white spot at each point (x, y)."""
     y, x = np.mgrid[:size, :size]

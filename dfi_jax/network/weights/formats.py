@@ -231,8 +231,9 @@ def _groups(file: Any) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
 
-    def visit(name: str, item: Any) -> None:
-        if not hasattr(item, "ndim"):
+    def visit(name: str | bytes, item: Any) -> None:
+        # h5py hands on a name that isn't UTF-8 as bytes. No layer has such a name.
+        if isinstance(name, str) and not hasattr(item, "ndim"):
             found.setdefault(name.rpartition("/")[2], item)
 
     file.visititems(visit)
@@ -405,7 +406,7 @@ def _float32(array: np.ndarray) -> np.ndarray:
 
 
 def _checked(
-    params: Params,
+    params: dict[str, Any],
     path: Path,
     preprocess: Preprocess,
     format_name: str,
