@@ -39,9 +39,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 LINE_SECONDS = 10
 """Minimum number of seconds between two lines about the same phase if stderr isn't a terminal."""
 
-SHOWN_OBJECTIVES = 5
-"""Maximum number of objectives that fit beside a progress bar."""
-
 
 class Command(TyperCommand):
     """A command whose help names its arguments as they are typed: `PHOTO... ATTRIBUTE`."""
@@ -177,7 +174,7 @@ class _Bars:
             self._bars.reset(task)  # The next photo has reached the same phase.
         self._done[progress.phase] = progress.done
         self._bars.update(
-            task, completed=progress.done, total=progress.total, detail=_detail(progress)
+            task, completed=progress.done, total=progress.total, detail=progress.detail
         )
 
     def stop(self) -> None:
@@ -200,28 +197,10 @@ class _Lines:
         now = time.monotonic()
         if now >= self._printed.get(progress.phase, -math.inf) + LINE_SECONDS:
             self._printed[progress.phase] = now
-            detail = _detail(progress)
-            _print(f"{progress.phase}: {detail}" if detail else progress.phase)
+            _print(str(progress))
 
     def stop(self) -> None:
         pass
-
-
-def _detail(progress: Progress) -> str:
-    done, total = progress.done, progress.total
-    if progress.unit == "bytes":
-        of_all = "" if total is None else f" of {total / 1e6:.0f}"
-        return f"{done / 1e6:.0f}{of_all} MB"
-    if not progress.unit:
-        return ""
-    counted = str(done) if total is None else f"{done} of {total}"
-    if progress.unit != progress.phase:
-        counted += f" {progress.unit}"
-    if progress.in_flight is None:
-        return counted
-    objectives = [value for value in progress.in_flight.objective if math.isfinite(value)]
-    values = " ".join(f"{value:.4g}" for value in objectives[:SHOWN_OBJECTIVES])
-    return f"{counted}, objective {values}"
 
 
 @contextmanager

@@ -235,6 +235,8 @@ def check_layers(architecture: str, layers: Sequence[str]) -> None:
     >>> check_layers("vgg19", ["conv3_1", "conv5_4"])
     """
     names = layer_names(architecture)
+    if isinstance(layers, str):
+        raise InputError(f"the layers are the text {layers!r}; give a list, such as [{layers!r}].")
     if not layers or len(set(layers)) != len(layers):
         raise InputError(f"the layers are {list(layers)}; name one or more layers, each once.")
     for layer in layers:
@@ -285,7 +287,7 @@ def feature_shapes(
 
 
 def prepare(
-    vgg: VGG, *, layers: tuple[str, ...] = DEFAULT_LAYERS, winograd: bool | None = None
+    vgg: VGG, *, layers: Sequence[str] = DEFAULT_LAYERS, winograd: bool | None = None
 ) -> VGG:
     """Returns the network with its kernels made ready for many evaluations of `features`.
 
@@ -343,12 +345,11 @@ def check_images(vgg: VGG, images: Array) -> Float[Array, "n h w 3"]:
     return images.astype(vgg.params["conv1_1"]["kernel"].dtype)
 
 
-@partial(jax.jit, static_argnames=("layers", "pool_rounding"))
 def features(
     vgg: VGG,
     images: Float[Array, "n h w 3"],
     *,
-    layers: tuple[str, ...] = DEFAULT_LAYERS,
+    layers: Sequence[str] = DEFAULT_LAYERS,
     pool_rounding: PoolRounding = "down",
 ) -> dict[str, Float[Array, "n _ _ _"]]:
     """Computes the post-ReLU activations φ(x) of the named layers.
@@ -373,11 +374,18 @@ def features(
         aren't floats.
 
     >>> from dfi_jax.network.weights import load_vgg
-    >>> phi = features(load_vgg("random-vgg16"), jnp.zeros((1, 20, 20, 3)), layers=("conv1_1",))
+    >>> phi = features(load_vgg("random-vgg16"), jnp.zeros((1, 20, 20, 3)), layers=["conv1_1"])
     >>> phi["conv1_1"].shape
     (1, 20, 20, 64)
     """
     check_layers(vgg.architecture, layers)
+    return _features(vgg, images, layers=tuple(layers), pool_rounding=pool_rounding)
+
+
+@partial(jax.jit, static_argnames=("layers", "pool_rounding"))
+def _features(
+    vgg: VGG, images: Array, *, layers: tuple[str, ...], pool_rounding: PoolRounding
+) -> dict[str, Float[Array, "n _ _ _"]]:
     images = check_images(vgg, images)
     deepest = max(block_number(layer) for layer in layers)
     smallest = 1 if pool_rounding == "up" else 1 << deepest

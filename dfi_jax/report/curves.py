@@ -38,8 +38,8 @@ def draw_loss_curves(
         positive = any(np.any(curve > 0) for curve in history)
         axes.set(xlabel="evaluations", ylabel="objective", yscale="log" if positive else "linear")
         axes.grid(visible=True, which="both", alpha=0.3)
-        # Curves fall. Looking for the best place may take seconds, about which matplotlib warns.
-        axes.legend(loc="upper right")
+        # Curves of several strengths cross the whole plot, one above the other.
+        figure.legend(loc="outside right upper")
         file = io.BytesIO()
         figure.savefig(file, dpi=150, format="png")
     return file.getvalue()

@@ -91,7 +91,8 @@ def test_nothing_deeper_than_the_deepest_layer_is_computed():
     vgg = load_vgg("random-vgg16")
 
     def flops(layers):
-        lowered = features.lower(vgg, jnp.zeros((1, 64, 64, 3)), layers=layers)
+        compute = jax.jit(lambda vgg, images: features(vgg, images, layers=layers))
+        lowered = compute.lower(vgg, jnp.zeros((1, 64, 64, 3)))
         return lowered.compile().cost_analysis()["flops"]
 
     conv1_1 = 2 * 9 * 3 * 64 * 64 * 64
@@ -209,7 +210,9 @@ def test_preprocess_of_caffe_is_bgr_in_grey_levels():
     np.testing.assert_allclose(caffe.mean_rgb, (124 / 255, 117 / 255, 104 / 255))
 
 
-@pytest.mark.parametrize("layers", [("conv3_4",), ("conv6_1",), (), ("conv1_1", "conv1_1")])
+@pytest.mark.parametrize(
+    "layers", [("conv3_4",), ("conv6_1",), (), ("conv1_1", "conv1_1"), ["conv6_1"], "conv1_1"]
+)
 def test_layers_that_do_not_exist_are_rejected(layers):
     with pytest.raises(InputError, match="layer"):
         features(load_vgg("random-vgg16"), jnp.zeros((1, 32, 32, 3)), layers=layers)

@@ -29,6 +29,14 @@ def test_so_many_curves_have_a_legend_as_fit_into_the_picture(recwarn):
     assert not recwarn  # matplotlib warns if the legend leaves no place for the curves.
 
 
+def test_the_legend_covers_no_curve():
+    image = decode(draw_loss_curves(np.full((1, 9), 20.0), ["α = 1"]))
+    blue = (np.abs(image.astype(int) - (31, 119, 180)).max(axis=-1) < 3).any(axis=0)
+    columns = np.flatnonzero(blue)
+    curve, sample = np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)
+    assert 10 * len(sample) < len(curve)
+
+
 def test_a_plot_on_a_slow_computer_warns_of_nothing(monkeypatch):
     hours = SimpleNamespace(perf_counter=itertools.count(step=3600).__next__)
     monkeypatch.setattr("matplotlib.legend.time", hours)
