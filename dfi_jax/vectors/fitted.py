@@ -67,6 +67,8 @@ class FittedDataset:
     >>> fitted.save(folder)
     >>> FittedDataset.load(folder).scores.shape
     (40, 7)
+    >>> FittedDataset.load_part(f"{folder}/part-1-of-1.safetensors").origin.total
+    40
     >>> parts = [editor.fit(people, where=where) for where in ("+Young", "-Young")]
     >>> len(FittedDataset.merge(parts).scores)  # The others are neither clearly young nor old.
     27
