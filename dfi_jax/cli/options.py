@@ -217,7 +217,7 @@ Distributed = Annotated[
 
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", help="Replace files of the same names in the output folder."),
+    typer.Option("--overwrite", help="Replace files that exist already."),
 ]
 
 Json = Annotated[

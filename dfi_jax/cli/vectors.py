@@ -340,10 +340,10 @@ def compare_vectors(
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Print how far vectors move a photo in each attribute.
+    """Print how far vectors move a face in each attribute of a fitted dataset.
 
-    The attributes are those of a fitted dataset. The unit is the distance between typical images
-    with and without the attribute. The attributes that move most come first.
+    The unit is the distance between typical images with and without the attribute. The attributes
+    that move most come first.
     """
     with progress() as on_progress:
         on_progress(begin("reading the sums"))

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import SupportsIndex
 
@@ -68,12 +68,12 @@ class Dataset:
     """
 
     name: str
-    names: tuple[str, ...]
-    read: Callable[[int], Float[np.ndarray, "h w 3"]]
+    names: tuple[str, ...] = field(repr=False)
+    read: Callable[[int], Float[np.ndarray, "h w 3"]] = field(repr=False)
     attributes: tuple[str, ...]
-    scores: Float[np.ndarray, "n a"]
-    people: Shaped[np.ndarray, " n"] | None = None
-    landmarks: Float[np.ndarray, "n 5 2"] | None = None
+    scores: Float[np.ndarray, "n a"] = field(repr=False)
+    people: Shaped[np.ndarray, " n"] | None = field(default=None, repr=False)
+    landmarks: Float[np.ndarray, "n 5 2"] | None = field(default=None, repr=False)
     crop: Box | None = None
     folder: Path | None = None
     warped: bool = False

@@ -242,8 +242,9 @@ def _admitted(
     if min(len(source), len(target)) < needed:
         raise InputError(
             f"the dataset {dataset.name} has too few images for {wanted}: {len(target)} that have "
-            f"it and {len(source)} with the opposite, but each set needs {needed}; name fewer "
-            f"attributes at once, use a larger dataset, or change the rule, as in smallest=5."
+            f"it and {len(source)} with the opposite, but each set needs {needed}; use a larger "
+            f"dataset, name fewer attributes at once, or set `smallest` of the rule to a lower "
+            f"number."
         )
     return source, target
 

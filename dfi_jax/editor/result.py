@@ -3,7 +3,7 @@
 import io
 import json
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +63,14 @@ class Edit:
 
     photo: Photo
     placement: Placement
-    face: Float[np.ndarray, "s s 3"]
-    faces: Float[np.ndarray, "a s s 3"]
-    pixels: tuple[Float[np.ndarray, "_ _ 3"], ...]
+    face: Float[np.ndarray, "s s 3"] = field(repr=False)
+    faces: Float[np.ndarray, "a s s 3"] = field(repr=False)
+    pixels: tuple[Float[np.ndarray, "_ _ 3"], ...] = field(repr=False)
     alphas: tuple[float, ...]
     objective: Float[np.ndarray, " a"]
-    history: Float[np.ndarray, "a i"]
+    history: Float[np.ndarray, "a i"] = field(repr=False)
     iterations: Int[np.ndarray, " a"]
-    record: dict[str, Any]
+    record: dict[str, Any] = field(repr=False)
 
     @property
     def photos(self) -> list[Image.Image]:

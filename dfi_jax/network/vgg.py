@@ -18,6 +18,7 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax import lax
 from jaxtyping import Array, Float
@@ -347,7 +348,7 @@ def check_images(vgg: VGG, images: Array) -> Float[Array, "n h w 3"]:
 
 def features(
     vgg: VGG,
-    images: Float[Array, "n h w 3"],
+    images: Float[Array | np.ndarray, "n h w 3"],
     *,
     layers: Sequence[str] = DEFAULT_LAYERS,
     pool_rounding: PoolRounding = "down",

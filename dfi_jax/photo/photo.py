@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, Union, runtime_checkable
 
@@ -63,12 +63,12 @@ class Photo:
       original: Image as the file holds it, or None if the photo is an array.
     """
 
-    pixels: Float[np.ndarray, "H W 3"]
+    pixels: Float[np.ndarray, "H W 3"] = field(repr=False)
     name: str
     path: Path | None = None
     format: Literal["PNG", "JPEG"] = "PNG"
     sha256: str
-    original: Original | None = None
+    original: Original | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, path: str | Path) -> "Photo":

@@ -147,7 +147,8 @@ def _begun(folder: Path, part: tuple[int, int], origin: Origin) -> FittedDataset
             raise FileError(
                 f"{path} has sums of other images; choose another folder, or delete it."
                 if name in ("images", "total")
-                else f"{path} has sums with another {name}; choose another folder, or delete it."
+                else f"{path} has sums with a different value of {name}; choose another folder, or "
+                f"delete it."
             )
     return begun
 

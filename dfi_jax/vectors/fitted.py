@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -67,15 +67,17 @@ class FittedDataset:
     >>> fitted.save(folder)
     >>> FittedDataset.load(folder).scores.shape
     (40, 7)
+    >>> FittedDataset.load_part(f"{folder}/part-1-of-1.safetensors").origin.total
+    40
     >>> parts = [editor.fit(people, where=where) for where in ("+Young", "-Young")]
     >>> len(FittedDataset.merge(parts).scores)  # The others are neither clearly young nor old.
     27
     """
 
     origin: Origin
-    scores: Float[np.ndarray, "n a"]
-    products: dict[str, Float[np.ndarray, "_ _ _ _"]]
-    squares: dict[str, Float[np.ndarray, "_ _ _"]]
+    scores: Float[np.ndarray, "n a"] = field(repr=False)
+    products: dict[str, Float[np.ndarray, "_ _ _ _"]] = field(repr=False)
+    squares: dict[str, Float[np.ndarray, "_ _ _"]] = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -306,13 +308,13 @@ class FittedDataset:
             )
         first = parts[0].origin
         for part in parts[1:]:
-            for field in dataclasses.fields(Origin):
-                if field.name in ("where", "images", "total"):
+            for each in dataclasses.fields(Origin):
+                if each.name in ("where", "images", "total"):
                     continue
-                here, there = getattr(first, field.name), getattr(part.origin, field.name)
+                here, there = getattr(first, each.name), getattr(part.origin, each.name)
                 if here != there:
                     raise InputError(
-                        f"parts with the {field.name} {words(here)} and {words(there)} can't be "
+                        f"parts with the {each.name} {words(here)} and {words(there)} can't be "
                         f"added up; fit them alike."
                     )
         origins = [part.origin for part in parts]

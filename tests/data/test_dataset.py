@@ -23,6 +23,13 @@ def dataset(**changes):
     return Dataset(**fields | changes)
 
 
+def test_a_console_shows_a_large_dataset_in_a_line():
+    names = tuple(f"{i}.jpg" for i in range(1000))
+    shown = repr(dataset(names=names, scores=np.ones((1000, 1), np.float32)))
+    assert "made" in shown
+    assert len(shown) < 200
+
+
 def test_fields_are_given_by_name():
     with pytest.raises(TypeError, match="positional"):
         Dataset("made", ("a",), dataset().read, ("Smiling",), np.ones((1, 1), np.float32))

@@ -29,6 +29,12 @@ def test_what_is_saved_is_what_was_edited(random_vgg, vector, photo, tmp_path):
     assert json.loads(written[-1].read_text()) == json.loads(json.dumps(edit.record))
 
 
+def test_a_console_shows_an_edit_without_its_pixels(random_vgg, vector, photo):
+    edit = make_editor(random_vgg).edit(photo, vector, face="whole")
+    assert edit.photo.name in repr(edit)
+    assert len(repr(edit)) < 600
+
+
 def test_an_earlier_record_is_not_taken_for_that_of_new_photos(
     random_vgg, vector, pixels, tmp_path, monkeypatch
 ):

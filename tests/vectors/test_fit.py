@@ -77,7 +77,7 @@ def test_the_sums_are_those_of_prepared_images(random_vgg, people, tmp_path):
     with pytest.raises(InputError, match="made with pooled sizes rounded up and this run has down"):
         made.check(random_vgg, recipe=recipe.set({"features.pool_rounding": "down"}))
     unpadded = recipe.set({"features.preparation": "full_range"})
-    with pytest.raises(FileError, match="has sums with another preparation"):
+    with pytest.raises(FileError, match="has sums with a different value of preparation"):
         fit(random_vgg, people, recipe=unpadded, folder=tmp_path)
 
 
@@ -147,7 +147,7 @@ def test_a_run_that_ended_is_resumed(random_vgg, people, fitted, tmp_path, monke
     seen.clear()
     fit(random_vgg, people, recipe=RECIPE, folder=tmp_path, on_progress=seen.append)
     assert seen == []
-    with pytest.raises(FileError, match="has sums with another weights_sha256"):
+    with pytest.raises(FileError, match="has sums with a different value of weights_sha256"):
         fit(load_vgg("random-vgg16", seed=1), people, recipe=RECIPE, folder=tmp_path)
 
 
