@@ -47,6 +47,7 @@ def jp2(*, colours=None, more=b""):
     [
         ("me.bmp", lambda: bmp(b"DEBM", PROFILE)),
         ("me.jp2", lambda: jp2(colours=b"\2\0\0" + PROFILE)),
+        ("me.jp2", lambda: jp2(colours=b"\3\0\0" + PROFILE)),
     ],
 )
 def test_profiles_that_pillow_does_not_read_are_kept(tmp_path, name, make):

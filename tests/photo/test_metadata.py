@@ -263,6 +263,12 @@ def test_what_pillow_does_not_tell_is_reported_too(tmp_path, make, loss):
     assert loss in found
 
 
+@pytest.mark.parametrize("codes", [b"\1\x0d", b"\2\2", b"\1\6"])
+def test_codes_of_colours_like_srgb_s_are_no_loss(tmp_path, codes):
+    (tmp_path / "me.png").write_bytes(with_chunk(b"cICP", codes + b"\0\1"))
+    assert Photo.open(tmp_path / "me.png").losses == ()
+
+
 @pytest.mark.parametrize(("flags", "losses"), [(0x0C, 0), (0x4C, 1), (0x6C, 1)])
 def test_avif_files_of_more_than_8_bits_are_told_by_their_header(flags, losses):
     image = picture()

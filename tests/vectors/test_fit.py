@@ -104,7 +104,9 @@ def test_a_vector_leads_from_the_mean_score_without_an_attribute_to_that_with_it
 ):
     vector = fitted.vector(people.attributes[0], hold=[], shrinkage=Unshrunk())
     scores = np.clip(people.scores[:, 0], -3, 3).astype(np.float64)
-    gap = scores[scores > 0].mean() - scores[scores <= 0].mean()
+    present = scores > 0
+    assert vector.provenance.n_target == present.sum()
+    gap = scores[present].mean() - scores[~present].mean()
     centred = scores - scores.mean()
     for name, layer in phi.items():
         slope = np.tensordot(centred, layer, 1) / np.sum(centred**2)
