@@ -1,6 +1,8 @@
 """`dfi vectors`: attribute vectors, shipped with the package or computed from a dataset."""
 
 import json
+import textwrap
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,7 +24,7 @@ from dfi_jax.data import load_dataset
 from dfi_jax.editor.job import is_vector_file
 from dfi_jax.editor.record import vector_record
 from dfi_jax.engine.share import launched_share
-from dfi_jax.errors import InputError
+from dfi_jax.errors import InputError, visible
 from dfi_jax.photo.choice import parse_face
 from dfi_jax.photo.photo import Photo
 from dfi_jax.progress import Progress, begin
@@ -112,7 +114,10 @@ def show_vector(
         return
     made = found.provenance
     for name, value in _rows(made).items():
-        print_line(f"{name:15} {value}")
+        # The names of all attributes that are held take 500 characters.
+        lines = textwrap.wrap(visible(value), 84, break_long_words=False, break_on_hyphens=False)
+        for title, line in zip_longest([name], lines, fillvalue=""):
+            print_line(f"{title:15} {line}")
     for layer, values in found.features.items():
         array = np.asarray(values)
         shape = " × ".join(map(str, array.shape))

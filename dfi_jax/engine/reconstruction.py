@@ -115,6 +115,13 @@ def reconstruct(
     (1, 16, 16, 3)
     >>> [index for index, _ in reconstruct(vgg, [problem] * 2, recipe=recipe, batch_size=1)]
     [0, 1]
+    >>> @jax.jit
+    ... @jax.vmap
+    ... def edit(image, alpha):
+    ...     problem = dfi_jax.make_problem(vgg, image[None], vector, alpha[None], recipe=recipe)
+    ...     return reconstruct(vgg, problem, recipe=recipe).images[0]
+    >>> edit(jnp.repeat(image, 2, axis=0), jnp.array([0.1, 0.2])).shape
+    (2, 16, 16, 3)
     """
     check_network(vgg, recipe=recipe)
     for name, value in (("every", every), ("batch_size", batch_size)):

@@ -163,6 +163,7 @@ def test_the_vectors_that_come_with_the_package_are_listed_and_shown():
     assert "strength 1.00 moves faces by 1.41" in shown
     assert "noise           17% of the energy" in shown  # As docs/vectors.md says.
     assert "conv5_1         12 × 12 × 512" in shown
+    assert max(map(len, succeeds("vectors", "show", "bangs").splitlines())) <= 100
     assert "choose from bangs, beard" in fails("vectors", "show", "taller")
 
 
