@@ -8,6 +8,7 @@ from pictures import BOX, brighter, edit_file, picture, png_of_16_bits
 from PIL import Image, ImageCms
 
 from dfi_jax.errors import FileError
+from dfi_jax.photo.image import to_bytes
 from dfi_jax.photo.photo import Photo, save
 
 
@@ -68,6 +69,13 @@ def test_an_edit_keeps_the_channels_and_all_numbers_where_nothing_changed(tmp_pa
     # Where the colour would leave the range, it is clipped.
     assert (after - before).max() == pytest.approx(0.2, abs=2 / 255)
     assert (after - before).min() >= -1 / 255
+
+
+def test_an_edit_changes_each_channel_by_its_own_amount():
+    photo = Photo.of(picture())
+    after = np.clip(photo.pixels + np.array([0.2, 0.0, -0.1], np.float32), 0, 1)
+    made = np.asarray(photo.edited(after), np.float32)
+    np.testing.assert_allclose(made, to_bytes(after), atol=1)  # Halves are rounded either way.
 
 
 def test_a_profile_is_kept_and_its_colours_are_converted_for_the_network(tmp_path):
