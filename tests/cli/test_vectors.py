@@ -126,7 +126,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(fitted, tmp_path):
     assert "did you mean Smiling" in fails("vectors", "regress", "Smilin", fitted, "-o", file)
     assert "ends in .safetensors" in fails("vectors", "regress", "Smiling", fitted, "-o", "x.bin")
     other = ["-o", fitted, *SMALL, "--set", "features.size=24"]
-    assert "another size" in fails("vectors", "fit", "synthetic:40", *other)
+    assert "a different value of size" in fails("vectors", "fit", "synthetic:40", *other)
     assert "has no sign" in fails(
         "vectors", "fit", "synthetic:40", "-o", tmp_path / "x", "--where", "Smiling", *SMALL
     )
