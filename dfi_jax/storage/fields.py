@@ -77,5 +77,5 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         return value
     elif isinstance(kind, type) and type(value) is kind:
         return value
-    name = kind.__name__ if isinstance(kind, type) and not parts else str(kind)
+    name = kind.__name__ if isinstance(kind, type) else str(kind)
     raise ValueError(f"{where} is {value!r} instead of {name}")

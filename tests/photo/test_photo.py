@@ -340,6 +340,8 @@ def test_what_is_no_photo_at_all_is_refused(photo):
 def test_an_array_of_more_than_100_megapixels_is_refused():
     with pytest.raises(FileError, match="has more than 100 megapixels"):
         Photo.of(np.broadcast_to(np.uint8(0), (17, 5_882_353)))  # One pixel more.
+    with pytest.raises(FileError, match="has more than 100 megapixels"):
+        Photo.of(np.broadcast_to(np.uint8(0), (10_001, 10_000, 3)))
     with pytest.raises(InputError, match="of type int64"):  # Its size is fine.
         Photo.of(np.broadcast_to(np.int64(0), (10_000, 10_000)))
 
