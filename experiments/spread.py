@@ -1,4 +1,4 @@
-"""Why one strength moves some photos further than others. `starter_vectors.py` asks it."""
+"""Why one strength moves some photos further than others, for `starter_vectors.py`."""
 
 from collections.abc import Sequence
 

@@ -57,11 +57,7 @@ HEAD_LANDMARKS = (30, 8, 36, 45, 48, 54)
 MEASURES = ("gain", "spread", "reached", "others", "identity", "mean", "border")
 """The measures of the tables."""
 
-WAYS = {
-    "plain": ("no", "no"),
-    "warped": ("yes", "no"),
-    "both": ("yes", "yes"),
-}
+WAYS = {"plain": (False, False), "warped": (True, False), "both": (True, True)}
 """Whether the photo is warped, and whether the faces in the vector are, for each way."""
 
 
@@ -157,21 +153,21 @@ def run(config: Config) -> dict[str, Any]:
     by_angle = sort_by_angle(dataset, groups.photos, config.angles)
     rows: list[dict[str, Any]] = []
     for attribute in config.attributes:
-        vectors = {"no": plain.vector(attribute), "yes": warped.vector(attribute)}
+        vectors = {False: plain.vector(attribute), True: warped.vector(attribute)}
         for low, high, images in zip(config.angles, config.angles[1:], by_angle, strict=False):
             photos = judged_edits.choose_photos(dataset, images, attribute, config.photos)
-            for way, (photo, vector) in WAYS.items():
+            for way, (photo_warped, faces_warped) in WAYS.items():
                 print(f"{attribute}, {low:g}–{high:g}°, {way}", file=sys.stderr, flush=True)
                 ((_, means),) = judged_edits.edit_and_measure(
                     editor,
                     dataset,
                     photos,
-                    vectors[vector],
+                    vectors[faces_warped],
                     (config.alpha,),
                     out / f"{attribute} {low:g}-{high:g}" / way,
                     judge=judge,
                     attribute=attribute,
-                    warp=photo == "yes",
+                    warp=photo_warped,
                 )
                 rows.append(
                     {
@@ -211,7 +207,8 @@ def print_tables(record: dict[str, Any]) -> None:
         for value, way in dict.fromkeys((row[column], row["way"]) for row in rows):
             some = [row for row in rows if (row[column], row["way"]) == (value, way)]
             means = {name: float(np.mean([row[name] for row in some])) for name in MEASURES}
-            labels = [value, *WAYS[way], sum(row["photos"] for row in some)]
+            answers = ["yes" if warped else "no" for warped in WAYS[way]]
+            labels = [value, *answers, sum(row["photos"] for row in some)]
             judged_edits.print_row(labels, means, MEASURES)
         print()
     layers = record["signal"][rows[0]["attribute"]]

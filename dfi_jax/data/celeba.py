@@ -62,8 +62,8 @@ LONGEST_NAME = 47
 def load(root: Path) -> Dataset:
     """Loads the images that have attribute scores, in the order of the attributes file.
 
-    Images that aren't in the folder are skipped, with a warning in the log. Call it
-    as `load(Path("CelebA"))`.
+    Images that aren't in the folder are skipped, with a warning in the log. Call it as
+    `load(Path("CelebA"))`.
 
     Args:
       root: Folder with the layout that this module describes.

@@ -51,8 +51,8 @@ def is_lfw_image(path: Path) -> bool:
 def load(root: Path) -> Dataset:
     """Loads the images that have attribute scores, in the order of the attributes file.
 
-    Images that aren't in the folder are skipped, with a warning in the log. Call it
-    as `load(Path("LFW"))`.
+    Images that aren't in the folder are skipped, with a warning in the log. Call it as
+    `load(Path("LFW"))`.
 
     Args:
       root: Folder that holds `lfw_attributes.txt` and the folder `lfw-deepfunneled` (or `lfw`).

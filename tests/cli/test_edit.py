@@ -19,6 +19,7 @@ from PIL import Image, PngImagePlugin
 from dfi_jax import Editor, Recipe, load_vgg
 from dfi_jax.cli.edit import _images_in, _name_folders
 from dfi_jax.cli.options import LEAST_SPACE
+from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import read
 
 pytestmark = pytest.mark.usefixtures("without_faces")
@@ -431,11 +432,14 @@ def test_a_name_that_no_file_can_have_is_found_before_anything_is_loaded(
 def test_a_disk_without_room_for_the_edits_is_found_before_anything_is_loaded(
     photo, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("dfi_jax.cli.options.load_editor", None)
+    def load(*args, **options):
+        raise FileError("the network is loaded.")
+
+    monkeypatch.setattr("dfi_jax.cli.options.load_editor", load)
     room = SimpleNamespace(total=10**12, free=LEAST_SPACE + photo.stat().st_size)
     monkeypatch.setattr("shutil.disk_usage", lambda path: room)
     run = ["edit", photo, "older", "--face", "whole", "-o", tmp_path / "new"]
-    assert "'NoneType' object is not callable" in fails(*run)  # It goes on to load the network.
+    assert "the network is loaded." in fails(*run)
     assert "0.1 MB left and the edits need about 0.1 MB; free some" in fails(*run, "-a", "1,2")
 
 
