@@ -172,7 +172,7 @@ def edit_all(
         )
         for row, placement in photos.items()
     ]
-    paths = {job.name: folder / f"{job.name}-{_digest(editor, job)}.safetensors" for job in jobs}
+    paths = {job.name: folder / f"{job.name}-{digest(editor, job)}.safetensors" for job in jobs}
     for job, edit in editor.edit_many(job for job in jobs if not paths[job.name].exists()):
         crops = np.clip(edit.faces, 0, 1).astype(np.float32)
         write_tensors(paths[job.name], {"faces": crops})
@@ -183,7 +183,7 @@ def edit_all(
             yield Edited(row, alpha, face, crop)
 
 
-def _digest(editor: Editor, job: Job) -> str:
+def digest(editor: Editor, job: Job) -> str:
     """Returns a name for everything that an edit depends on, apart from the photo's pixels."""
     vector = job.attribute
     described = job.request(editor.resolved_recipe) | {

@@ -14,9 +14,10 @@ The network of the paper is normalised on faces of the dataset.
 The table has the gain (1 is the distance between typical faces without and with the attribute), its
 spread between photos, the share of faces that pass the midpoint, the movement of the other
 attributes, the identity distance, the change in grey levels (in the mean, at the border, and beyond
-0.3 cycles per pixel in luma and chroma), evaluations of the network, and seconds per edit, without
-compilation but with the means of the neighbours. A sheet for each attribute has one row per photo:
-the face, then a column per system. One photo takes 20 minutes on 2 CPU cores; more need a GPU.
+0.3 cycles per pixel in luma and chroma), evaluations of the network, and the median of the seconds
+per edit, which include the means of the neighbours. Every edit is kept, so a run that was
+interrupted resumes. A sheet for each attribute has one row per photo: the face, then a column per
+system. One photo takes 20 minutes on 2 CPU cores.
 """
 
 import dataclasses
@@ -33,6 +34,7 @@ import numpy as np
 from command_line import SMALL, run_experiment
 from counterfactuals import draw
 from matched_edits import normalize_on
+from safetensors.numpy import load_file
 
 from dfi_jax import (
     RECIPES,
@@ -48,6 +50,7 @@ from dfi_jax import (
 )
 from dfi_jax.metrics.judge import fit_judge
 from dfi_jax.photo.image import resize
+from dfi_jax.storage.files import write_tensors
 
 NEAR = near.parse("scores:all")
 """Nearness of the neighbours, which counts all scores, as in the published systems."""
@@ -105,7 +108,7 @@ class Config:
       normalized_on: Number of images that the paper's network is normalised on.
       changes: Changes to all recipes.
       weights: Name of the network.
-      out: Folder for the sheets.
+      out: Folder for edits and sheets.
     """
 
     dataset: str
@@ -141,19 +144,20 @@ def run(config: Config) -> dict[str, Any]:
     for system in config.systems:
         editor = make_editor(system, dataset, config)
         measured: list[dict[str, float]] = []
-        seconds: list[float] = []
         for attribute, photos in chosen.items():
-            print(f"{system.recipe}: {attribute}", file=sys.stderr, flush=True)
-            started = time.perf_counter()
-            edits = edit_photos(editor, dataset, photos, attribute, system.alpha)
-            seconds.append((time.perf_counter() - started) / len(photos))
+            edits = [
+                edit_photo(editor, dataset, row, placement, attribute, system, out)
+                for row, placement in photos.items()
+            ]
             for edit in edits:
                 found = judged_edits.measure(judge, edit.judged, attribute)
-                measured.append(found | {"evaluations": float(edit.evaluations)})
+                taken = {"evaluations": edit.evaluations, "seconds": edit.seconds}
+                measured.append(found | taken)
             sheets[attribute].append([edit.judged.edited for edit in edits])
-        # The first attribute's edits include compilation.
-        taken = float(np.median(seconds[1:] or seconds))
-        rows.append({"system": system.recipe, **judged_edits.average(measured), "seconds": taken})
+        # The first edit of a system includes compilation, which the median of several ignores.
+        seconds = float(np.median([row["seconds"] for row in measured]))
+        means = judged_edits.average(measured)
+        rows.append({"system": system.recipe, **means, "seconds": seconds})
     for attribute, columns in sheets.items():
         faces = [place.crop(dataset.read(row)) for row, place in chosen[attribute].items()]
         side = len(faces[0])
@@ -206,40 +210,60 @@ class Made(NamedTuple):
     Attributes:
       judged: The face before and after.
       evaluations: Number of evaluations of the network.
+      seconds: Seconds that the edit took.
     """
 
     judged: judged_edits.Edited
-    evaluations: int
+    evaluations: float
+    seconds: float
 
 
-def edit_photos(
+def edit_photo(
     editor: Editor,
     dataset: Dataset,
-    photos: Mapping[int, Placement],
+    row: int,
+    placement: Placement,
     attribute: str,
-    alpha: float,
-) -> list[Made]:
-    """Returns the faces of images in the finished photos, in the order of the images."""
-    jobs = [
-        Job(
-            photo=dataset.read(row),
-            attribute=attribute,
-            alphas=(alpha,),
-            dataset=dataset,
-            near=NEAR,
-            face=placement,
-            name=str(row),
-        )
-        for row, placement in photos.items()
-    ]
-    made: dict[int, Made] = {}
-    for job, edit in editor.edit_many(jobs):
-        row = int(job.name)
-        size = editor.resolved_recipe.features.size
-        face = photos[row].crop(dataset.read(row), size=size)
+    system: System,
+    out: Path,
+) -> Made:
+    """Returns the face of an image in the finished photo, and keeps it in a folder to resume from.
+
+    Args:
+      editor: The editor of the system.
+      dataset: The dataset of the image.
+      row: Number of the image.
+      placement: Placement of the face in the image.
+      attribute: The attribute that is added.
+      system: The system.
+      out: Folder for the edits.
+    """
+    photo = dataset.read(row)
+    job = Job(
+        photo=photo,
+        attribute=attribute,
+        alphas=(system.alpha,),
+        dataset=dataset,
+        near=NEAR,
+        face=placement,
+        name=str(row),
+    )
+    size = editor.resolved_recipe.features.size
+    name = f"{row}-{judged_edits.digest(editor, job)}.safetensors"
+    path = out / "edits" / system.recipe / name
+    if not path.exists():
+        print(f"{system.recipe}: {attribute}, image {row}", file=sys.stderr, flush=True)
+        started = time.perf_counter()
+        ((_, edit),) = editor.edit_many([job])
+        seconds = time.perf_counter() - started
         edited = resize(edit.views()[1], (size, size)).clip(0, 1)
-        made[row] = Made(judged_edits.Edited(row, alpha, face, edited), int(edit.iterations[0]))
-    return [made[row] for row in photos]
+        figures = np.array([edit.iterations[0], seconds])
+        write_tensors(path, {"edited": edited, "evaluations and seconds": figures})
+    kept = load_file(path)
+    evaluations, seconds = kept["evaluations and seconds"].tolist()
+    face = placement.crop(photo, size=size)
+    judged = judged_edits.Edited(row, system.alpha, face, kept["edited"])
+    return Made(judged, evaluations, seconds)
 
 
 def print_tables(record: dict[str, Any]) -> None:
