@@ -1,6 +1,7 @@
 """Why one strength moves some photos further than others, for `starter_vectors.py`."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import judged_edits
@@ -10,18 +11,42 @@ from jaxtyping import Float
 from judged_edits import Edited
 
 from dfi_jax import VGG, AttributeVector, Dataset, Recipe, make_problem
+from dfi_jax.data.wanted import find_attribute
 from dfi_jax.engine.objective import objective
 from dfi_jax.metrics.judge import Judge, fit_judge
+from dfi_jax.vectors import probes
+from dfi_jax.vectors.ridge import auc, fit_ridge
 
 LIMITS = (2 / 3, 3 / 2)
 """Smallest and largest factor of a difference between an edited face and the face before."""
 
 
-def fit_half_judges(dataset: Dataset, rows: list[int]) -> list[Judge]:
-    """Returns two judges, each of which learnt from half of the people in some images."""
+class Judges(NamedTuple):
+    """What measures gains.
+
+    Attributes:
+      whole: A judge.
+      halves: Two judges, each of which learnt from half of its people.
+      other: Probes on VGG's features, which learnt from all of its people.
+    """
+
+    whole: Judge
+    halves: tuple[Judge, Judge]
+    other: probes.Probes
+
+
+def fit_judges(vgg: VGG, dataset: Dataset, rows: list[int]) -> Judges:
+    """Returns judges and probes that learnt from some images."""
     numbers = number_people(dataset, rows)
     sides = np.random.default_rng(3).integers(0, 2, numbers.max() + 1)[numbers]
-    return [fit_judge(dataset, np.array(rows)[sides == side].tolist()) for side in (0, 1)]
+    first, second = (fit_judge(dataset, np.array(rows)[sides == side].tolist()) for side in (0, 1))
+    batches = dataset.batches(np.array(rows), size=probes.SIZE)
+    described = np.concatenate([probes.pool_features(vgg, batch) for batch in batches])
+    scores = dataset.scores[rows]
+    ridge, left_out = fit_ridge(described, scores, numbers)
+    areas = [auc(*pair) for pair in zip(left_out.T, scores.T > 0, strict=True)]
+    other = probes.Probes(attributes=dataset.attributes, ridge=ridge, auc=np.array(areas))
+    return Judges(fit_judge(dataset, rows), (first, second), other)
 
 
 def explain_spread(
@@ -29,8 +54,7 @@ def explain_spread(
     edits: Sequence[Edited],
     vector: AttributeVector,
     *,
-    judge: Judge,
-    halves: Sequence[Judge],
+    judges: Judges,
     attribute: str,
     recipe: Recipe,
 ) -> dict[str, float]:
@@ -43,31 +67,53 @@ def explain_spread(
       1 − f(z)/f(x)
     - `scaled`: `spread` with each difference z − x multiplied by the mean share over its own,
       within `LIMITS`
+    - `half`, `half_corrected`: spread according to the second of two judges, as it is and with each
+      difference multiplied by the mean gain over its own according to the first, within `LIMITS`
+    - `other`, `other_corrected`: the same two spreads, according to the probes on VGG's features
+    - `networks`: correlation of the gain with the gain according to these probes
 
     Args:
       vgg: The network of the edits.
       edits: The edits.
       vector: Their vector.
-      judge: The judge.
-      halves: Two judges, as `fit_half_judges` returns them.
+      judges: The judges.
       attribute: The attribute.
       recipe: The recipe of the edits.
     """
     before, after = (
         np.stack([getattr(edit, name) for edit in edits]) for name in ("face", "edited")
     )
+
+    def gains(judge: Judge, faces: Float[np.ndarray, "n s s 3"]) -> Float[np.ndarray, " n"]:
+        first, last = (
+            judged_edits.positions_in(judge, each, attribute) for each in (before, faces)
+        )
+        return last - first
+
+    def other_gains(faces: Float[np.ndarray, "n s s 3"]) -> Float[np.ndarray, " n"]:
+        first, last = (estimates(vgg, judges.other, each, attribute) for each in (before, faces))
+        return last - first
+
+    def rescaled(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n s s 3"]:
+        factors = np.clip(values.mean() / values, *LIMITS).astype(np.float32)
+        return np.clip(before + factors[:, None, None, None] * (after - before), 0, 1)
+
     shares = np.array([share_reached(vgg, edit, vector, recipe=recipe) for edit in edits])
-    factors = np.clip(shares.mean() / shares, *LIMITS).astype(np.float32)
-    scaled = np.clip(before + factors[:, None, None, None] * (after - before), 0, 1)
-    gains = measure_gains(judge, before, after, attribute)
-    first, second = (measure_gains(each, before, after, attribute) for each in halves)
+    gain, other = gains(judges.whole, after), other_gains(after)
+    first, second = (gains(half, after) for half in judges.halves)
     covariance = np.cov(first, second, bias=True)[0, 1]
+    corrected = rescaled(first)
     return {
-        "spread": relative_spread(gains),
+        "spread": relative_spread(gain),
         "agreed": float(np.sqrt(max(0.0, covariance)) / np.mean([first, second])),
-        "position": correlate(gains, judged_edits.positions_in(judge, before, attribute)),
-        "share": correlate(gains, shares),
-        "scaled": relative_spread(measure_gains(judge, before, scaled, attribute)),
+        "position": correlate(gain, judged_edits.positions_in(judges.whole, before, attribute)),
+        "share": correlate(gain, shares),
+        "scaled": relative_spread(gains(judges.whole, rescaled(shares))),
+        "half": relative_spread(second),
+        "half_corrected": relative_spread(gains(judges.halves[1], corrected)),
+        "other": relative_spread(other),
+        "other_corrected": relative_spread(other_gains(corrected)),
+        "networks": correlate(gain, other),
     }
 
 
@@ -86,15 +132,13 @@ def share_reached(vgg: VGG, edit: Edited, vector: AttributeVector, *, recipe: Re
     return float(1 - end / start)
 
 
-def measure_gains(
-    judge: Judge,
-    before: Float[np.ndarray, "n s s 3"],
-    after: Float[np.ndarray, "n s s 3"],
-    attribute: str,
+def estimates(
+    vgg: VGG, fitted: probes.Probes, faces: Float[np.ndarray, "n s s 3"], attribute: str
 ) -> Float[np.ndarray, " n"]:
-    """Returns the gain of each edit."""
-    first, last = (judged_edits.positions_in(judge, faces, attribute) for faces in (before, after))
-    return last - first
+    """Returns the score of each face in an attribute, according to probes on VGG's features."""
+    column = find_attribute(attribute.removeprefix("~"), fitted.attributes)
+    scores = np.array([probes.estimate(vgg, fitted, face)[column] for face in faces])
+    return judged_edits.towards(scores, attribute)
 
 
 def relative_spread(gains: Float[np.ndarray, " n"]) -> float:

@@ -16,7 +16,8 @@ with the attribute. A second set of faces, edited at strength 1, shows what the 
 worth.
 The attribute is also taken away from faces that have it, at strength 1: by the default recipe,
 which replaces the photo's features where the attribute was, and by subtracting the vector and
-nothing else. The last table asks why photos move by different amounts (`spread.explain_spread`).
+nothing else. The last two tables ask why photos move by different amounts, and whether judges agree
+on that (`spread.explain_spread`).
 
 Writes the vectors as int8 with a scale per channel, each with its calibration, and one picture of
 the second set per vector. The vectors in `dfi_jax/assets/vectors` are made from the 3000 images of
@@ -38,12 +39,12 @@ import judged_edits
 import numpy as np
 from command_line import SMALL, run_experiment
 from jax.flatten_util import ravel_pytree
-from spread import explain_spread, fit_half_judges
+from spread import explain_spread, fit_judges
 from starter_fits import STARTERS, make_vectors
 
 from dfi_jax import AttributeVector, Editor, Recipe, load_dataset, load_vgg
 from dfi_jax.data.wanted import opposite
-from dfi_jax.metrics.judge import Judge, fit_judge
+from dfi_jax.metrics.judge import Judge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +95,15 @@ SPREAD = {
 }
 """Heads of the table of the spread (`spread.explain_spread`)."""
 
+CORRECTED = {
+    "half": "AlexNet, other people",
+    "half_corrected": "corrected",
+    "other": "VGG",
+    "other_corrected": "corrected",
+    "networks": "correlation of AlexNet and VGG",
+}
+"""Heads of the table of edits that are corrected by the gain that a judge measured."""
+
 
 def run(config: Config) -> dict[str, Any]:
     """Makes every vector, and returns what it is worth."""
@@ -105,7 +115,8 @@ def run(config: Config) -> dict[str, Any]:
     from_half, from_all = make_vectors(
         vgg, dataset, config.starters, out, recipe=editor.resolved_recipe
     )
-    judge, halves = fit_judge(dataset, groups.judge), fit_half_judges(dataset, groups.judge)
+    judges = fit_judges(vgg, dataset, groups.judge)
+    judge = judges.whole
     rows = []
     for name in config.starters:
         print(name, file=sys.stderr, flush=True)
@@ -132,8 +143,7 @@ def run(config: Config) -> dict[str, Any]:
                 )
             ),
             calibrated,
-            judge=judge,
-            halves=halves,
+            judges=judges,
             attribute=attribute,
             recipe=recipe,
         )
@@ -232,11 +242,13 @@ def print_tables(record: dict[str, Any]) -> None:
         for way, means in ways.items():
             judged_edits.print_row([f"`~{row['starter']}`", way], means, measures)
     print()
-    print(f"| vector | {' | '.join(SPREAD.values())} |\n{'| --- ' * (1 + len(SPREAD))}|")
-    for row in record["rows"]:
-        figures = (f"{row['spread'][name]:.2f}".replace("-", "−") for name in SPREAD)
-        print(f"| `{row['starter']}` | {' | '.join(figures)} |")
-    print(f"\nThe vectors are in {record['config']['out']}/vectors.")
+    for heads in (SPREAD, CORRECTED):
+        print(f"| vector | {' | '.join(heads.values())} |\n{'| --- ' * (1 + len(heads))}|")
+        for row in record["rows"]:
+            figures = (f"{row['spread'][name]:.2f}".replace("-", "−") for name in heads)
+            print(f"| `{row['starter']}` | {' | '.join(figures)} |")
+        print()
+    print(f"The vectors are in {record['config']['out']}/vectors.")
 
 
 def main() -> None:
