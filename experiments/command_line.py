@@ -24,6 +24,7 @@ OPTIONS = {
     "people": "number of people",
     "photos": "number of photos of each kind",
     "published": "subjects that are edited as the authors do, too, separated by commas",
+    "sizes": "heights and widths of the crop, separated by commas",
     "starters": "names of the vectors, separated by commas",
     "subjects": "files or names of photos, separated by commas",
 }

@@ -1,11 +1,12 @@
 """Large faces: does an edit at 400 pixels, from the result at 200, give sharper edges?
 
-    python experiments/large_photos.py lfw:DIR [--subjects SUBJECTS] [--out DIR] [--json]
+    python experiments/large_photos.py lfw:DIR [--subjects SUBJECTS] [--sizes SIZES] [--json]
     python experiments/large_photos.py --quick
 
 A vector of each attribute is fitted at each size, to the same images: as many with eyeglasses as
 without, of people whom the judge doesn't know. Each photo is then edited at each size by itself,
-and at all sizes, each from the result at the size before (`finer` in Python).
+and at the first two sizes, three and so on, each from the result at the size before (`finer` in
+Python).
 
 Subjects are files or names, each with the attribute that is added, as in
 `me.jpg=Eyeglasses,hopper=Smiling`. The names are `hopper` (matplotlib's photo) and `astronaut`
@@ -149,7 +150,8 @@ def run(config: Config) -> dict[str, Any]:
     subjects = [Subject.parse(text) for text in config.subjects.split(",")]
     names = sorted({subject.attribute for subject in subjects})
     vectors = [fit_vectors(dataset, rows, names, editor, config) for editor in editors]
-    ways = [[i] for i in range(len(config.sizes))] + [list(range(len(config.sizes)))]
+    positions = list(range(len(config.sizes)))
+    ways = [[i] for i in positions] + [positions[: i + 1] for i in positions[1:]]
     edits: list[dict[str, Any]] = []
     for name, attribute in subjects:
         path = find_photo(name, dataset, None, out)
