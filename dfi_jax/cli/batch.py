@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dfi_jax.cli import options
+from dfi_jax.cli import options, output
 from dfi_jax.cli.terminal import (
     Debug,
     Quiet,
@@ -76,7 +76,7 @@ def batch(
     launched = launched_share() if distributed else Share(0, 1)
     chosen_recipe = options.make_recipe(recipe, settings)
     # The folder may hold results of an earlier run, which this run resumes.
-    options.check_out(out, overwrite=True)
+    output.check_out(out, overwrite=True)
     images = load_optional_dataset(dataset)
     jobs = read_manifest(
         manifest,
@@ -103,7 +103,7 @@ def batch(
         for warning in record["warnings"]:
             print_note(f"{label}: {warning}")
         if json_:
-            options.print_json(out / label, record)
+            output.print_json(out / label, record)
         else:
             print_result(out / label)
 
@@ -133,7 +133,7 @@ def batch(
                     f"{times} of these edits were made with {makers}; delete their folders to make "
                     f"them again"
                 )
-        options.check_space(out, unfinished)
+        output.check_space(out, unfinished)
         run_jobs(editor, unfinished, out, on_outcome=announce, on_progress=on_progress)
     if failures:
         exit_with_failures(failures, total=len(share) - finished)

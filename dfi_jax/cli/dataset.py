@@ -11,7 +11,7 @@ import typer
 from jaxtyping import Float
 from PIL import Image
 
-from dfi_jax.cli import options
+from dfi_jax.cli import options, output
 from dfi_jax.cli.terminal import (
     Debug,
     Json,
@@ -82,8 +82,8 @@ def select(
     This writes source.txt, which lists the images without the attribute, and target.txt, which
     lists the images with it, the nearest first.
     """
-    folder = out or Path(options.folder_name(f"dfi-select-{photo.stem}"))
-    options.check_out(folder, overwrite=overwrite)
+    folder = out or Path(output.folder_name(f"dfi-select-{photo.stem}"))
+    output.check_out(folder, overwrite=overwrite)
     face_choice, nearness = parse_face(face), options.parse_near(near)
     chosen_recipe = options.make_recipe(recipe, settings)
     images = load_dataset(dataset)

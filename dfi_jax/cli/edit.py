@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dfi_jax.cli import options
+from dfi_jax.cli import options, output
 from dfi_jax.cli.terminal import (
     Debug,
     Quiet,
@@ -139,7 +139,7 @@ def edit(
             f"{out} is one file, but there are several photos or strengths; give a folder."
         )
     for folder in folders:
-        check = options.check_out_file if alone else options.check_out
+        check = output.check_out_file if alone else output.check_out
         check(folder, overwrite=overwrite)
     # If one of several photos can't be opened, the others are edited all the same.
     images = [file if several else Photo.open(file) for file in files]
@@ -167,7 +167,7 @@ def edit(
         ): folder
         for image, folder in zip(images, folders, strict=True)
     }
-    options.check_space(folders[0], list(jobs))
+    output.check_space(folders[0], list(jobs))
     failures: dict[str, str] = {}
 
     def fail(job: Job, error: DfiError) -> None:
@@ -202,7 +202,7 @@ def edit(
             for warning in record["warnings"]:
                 print_note(f"{place}: {warning}")
             if json_:
-                options.print_json(place, record)
+                output.print_json(place, record)
             else:
                 for path in [place] if several else written:
                     print_result(path)
@@ -278,12 +278,12 @@ def _name_folders(
     """Returns the folder of each photo's results."""
     named = file_name(attribute_name(attribute))
     if not several:
-        return [out or Path(options.folder_name(f"dfi-{files[0].stem}-{named}"))]
-    parent = out or Path(options.folder_name(f"dfi-{named}"))
+        return [out or Path(output.folder_name(f"dfi-{files[0].stem}-{named}"))]
+    parent = out or Path(output.folder_name(f"dfi-{named}"))
     folders: list[Path] = []
     numbers: dict[str, int] = {}  # The last number of each name, which thousands may share.
     for file in files:
-        stem = name = options.folder_name(file.stem)
+        stem = name = output.folder_name(file.stem)
         while name.casefold() in numbers:  # Some file systems ignore case.
             numbers[stem.casefold()] += 1
             name = f"{stem}-{numbers[stem.casefold()]}"

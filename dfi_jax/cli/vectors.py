@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
-from dfi_jax.cli import options
+from dfi_jax.cli import options, output
 from dfi_jax.cli.terminal import (
     Command,
     Debug,
@@ -265,7 +265,7 @@ def fit_dataset(
     file. The sums are written every few minutes, so rerunning the command resumes it.
     """
     share = launched_share() if distributed else None
-    options.check_out(out, overwrite=True)
+    output.check_out(out, overwrite=True)
     chosen_recipe = options.make_recipe(recipe, settings)
     images = load_dataset(dataset)
     with progress(quiet=quiet) as on_progress:
@@ -385,7 +385,7 @@ def check_vector_file(out: Path, *, overwrite: bool) -> None:
     """
     if not is_vector_file(str(out)):
         raise InputError(f"--out is {out}; give a file whose name ends in .safetensors.")
-    options.check_out_file(out, overwrite=overwrite)
+    output.check_out_file(out, overwrite=overwrite)
 
 
 def _rows(made: Provenance) -> dict[str, str]:

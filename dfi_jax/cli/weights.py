@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dfi_jax.cli import options
+from dfi_jax.cli import options, output
 from dfi_jax.cli.terminal import (
     Command,
     Debug,
@@ -193,7 +193,7 @@ def convert_weights(
 
     The new file also holds the preprocessing and the origin. No other package is needed to read it.
     """
-    options.check_out_file(out, overwrite=overwrite)
+    output.check_out_file(out, overwrite=overwrite)
     if preprocess and preprocess not in PREPROCESSING:
         raise InputError(f"--preprocess is {preprocess!r}; choose from {', '.join(PREPROCESSING)}.")
     weights = formats.read(file)

@@ -18,7 +18,7 @@ from PIL import Image, PngImagePlugin
 
 from dfi_jax import Editor, Recipe, load_vgg
 from dfi_jax.cli.edit import _images_in, _name_folders
-from dfi_jax.cli.options import LEAST_SPACE
+from dfi_jax.cli.output import LEAST_SPACE
 from dfi_jax.errors import FileError
 from dfi_jax.photo.photo import read
 
