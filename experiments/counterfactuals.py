@@ -15,7 +15,7 @@ in which the true photo equals the original. The way `none` is the original itse
 import dataclasses
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,6 +158,15 @@ def run(config: Config) -> dict[str, Any]:
 def average(rows: list[dict[str, float]]) -> dict[str, float]:
     """Returns the mean of each measure."""
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def show(values: Sequence[float]) -> str:
+    """Returns the mean of some values and their standard deviation.
+
+    >>> show([1.0, 2.0, 3.0])
+    '2.00 ± 0.82'
+    """
+    return f"{np.mean(values):.2f} ± {np.std(values):.2f}"
 
 
 def draw(columns: list[list[Face]], path: Path) -> None:

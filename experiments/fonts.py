@@ -18,19 +18,23 @@ strength. The way `none` is the letter itself. The second table has two other me
 strength whose LPIPS is the smallest: PSNR to the true letter in decibels, and the share of the true
 change that was made, ⟨z − x, t − x⟩/‖t − x‖², for the letter x, the true letter t and the edited
 letter z. The folder gets a picture of each family: for each change and each letter, the original,
-the truth, and every way at that strength.
+the truth, and every way at that strength. It also keeps the edited letters, so rerunning the
+command resumes it.
 """
 
 import dataclasses
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from command_line import run_experiment
 from counterfactuals import average, psnr
+from jaxtyping import Float
+from kept import digest, kept_arrays
 from letters import CHANGES, FAMILIES, Change, Letter, draw, make_dataset, select_pairs
 from PIL import Image
 
@@ -87,7 +91,7 @@ class Config:
       size: Height and width of the images.
       changes: Changes to all recipes.
       weights: Name of the network.
-      out: Folder for pictures.
+      out: Folder for pictures and edited letters.
     """
 
     families: tuple[str, ...] = tuple(FAMILIES)
@@ -123,6 +127,8 @@ def edit_family(vgg: VGG, family: str, dataset: Dataset, config: Config) -> list
     """Makes every change to letters of a family, writes the picture, and returns the rows."""
     rows: list[dict[str, Any]] = []
     pictures: list[Letter] = []
+    settings = digest(config.letters, config.size, dict(config.changes), config.weights)
+    folder = Path(config.out, settings)
     for name, change in CHANGES.items():
         letters, truths = (
             [draw(letter, font, family, config.size) for letter in config.letters]
@@ -134,7 +140,12 @@ def edit_family(vgg: VGG, family: str, dataset: Dataset, config: Config) -> list
         for way_name in config.ways:
             print(f"{family}, {name}: {way_name}", file=sys.stderr, flush=True)
             way = WAYS[way_name]
-            edited = edit_letters(vgg, family, change, way, dataset, config)
+            kept = kept_arrays(
+                folder / f"{family}, {name}, {way_name}.safetensors",
+                partial(edit_letters, vgg, family, change, way, dataset, config),
+            )
+            faces = [kept[letter] for letter in config.letters]
+            edited = [list(each) for each in zip(*faces, strict=True)]
             found = [
                 place | {"way": way_name, "alpha": alpha} | measure(letters, truths, each)
                 for alpha, each in zip(way.alphas, edited, strict=True)
@@ -150,17 +161,14 @@ def edit_family(vgg: VGG, family: str, dataset: Dataset, config: Config) -> list
 
 def edit_letters(
     vgg: VGG, family: str, change: Change, way: Way, dataset: Dataset, config: Config
-) -> list[list[Letter]]:
-    """Returns the edited letters at each strength of a way."""
+) -> dict[str, Float[np.ndarray, "n s s 3"]]:
+    """Returns each edited letter, at all strengths of a way."""
     recipe = Recipe().set({"features.size": str(config.size), **way.changes, **config.changes})
     jobs = [
         make_job(letter, family, change, way, dataset, config.size) for letter in config.letters
     ]
-    edits = {
-        job.name: np.clip(edit.faces, 0, 1)
-        for job, edit in Editor(recipe=recipe, weights=vgg).edit_many(jobs)
-    }
-    return [[edits[letter][i] for letter in config.letters] for i in range(len(way.alphas))]
+    edits = Editor(recipe=recipe, weights=vgg).edit_many(jobs)
+    return {job.name: np.clip(edit.faces, 0, 1) for job, edit in edits}
 
 
 def make_job(
@@ -187,18 +195,17 @@ def make_job(
     )
 
 
-def measure(letters: list[Letter], truths: list[Letter], edited: list[Letter]) -> dict[str, float]:
+def measure(letters: list[Letter], truths: list[Letter], edited: list[Letter]) -> dict[str, Any]:
     """Returns how far edited letters are from the true ones, and how far they have come."""
-    return average(
-        [
-            {
-                "lpips": lpips(t, z),
-                "psnr": psnr(float(np.square(z - t).mean())),
-                "share": float(np.vdot(z - x, t - x) / np.vdot(t - x, t - x)),
-            }
-            for x, t, z in zip(letters, truths, edited, strict=True)
-        ]
-    )
+    each = [
+        {
+            "lpips": lpips(t, z),
+            "psnr": psnr(float(np.square(z - t).mean())),
+            "share": float(np.vdot(z - x, t - x) / np.vdot(t - x, t - x)),
+        }
+        for x, t, z in zip(letters, truths, edited, strict=True)
+    ]
+    return {**average(each), "letters": each}
 
 
 def smallest(rows: list[dict[str, Any]]) -> dict[str, Any]:

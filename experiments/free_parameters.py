@@ -21,10 +21,7 @@ rerunning the command resumes it.
 """
 
 import dataclasses
-import hashlib
-import json
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,6 +32,8 @@ import jax.numpy as jnp
 import judged_edits
 import numpy as np
 from command_line import run_experiment
+from counterfactuals import show
+from kept import digest, kept_rows
 from matched_edits import (
     Editing,
     Photos,
@@ -47,7 +46,6 @@ from matched_edits import (
 from neighbor_vectors import neighbor_vectors
 
 from dfi_jax import VGG, Recipe, load_dataset
-from dfi_jax.storage.files import replacing
 
 PAPER = {
     "shrinkage": "unshrunk",
@@ -269,21 +267,10 @@ def resume(
     setting: Setting, config: Config, make: Callable[[], list[dict[str, Any]]]
 ) -> list[dict[str, Any]]:
     """Returns the rows of a setting, read from the folder or else made and written there."""
-    parts = setting.base, setting.parameter, setting.value
-    path = Path(config.out, digest(config), f"{' '.join(filter(None, parts))}.json")
-    if not path.exists():
-        rows = make()
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(rows), encoding="utf-8")
-        print(path.stem, file=sys.stderr, flush=True)
-    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
-def digest(config: Config) -> str:
-    """Returns a name for what determines the rows: all but the folder and the number of workers."""
     same = dataclasses.replace(config, out="", workers=1)
-    return hashlib.sha256(json.dumps(dataclasses.asdict(same)).encode()).hexdigest()[:8]
+    parts = setting.base, setting.parameter, setting.value
+    name = f"{' '.join(filter(None, parts))}.json"
+    return kept_rows(Path(config.out, digest(dataclasses.asdict(same)), name), make)
 
 
 def edit(
@@ -324,15 +311,6 @@ def print_tables(record: dict[str, Any]) -> None:
                 varies = "" if row["varies"] is None else f"{row['varies']:.2f}"
                 cells = [show([photo[name] for photo in row["photos"]]) for name in MEASURES]
                 print(f"| {what} | {row['alpha']:.3g} | {varies} | {' | '.join(cells)} |")
-
-
-def show(values: Sequence[float]) -> str:
-    """Returns the mean of some values and their standard deviation.
-
-    >>> show([1.0, 2.0, 3.0])
-    '2.00 ± 0.82'
-    """
-    return f"{np.mean(values):.2f} ± {np.std(values):.2f}"
 
 
 def main() -> None:

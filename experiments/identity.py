@@ -4,10 +4,10 @@
     python experiments/identity.py --quick
 
 FOLDER is what `directions.py` or `normalization.py` wrote. In each of its folders, `faces.jpg` has
-faces one below the other, and every other picture has the same faces, edited. The table has the
-mean of dlib's distances between each face and its edit, and the share below dlib's threshold for
-the same person. The program needs the extra `faces`, but neither the dataset nor the machine that
-edited. `--quick` measures drawn faces.
+faces one below the other, and every other picture has the same faces, edited. The first table has
+the mean of dlib's distances between each face and its edit, and the share below dlib's threshold
+for the same person. The second has the range of these means in each folder. The program needs the
+extra `faces`, but neither the dataset nor the machine that edited. `--quick` measures drawn faces.
 """
 
 import tempfile
@@ -81,11 +81,18 @@ def read_sheet(path: Path) -> list[np.ndarray]:
 
 
 def print_tables(rows: list[dict[str, Any]]) -> None:
-    """Prints one row per picture."""
+    """Prints one row per picture, then one row per folder."""
     print("| attribute | direction | identity | same person |\n| --- | --- | --- | --- |")
     for row in rows:
         measured = f"{row['identity']:.2f} | {row['same person']:.2f}"
         print(f"| {row['attribute']} | {row['direction']} | {measured} |")
+    print(
+        "\n| attribute | pictures | smallest | median | largest |\n| --- | --- | --- | --- | --- |"
+    )
+    for attribute in dict.fromkeys(row["attribute"] for row in rows):
+        some = [row["identity"] for row in rows if row["attribute"] == attribute]
+        ends = " | ".join(f"{each:.2f}" for each in (min(some), np.median(some), max(some)))
+        print(f"| {attribute} | {len(some)} | {ends} |")
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
     python experiments/inpainting.py lfw:DIR [--photos N] [--out DIR] [--json]
     python experiments/inpainting.py FOLDER      # every image below a folder, such as UT-Zappos50K
+    python experiments/inpainting.py letters     # letters of the fonts of `letters.py`
+    python experiments/inpainting.py lfw:DIR,letters
     python experiments/inpainting.py --quick
 
 A grey square hides the middle of a photo. The neighbours are the images that look most alike with
@@ -13,16 +15,17 @@ as it is.
 
 The table compares this, inside the hole, with the mean of the neighbours' pixels and with two ways
 to fill it that use no other image: the biharmonic interpolation of scikit-image, and Telea's fast
-marching of OpenCV (both in the extra `demo`). It has PSNR in decibels, SSIM, and LPIPS. The folder
-gets a sheet: the hole, each way to fill it, and the photo. `--quick` fills one drawn face with a
-small network.
+marching of OpenCV (both in the extra `demo`). It has PSNR in decibels, SSIM, and LPIPS, each with
+its standard deviation between photos. The folder gets a sheet: the hole, each way to fill it, and
+the photo. It also keeps what each photo was filled with, so rerunning the command resumes it.
+`--quick` fills one drawn face with a small network.
 """
 
 import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +34,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from command_line import SMALL, run_experiment
-from counterfactuals import average, draw, psnr
+from counterfactuals import average, draw, psnr, show
 from jaxtyping import Array, Float, Int
+from kept import digest, kept_arrays
+from letters import FAMILIES, make_dataset
 from skimage.metrics import structural_similarity
 from skimage.restoration import inpaint_biharmonic
 
@@ -51,6 +56,9 @@ Face = Float[np.ndarray, "s s 3"]
 GREY = 0.5
 """Colour of the square."""
 
+LETTERS, LETTER_SIZE = "letters", 64
+"""What stands for drawn letters in place of a dataset, and their height and width in pixels."""
+
 RADIUS = 3
 """Telea's neighbourhood of a pixel, in pixels, as in OpenCV's tutorial."""
 
@@ -60,8 +68,8 @@ class Config:
     """What is filled, and how.
 
     Attributes:
-      dataset: Dataset, or a folder with images.
-      photos: Number of photos.
+      dataset: Datasets, folders with images, or `letters`, separated by commas.
+      photos: Number of photos of each.
       candidates: Maximum number of images among which neighbours are looked for.
       k: Number of neighbours. The paper has 100.
       hole: Side of the square, as a fraction of the image's. The paper hides 100 of 200 pixels.
@@ -69,7 +77,7 @@ class Config:
       nearness: Name of the layer that is pooled and compared.
       changes: Changes to the recipe.
       weights: Name of the network.
-      out: Folder for the sheet.
+      out: Folder for the sheets, and for what photos are filled with.
     """
 
     dataset: str
@@ -94,6 +102,9 @@ QUICK = Config(
     weights="random-vgg16",
 )
 
+STARTS = ("from the hole", "from the mean")
+"""What the solver starts from inside the hole: the square, or the mean of the neighbours."""
+
 PAPER = {
     "vector": "gain",
     "vector.factor": "1",
@@ -108,32 +119,67 @@ the penalties of the default recipe keep the grey of the square."""
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Fills the hole of every photo in every way, and returns the rows of the table."""
+    """Fills the hole of every photo in every way, and returns the rows of the tables."""
+    vgg = load_vgg(config.weights)
+    datasets = list(map(open_images, config.dataset.split(",")))
+    return {
+        "config": dataclasses.asdict(config),
+        "images": {dataset.name: len(dataset) for dataset in datasets},
+        "rows": [row for dataset in datasets for row in fill_all(vgg, dataset, config)],
+    }
+
+
+def fill_all(vgg: VGG, dataset: Dataset, config: Config) -> list[dict[str, Any]]:
+    """Fills the hole of every photo of a dataset, writes the sheet, and returns the rows."""
     recipe = Recipe().set({**PAPER, **config.changes})
-    vgg, size = load_vgg(config.weights), recipe.features.size
-    dataset = open_images(config.dataset)
+    if dataset.name == LETTERS:
+        recipe = recipe.set({"features.size": str(LETTER_SIZE)})
+    size = recipe.features.size
     rows = np.random.default_rng(0).permutation(len(dataset))[: config.photos + config.candidates]
     hidden = hole(size, config.hole)
-    near = describe(vgg, dataset, rows, hidden, layer=config.nearness, size=size)
+
+    @cache
+    def near() -> Float[np.ndarray, "r f"]:
+        return describe(vgg, dataset, rows, hidden, layer=config.nearness, size=size)
+
+    def fill_photo(i: int, photo: Face) -> dict[str, Face]:
+        print(f"{dataset.name}: photo {i + 1} of {config.photos}", file=sys.stderr, flush=True)
+        others = neighbors(dataset, rows, near(), i, first=config.photos, k=config.k)
+        return fill(vgg, dataset, photo, others, hidden, config.alphas, recipe=recipe)
+
+    same = dataclasses.asdict(dataclasses.replace(config, dataset="", out=""))
+    folder = Path(config.out, f"{dataset.name}-{digest(same, dataset.catalog_sha256)}")
     measured: dict[str, list[dict[str, float]]] = {}
     sheet: list[list[Face]] = []
     for i in range(config.photos):
-        print(f"photo {i + 1} of {config.photos}", file=sys.stderr, flush=True)
         photo = dataset.face(rows[i], size)
-        others = neighbors(dataset, rows, near, i, first=config.photos, k=config.k)
-        filled = {"hole": cover(photo, hidden)}
-        filled |= fill(vgg, dataset, photo, others, hidden, config.alphas, recipe=recipe)
+        kept = kept_arrays(folder / f"{i + 1}.safetensors", partial(fill_photo, i, photo))
+        filled = {"hole": cover(photo, hidden)} | {way: kept[way] for way in ways(config.alphas)}
         for way, image in filled.items():
             measured.setdefault(way, []).append(compare(photo, image, hidden))
         sheet.append([*filled.values(), photo])
     columns = [list(column) for column in zip(*sheet, strict=True)]
-    draw(columns, Path(config.out, "inpainting.png"))
-    found = [{"way": way, **average(each)} for way, each in measured.items()]
-    return {"config": dataclasses.asdict(config), "images": len(dataset), "rows": found}
+    draw(columns, Path(config.out, f"{dataset.name}.png"))
+    return [
+        {"images": dataset.name, "way": way, **average(each), "photos": each}
+        for way, each in measured.items()
+    ]
+
+
+def ways(alphas: Sequence[float]) -> list[str]:
+    """Returns the names of the ways to fill a hole, in the order of the table.
+
+    >>> ways([2.0])
+    ['biharmonic', 'Telea', 'mean of the neighbours', 'from the hole, 2', 'from the mean, 2']
+    """
+    starts = [f"{start}, {alpha:g}" for start in STARTS for alpha in alphas]
+    return ["biharmonic", "Telea", "mean of the neighbours", *starts]
 
 
 def open_images(spec: str) -> Dataset:
-    """Returns a dataset, or all images below a folder, whole, as one without attributes."""
+    """Returns a dataset, all images below a folder, whole, without attributes, or letters."""
+    if spec == LETTERS:
+        return make_dataset({name: each.letters for name, each in FAMILIES.items()}, LETTER_SIZE)
     if not Path(spec).is_dir():
         return load_dataset(spec)
     paths = images_in(Path(spec))
@@ -234,7 +280,7 @@ def fill(
         "Telea": telea(covered, hidden),
         "mean of the neighbours": mean,
     }
-    for name, inside in (("from the hole", covered), ("from the mean", mean)):
+    for name, inside in zip(STARTS, (covered, mean), strict=True):
         start = np.where(hidden[..., None], inside, photo)
         starts = np.repeat(start[None], len(alphas), axis=0)
         problem = make_problem(vgg, covered[None], vector, alphas, recipe=recipe, start=starts)
@@ -265,10 +311,13 @@ def compare(photo: Face, filled: Face, hidden: np.ndarray) -> dict[str, float]:
 
 
 def print_tables(record: dict[str, Any]) -> None:
-    """Prints one row per way."""
-    print("| filled by | PSNR | SSIM | LPIPS |\n| --- | --- | --- | --- |")
-    for row in record["rows"]:
-        print(f"| {row['way']} | {row['psnr']:.1f} | {row['ssim']:.3f} | {row['lpips']:.3f} |")
+    """Prints a table for each dataset, with one row per way."""
+    for name in record["images"]:
+        print(f"\n{name}\n\n| filled by | PSNR | SSIM | LPIPS |\n| --- | --- | --- | --- |")
+        for row in record["rows"]:
+            if row["images"] == name:
+                each = {m: [photo[m] for photo in row["photos"]] for m in ("psnr", "ssim", "lpips")}
+                print(f"| {row['way']} | {' | '.join(map(show, each.values()))} |")
 
 
 def main() -> None:

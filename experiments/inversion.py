@@ -10,7 +10,8 @@ inversion (Mahendran and Vedaldi 2015), and the content half of neural style tra
 variation in the network's units.
 
 Prints, for each layer and each λ, the relative residual ‖φ(z) − φ(x)‖/‖φ(x)‖ of the layer, and the
-PSNR of z in decibels. The sheet in the folder shows the images, with one row per λ.
+PSNR of z in decibels. The sheet in the folder shows the images, with one row per λ. The folder also
+keeps each image, so rerunning the command resumes it.
 
 The face is that of scikit-image's astronaut (the extra `demo`). `--quick` inverts two layers at
 32 × 32 pixels.
@@ -28,6 +29,7 @@ import skimage.data
 from command_line import run_experiment
 from demo import POINTS
 from jaxtyping import Array, Float
+from kept import digest, kept_arrays
 
 from dfi_jax import Photo, Placement, Recipe, features, load_vgg, make_problem, reconstruct
 from dfi_jax.network.vgg import VGG
@@ -46,7 +48,7 @@ class Config:
       lambdas: Values of λ.
       iterations: Number of evaluations.
       size: Height and width of the face.
-      out: Folder for the sheet.
+      out: Folder for the sheet and the images.
     """
 
     layers: tuple[str, ...] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
@@ -73,7 +75,7 @@ def run(config: Config) -> dict[str, Any]:
         labels.append(f"x; λ = {weight:g}")
         for layer in config.layers:
             print(f"λ = {weight:g}: {layer}", file=sys.stderr, flush=True)
-            z = invert(vgg, face, layer, weight, config)
+            z = resume(vgg, face, layer, weight, config)
             images.append(np.asarray(z[0]))
             labels.append(layer)
             rows.append({"layer": layer, "weight": weight, **compare(vgg, face, z, layer)})
@@ -83,6 +85,16 @@ def run(config: Config) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, quality=90)
     return {"config": dataclasses.asdict(config), "rows": rows}
+
+
+def resume(
+    vgg: VGG, face: Float[Array, "1 s s 3"], layer: str, weight: float, config: Config
+) -> Float[Array, "1 s s 3"]:
+    """Returns `invert`'s image from a file, or else makes it and writes the file."""
+    folder = Path(config.out, digest(config.size, config.iterations))
+    path = folder / f"{layer} {weight:g}.safetensors"
+    kept = kept_arrays(path, lambda: {"z": np.asarray(invert(vgg, face, layer, weight, config))})
+    return jnp.asarray(kept["z"])
 
 
 def invert(

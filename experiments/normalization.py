@@ -32,7 +32,8 @@ people. The network works with TF32's precision where the device has it, and sev
 compiled at a time.
 
 There are 98 different combinations. On faces of 100 × 100 pixels, they take half an hour on 2 CPU
-cores. More and larger faces need a GPU.
+cores. More and larger faces need a GPU. The folder keeps the rows of each normalisation of features
+with each loss, so rerunning the command resumes it.
 """
 
 import dataclasses
@@ -51,6 +52,7 @@ from combinations import CHOICES, FEATURES, LOSSES, VECTORS, differing_losses, d
 from command_line import run_experiment
 from gain_curves import Curves
 from identity import FACES, save_sheet
+from kept import digest, kept_rows
 from matched_edits import Editing, Moves, Photos, Subjects, edit, fast, load_networks, phase, see
 
 from dfi_jax import (
@@ -160,7 +162,7 @@ def run(config: Config) -> dict[str, Any]:
         (kind, loss) for kind in config.features for loss in differing_losses(kind, config.losses)
     ]
     with phase("all edits"), ThreadPoolExecutor(config.workers) as pool:
-        rows = [row for some in pool.map(lambda job: trial.rows(*job), jobs) for row in some]
+        rows = [row for some in pool.map(lambda job: trial.resume(*job), jobs) for row in some]
     with phase("all factors"), ThreadPoolExecutor(config.workers) as pool:
         factors = list(
             pool.map(
@@ -225,6 +227,13 @@ class Trial:
     subjects: Subjects
     base: Recipe
     config: Config
+
+    def resume(self, kind: str, loss: str) -> list[dict[str, Any]]:
+        """Returns `rows` from a file, or else makes them and writes the file."""
+        same = dataclasses.replace(self.config, out="", workers=1)
+        name = f"{list(FEATURES).index(kind)}-{loss}.json"
+        path = Path(self.config.out, digest(dataclasses.asdict(same)), name)
+        return kept_rows(path, lambda: self.rows(kind, loss))
 
     def rows(self, kind: str, loss: str) -> list[dict[str, Any]]:
         """Returns a row for every combination with a normalisation of features and a loss."""

@@ -30,7 +30,7 @@ def match_color(
 ) -> Float[np.ndarray, "h w 3"]:
     """Gives each channel of z the mean and standard deviation of x.
 
-    The result is (z − mean z)·std x/std z + mean x.
+    The result is (z − mean z)·std x/std z + mean x, with std z at least `FLAT`.
 
     >>> z, x = np.array([[[0.0], [1.0]], [[0.2], [0.4]]]) * np.ones((1, 1, 3))
     >>> match_color(z[None], x[None])[0, :, 0].round(3).tolist()
