@@ -111,7 +111,8 @@ class FittedDataset:
 
         Raises:
           InputError: If the dataset lacks one of the attributes, or has too few images with or
-            without it, or if the penalty is negative or infinite.
+            without it, or too few to tell all attributes apart, or if the penalty is negative or
+            infinite.
         """
         if isinstance(hold, str):
             raise InputError(f"hold is {hold!r}; give a list of names, such as [{hold!r}].")
