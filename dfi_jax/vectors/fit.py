@@ -127,7 +127,7 @@ def _origin(
         pool_rounding=recipe.features.pool_rounding,
         preparation=recipe.features.preparation,
         normalization=recipe.features.normalization,
-        where=where,
+        where=",".join(map(str, parse_shared(where, dataset.attributes))),
         images=hashlib.sha256(
             dataset.fingerprint(rows).encode() + dataset.scores[rows].tobytes()
         ).hexdigest(),

@@ -125,7 +125,7 @@ def test_attributes_that_mean_much_the_same_are_not_held(random_vgg):
     fitted = fit(random_vgg, dataclasses.replace(dataset, scores=scores), recipe=RECIPE)
     assert fitted.vector(names[0]).provenance.held == names[2:]
     assert fitted.vector(names[2]).provenance.held == (*names[:2], *names[3:])
-    assert fitted.vector(names[0], hold=names).provenance.held == names[1:]
+    assert fitted.vector(names[0], hold=[*names, names[2]]).provenance.held == names[1:]
 
 
 def test_a_run_that_ended_is_resumed(random_vgg, people, fitted, tmp_path, monkeypatch):
@@ -169,6 +169,9 @@ def test_parts_of_several_processes_add_up(random_vgg, people, fitted, tmp_path,
     (tmp_path / "part-2-of-2.safetensors").unlink()
     with pytest.raises(FileError, match="has 1 parts of 2"):
         FittedDataset.load(tmp_path)
+    fitted.save(tmp_path)
+    with pytest.raises(FileError, match="has parts of 1 and of 2, from runs with different"):
+        FittedDataset.load(tmp_path)
 
 
 def test_a_process_without_an_image_has_a_part_all_the_same(random_vgg, people, tmp_path):
@@ -187,9 +190,11 @@ def test_a_group_has_only_its_images(random_vgg, people, tmp_path):
     assert len(serious.scores) == off[:, column].sum()
     both = FittedDataset.merge([smiling, serious])
     assert len(both.scores) == len(smiling.scores) + len(serious.scores)
-    assert both.origin.where == "+smiling or -Smiling"
+    assert both.origin.where == "+Smiling or -Smiling"
     with pytest.raises(InputError, match="two parts are of the same images"):
         FittedDataset.merge([smiling, serious, smiling])
+    with pytest.raises(InputError, match="no fitted dataset to add up"):
+        FittedDataset.merge([])
     for where, message in (
         ("Smiling", r"has no sign; give \+Smiling"),
         ("+Smiling,-Smiling", "no image of synthetic"),
@@ -203,6 +208,9 @@ def test_what_a_fitted_dataset_cannot_answer_is_rejected(random_vgg, people, fit
         fitted.vector("Smilling")
     with pytest.raises(InputError, match=r"fit the dataset with where='\+Smiling'"):
         fitted.vector("Eyeglasses,+Smiling")
+    for twice in ("Smiling,~Smiling", "smiling,Eyeglasses,Smiling"):
+        with pytest.raises(InputError, match="names Smiling twice"):
+            fitted.vector(twice)
     for penalty in (-1.0, np.nan, np.inf):
         with pytest.raises(InputError, match="give a finite number from 0"):
             fitted.vector("Smiling", penalty=penalty)
