@@ -409,7 +409,7 @@ def _rows(made: Provenance) -> dict[str, str]:
         "crop": "" if made.crop is None else ",".join(map(str, made.crop)),
         "warped": "to the average face" if made.warped else "",
         "normalization": "" if made.normalization is None else words(made.normalization),
-        "noise": "" if share is None else f"{share:.0%} of the energy before shrinkage",
+        "noise": "" if share is None else f"{min(1, share):.0%} of the energy before shrinkage",
         "shrinkage": words(made.shrinkage),
         "calibration": ", ".join(
             f"strength {alpha:.2f} moves faces by {moved:.2f}" for alpha, moved in made.calibration

@@ -118,10 +118,15 @@ def find_warnings(made: Provenance) -> list[str]:
     >>> find_warnings(dfi_jax.starter("older").provenance)
     []
     """
+    if made.n_source == made.n_target == 1:
+        return [
+            "the noise in the attribute vector is unknown, because it comes from a single image "
+            "without and a single one with the attribute; use more images."
+        ]
     if made.noise_share is None or made.noise_share <= NOISY:
         return []
     return [
-        f"{made.noise_share:.0%} of the attribute vector is noise, because it comes from "
+        f"{min(1, made.noise_share):.0%} of the attribute vector is noise, because it comes from "
         f"{made.n_source} images without and {made.n_target} with the attribute; use more images."
     ]
 

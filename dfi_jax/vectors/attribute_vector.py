@@ -209,7 +209,7 @@ class AttributeVector:
 
 def from_estimate(
     w: Features,
-    variance: Features,
+    variance: Features | None,
     provenance: Provenance,
     *,
     average: Features,
@@ -219,7 +219,8 @@ def from_estimate(
 
     Args:
       w: The estimate, (h, w, c) per layer.
-      variance: s², the squared standard error of each activation of w.
+      variance: s², the squared standard error of each activation of w, or None if it is unknown.
+        Then w isn't shrunk.
       provenance: How w was estimated.
       average: Mean features of images, preferably without the attribute, which a removal puts in
         the place of a photo's own.
@@ -232,9 +233,11 @@ def from_estimate(
     >>> found.provenance.noise, found.provenance.signal
     ((3.0,), (4.0,))
     """
+    w = {name: jnp.asarray(w[name]) for name in provenance.layers}
+    if variance is None:
+        return AttributeVector(w, provenance, of_attribute(w, average, provenance.attributes))
     length = {name: float(jnp.linalg.norm(layer)) for name, layer in w.items()}
     noise = {name: float(jnp.sqrt(jnp.sum(layer))) for name, layer in variance.items()}
-    w = {name: jnp.asarray(layer) for name, layer in w.items()}
     features = shrinkage.shrink(w, variance)
     denoised = DENOISED.shrink(w, variance)
     return AttributeVector(

@@ -95,7 +95,10 @@ class Provenance:
 
     @property
     def noise_share(self) -> float | None:
-        """Σs²/‖w‖², the share of noise in the energy of w, as a mean over layers."""
+        """Σs²/‖w‖², the share of noise in the energy of w, as a mean over layers.
+
+        It is an estimate, which can exceed 1 if w is nothing but noise.
+        """
         pairs = zip(self.length, self.noise, strict=True)
         shares = [noise**2 / length**2 for length, noise in pairs if length**2 > 0]
         return sum(shares) / len(shares) if shares else None
