@@ -46,7 +46,8 @@ class Provenance:
       held: Attributes that least squares held constant.
       kept: Attributes whose vectors were projected out (`vectors.combination.project_out`).
       penalty: Ridge penalty of the held attributes, or None without least squares.
-      length: ‖w‖ of each layer before shrinkage, or an empty tuple if it is unknown.
+      length: ‖w‖ of each layer before shrinkage, and before other vectors were projected out, or an
+        empty tuple if it is unknown.
       noise: √Σs² of each layer, with s the standard error of an activation of w, or an empty tuple.
       shrinkage: Shrinkage that took noise out of w.
       calibration: Pairs of a strength and the mean movement of faces at this strength, as a judge
