@@ -262,7 +262,7 @@ def fit_dataset(
 
     This adds up the features and scores of all images. `dfi edit --dataset fitted:FOLDER` then
     edits a photo with any of the attributes, and `dfi vectors regress` writes a single vector to a
-    file. The sums are written every few minutes, so rerunning the command resumes it.
+    file. The sums are written every 500 images, so rerunning the command resumes it.
     """
     share = launched_share() if distributed else None
     options.check_out(out, overwrite=True)

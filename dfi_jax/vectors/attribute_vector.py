@@ -127,7 +127,7 @@ class AttributeVector:
         >>> starter("older").opposite().provenance.attributes
         ('Young',)
         """
-        flipped = tuple(map(opposite, self.provenance.attributes))
+        flipped = tuple(map(_flip, self.provenance.attributes))
         return AttributeVector(
             {name: -layer for name, layer in self.features.items()},
             dataclasses.replace(self.provenance, attributes=flipped, calibration=()),
@@ -250,6 +250,15 @@ def from_estimate(
         ),
         of_attribute(denoised, average, provenance.attributes),
     )
+
+
+def _flip(attribute: str) -> str:
+    """Returns the text of the opposite attribute, which may be a part of a sum: `0.5 × Smiling`."""
+    strength, times, name = attribute.partition(" × ")
+    if not times:
+        return opposite(attribute)
+    sign, size = ("", strength[1:]) if strength.startswith("-") else ("-", strength)
+    return f"{sign}{size}{times}{name}"
 
 
 def _store_layer(name: str, w: np.ndarray, dtype: str) -> dict[str, np.ndarray]:

@@ -19,8 +19,10 @@ from dfi_jax import (
 from dfi_jax.data import synthetic
 from dfi_jax.data.admission import thresholded
 from dfi_jax.engine.share import Share
+from dfi_jax.metrics.judge import fit_judge
 from dfi_jax.recipe.preparation import prepare_images
 from dfi_jax.vectors import fit as fitting
+from dfi_jax.vectors import probes
 from dfi_jax.vectors.fit import fit
 from dfi_jax.vectors.fitted import FittedDataset
 
@@ -151,6 +153,9 @@ def test_a_run_that_ended_is_resumed(random_vgg, people, fitted, tmp_path, monke
     assert seen == []
     with pytest.raises(FileError, match="has sums with a different value of weights_sha256"):
         fit(load_vgg("random-vgg16", seed=1), people, recipe=RECIPE, folder=tmp_path)
+    coarse = dataclasses.replace(random_vgg, precision="bfloat16")
+    with pytest.raises(FileError, match="has sums with a different value of precision"):
+        fit(coarse, people, recipe=RECIPE, folder=tmp_path)
 
 
 def test_parts_of_several_processes_add_up(random_vgg, people, fitted, tmp_path, monkeypatch):
@@ -234,6 +239,16 @@ def test_what_a_fitted_dataset_cannot_answer_is_rejected(random_vgg, people, fit
     object.__setattr__(no_scores, "attributes", ())
     with pytest.raises(InputError, match="no attribute scores"):
         fit(random_vgg, no_scores, recipe=RECIPE)
+    scores = people.scores.copy()
+    scores[4, 2] = np.nan
+    unknown = dataclasses.replace(people, scores=scores)
+    for learn in (
+        lambda: fit(random_vgg, unknown, recipe=RECIPE),
+        lambda: probes.fit(random_vgg, unknown),
+        lambda: fit_judge(unknown, range(53)),
+    ):
+        with pytest.raises(InputError, match="synthetic has scores that aren't finite"):
+            learn()
     few = fit(random_vgg, synthetic.load(12, size=16), recipe=RECIPE)
     with pytest.raises(InputError, match="at least 10 images have it"):
         few.vector("Smiling")
