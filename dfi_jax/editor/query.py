@@ -13,7 +13,13 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.rule import Rule
 from dfi_jax.data.selection import Anchor, Selection
 from dfi_jax.data.wanted import Wanted
-from dfi_jax.editor.job import AttributeLike, is_number, is_vector_file, parse_strengths
+from dfi_jax.editor.job import (
+    AttributeLike,
+    has_strengths,
+    is_number,
+    is_vector_file,
+    parse_strengths,
+)
 from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG
 from dfi_jax.photo import faces
@@ -181,7 +187,7 @@ def find_vector(
             return Found(AttributeVector.load(attribute), [])
         case Selection():
             return Found(_estimate(vgg, attribute, query, recipe=recipe), [attribute])
-        case str() if query.dataset is None:
+        case str() if query.dataset is None or has_strengths(attribute):
             attribute = parse_strengths(attribute)
     if isinstance(attribute, Mapping):
         for name, strength in attribute.items():
