@@ -17,7 +17,13 @@ from dfi_jax.data.near import parse as parse_nearness
 from dfi_jax.data.rule import RULES, Rule
 from dfi_jax.data.selection import Anchor, check_selection
 from dfi_jax.editor.editor import Editor
-from dfi_jax.editor.job import Job, check_alphas, is_vector_file, parse_strengths
+from dfi_jax.editor.job import (
+    Job,
+    check_alphas,
+    has_strengths,
+    is_vector_file,
+    parse_strengths,
+)
 from dfi_jax.errors import InputError
 from dfi_jax.network.conv import Precision as PrecisionName
 from dfi_jax.progress import OnProgress
@@ -41,8 +47,9 @@ ATTRIBUTE_HELP = (
     "The attribute to add, or to remove if ~ stands before its name. Without a dataset: one of "
     f"{', '.join(starter_names())}; several of these, with optional strengths "
     "(eyeglasses,older=0.5); or a file that `dfi vectors make` wrote. With a dataset: one of its "
-    "attributes, or several separated by commas; +Young and -Male restrict the dataset to young "
-    "women. In a dataset of the form pair:WITHOUT:WITH, the attribute is Target."
+    "attributes, several that change together (Smiling,~Young), or several with a strength each "
+    "(Smiling=1,~Young=0.5); +Young and -Male restrict the dataset to young women. In "
+    "a dataset of the form pair:WITHOUT:WITH, the attribute is Target."
 )
 
 
@@ -306,6 +313,9 @@ def check_attribute(
     elif dataset is None:
         for name in parse_strengths(attribute):
             starter(name)
+    elif has_strengths(attribute):
+        for name in parse_strengths(attribute):
+            check_attribute(name, dataset=dataset, rule=rule, near=near, k=k)
     elif isinstance(dataset, FittedDataset):
         dataset.check(attribute)
     else:

@@ -262,7 +262,7 @@ def fit_dataset(
 
     This adds up the features and scores of all images. `dfi edit --dataset fitted:FOLDER` then
     edits a photo with any of the attributes, and `dfi vectors regress` writes a single vector to a
-    file. The sums are written every few minutes, so rerunning the command resumes it.
+    file. The sums are written every 500 images, so rerunning the command resumes it.
     """
     share = launched_share() if distributed else None
     output.check_out(out, overwrite=True)
@@ -409,7 +409,7 @@ def _rows(made: Provenance) -> dict[str, str]:
         "crop": "" if made.crop is None else ",".join(map(str, made.crop)),
         "warped": "to the average face" if made.warped else "",
         "normalization": "" if made.normalization is None else words(made.normalization),
-        "noise": "" if share is None else f"{share:.0%} of the energy before shrinkage",
+        "noise": "" if share is None else f"{min(1, share):.0%} of the energy before shrinkage",
         "shrinkage": words(made.shrinkage),
         "calibration": ", ".join(
             f"strength {alpha:.2f} moves faces by {moved:.2f}" for alpha, moved in made.calibration

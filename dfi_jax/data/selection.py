@@ -239,14 +239,25 @@ def _admitted(
     """Returns the rows of all images that belong in each set, in the dataset's order."""
     source, target = map(np.flatnonzero, rule.members(dataset, wanted, anchor))
     needed = min(rule.smallest, rule.k)
-    if min(len(source), len(target)) < needed:
+    without, having = (_count(dataset, rows, rule.per_person) for rows in (source, target))
+    if min(without, having) < needed:
+        capped = having < len(target) or without < len(source)
         raise InputError(
-            f"the dataset {dataset.name} has too few images for {wanted}: {len(target)} that have "
-            f"it and {len(source)} with the opposite, but each set needs {needed}; use a larger "
-            f"dataset, name fewer attributes at once, or set `smallest` of the rule to a lower "
-            f"number."
+            f"the dataset {dataset.name} has too few images for {wanted}: {having} that have it "
+            f"and {without} with the opposite"
+            f"{f', counting at most {rule.per_person} of a person' if capped else ''}, but each "
+            f"set needs {needed}; use a larger dataset, name fewer attributes at once, or set "
+            f"`smallest` of the rule to a lower number."
         )
     return source, target
+
+
+def _count(dataset: Dataset, rows: Int[np.ndarray, " n"], per_person: int | None) -> int:
+    """Returns the number of images that `_cap` keeps."""
+    if dataset.people is None or per_person is None:
+        return len(rows)
+    _, counts = np.unique(dataset.people[rows], return_counts=True)
+    return int(np.minimum(counts, per_person).sum())
 
 
 def _cap(

@@ -204,11 +204,13 @@ def parse_shared(text: str, attributes: Sequence[str]) -> tuple[Term, ...]:
 
 
 def opposite(attribute: str) -> str:
-    """Returns the text of the opposite attribute.
+    """Returns the text of the opposite attribute. One that both sets share has none, and stays.
 
-    >>> opposite("Smiling"), opposite("~Young")
-    ('~Smiling', 'Young')
+    >>> opposite("Smiling"), opposite("~Young"), opposite("-Male")
+    ('~Smiling', 'Young', '-Male')
     """
+    if attribute.startswith(("+", "-")):
+        return attribute
     return attribute[1:] if attribute.startswith("~") else f"~{attribute}"
 
 

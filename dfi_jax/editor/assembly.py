@@ -61,11 +61,11 @@ def prepare_work(
         cache=cache,
         on_progress=on_progress,
     )
-    vector, selections = find_vector(vgg, job.attribute, query, recipe=recipe)
+    found = find_vector(vgg, job.attribute, query, recipe=recipe)
     # The images may change or disappear before the edit is made, which can be hours later.
-    used = [selection.record() for selection in selections]
+    used = [selection.record() for selection in found.selections]
     finer = load_finer(job.finer, recipe=recipe)
-    vectors = [(recipe.features.size, vector), *((w.provenance.size, w) for w in finer)]
+    vectors = [(recipe.features.size, found.vector), *((w.provenance.size, w) for w in finer)]
     mean_rgb, work = vgg.preprocess.mean_rgb, None
     for size, w in reversed(vectors):
         sized = recipe.replace(features=recipe.features.replace(size=size))
@@ -80,6 +80,7 @@ def prepare_work(
             mask=None if mask is None else located.placement.crop(mask.pixels, size=size),
             mask_record=None if mask is None else {"name": mask.name, "sha256": mask.sha256},
             vector=w,
+            parts=found.parts if w is found.vector else (),
             selections=used,
             finer=work,
         )

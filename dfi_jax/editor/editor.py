@@ -272,8 +272,7 @@ class Editor:
             points=points,
             on_progress=on_progress,
         )
-        found, _ = find_vector(self.vgg, attribute, query, recipe=self.resolved_recipe)
-        return found
+        return find_vector(self.vgg, attribute, query, recipe=self.resolved_recipe).vector
 
     def fit(
         self,

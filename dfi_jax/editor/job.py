@@ -28,8 +28,9 @@ AttributeLike = str | Path | Wanted | AttributeVector | Selection | Mapping[str,
 
 Without a dataset, it is the name of a starter vector, or several names separated by commas, each
 with an optional strength, as in `eyeglasses,older=0.5`. With a dataset, it is a `Wanted` or the
-text of one. In both cases, it can also be an `AttributeVector`, the path of a vector's file, a
-`Selection` to compute a vector from, or a mapping from names to strengths.
+text of one, or names of which at least one has a strength, as in `Smiling=1,~Young=0.5`. In both
+cases, it can also be an `AttributeVector`, the path of a vector's file, a `Selection` to compute a
+vector from, or a mapping from names to strengths.
 """
 
 LONGEST_NAME = 200
@@ -273,7 +274,7 @@ def is_vector_file(attribute: str) -> bool:
 
 
 def parse_strengths(text: str) -> dict[str, float]:
-    """Returns the strength of each of the starter vectors that a text names.
+    """Returns the strength of each of the vectors that a text names.
 
     Raises:
       InputError: If a name is missing or given twice, or a strength isn't a number or too large.
@@ -305,6 +306,15 @@ def parse_strengths(text: str) -> dict[str, float]:
                 f"{LARGEST_ALPHA:g}, as in eyeglasses,older=0.5."
             ) from None
     return strengths
+
+
+def has_strengths(attribute: object) -> bool:
+    """Returns whether an attribute of a dataset is a text that gives strengths to names.
+
+    >>> has_strengths("Smiling=1,~Young=0.5"), has_strengths("Smiling,~Young")
+    (True, False)
+    """
+    return isinstance(attribute, str) and "=" in attribute
 
 
 def shorten(name: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,13 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.rule import Rule
 from dfi_jax.data.selection import Anchor, Selection
 from dfi_jax.data.wanted import Wanted
-from dfi_jax.editor.job import AttributeLike, is_number, is_vector_file, parse_strengths
+from dfi_jax.editor.job import (
+    AttributeLike,
+    has_strengths,
+    is_number,
+    is_vector_file,
+    parse_strengths,
+)
 from dfi_jax.errors import InputError
 from dfi_jax.network.vgg import VGG
 from dfi_jax.photo import faces
@@ -134,10 +140,24 @@ def find_warp(located: LocatedPhoto, *, cache: Cache | None) -> Warp:
     return Warp.between(points, faces.CANONICAL_LANDMARKS)
 
 
+class Found(NamedTuple):
+    """An attribute vector, and what it was made from.
+
+    Attributes:
+      vector: The vector.
+      selections: Selections of images that it was computed from.
+      parts: Vectors whose sum it is, with the strength of each, or nothing if it isn't a sum.
+    """
+
+    vector: AttributeVector
+    selections: list[Selection]
+    parts: tuple[tuple[AttributeVector, float], ...] = ()
+
+
 def find_vector(
     vgg: VGG, attribute: AttributeLike | None, query: Query, *, recipe: Recipe
-) -> tuple[AttributeVector, list[Selection]]:
-    """Returns the vector of an attribute, and the selections that it was computed from.
+) -> Found:
+    """Returns the vector of an attribute, and what it was made from.
 
     Args:
       vgg: The network.
@@ -151,20 +171,23 @@ def find_vector(
 
     >>> import dfi_jax
     >>> vgg, query = dfi_jax.load_vgg("random-vgg16"), Query(dataset=None)
-    >>> found, selections = find_vector(vgg, "older", query, recipe=Recipe())
-    >>> found.provenance.attributes, selections
+    >>> found = find_vector(vgg, "older", query, recipe=Recipe())
+    >>> found.vector.provenance.attributes, found.selections
     (('~Young',), [])
+    >>> both = find_vector(vgg, "older,smiling=0.5", query, recipe=Recipe())
+    >>> [strength for _, strength in both.parts]
+    [1.0, 0.5]
     """
     match attribute:
         case AttributeVector():
-            return attribute, []
+            return Found(attribute, [])
         case Path():
-            return AttributeVector.load(attribute), []
+            return Found(AttributeVector.load(attribute), [])
         case str() if is_vector_file(attribute):
-            return AttributeVector.load(attribute), []
+            return Found(AttributeVector.load(attribute), [])
         case Selection():
-            return _estimate(vgg, attribute, query, recipe=recipe), [attribute]
-        case str() if query.dataset is None:
+            return Found(_estimate(vgg, attribute, query, recipe=recipe), [attribute])
+        case str() if query.dataset is None or has_strengths(attribute):
             attribute = parse_strengths(attribute)
     if isinstance(attribute, Mapping):
         for name, strength in attribute.items():
@@ -175,16 +198,16 @@ def find_vector(
                 )
         # `combine` would describe a single vector as a sum.
         if query.dataset is None and list(attribute.values()) == [1.0]:
-            return starter(next(iter(attribute))), []
+            return Found(starter(next(iter(attribute))), [])
         found = [
             find_vector(vgg, name, query, recipe=recipe)
             if query.dataset is not None
-            else (starter(name), [])
+            else Found(starter(name), [])
             for name in attribute
         ]
-        strengths = attribute.values()
-        vector = combine([(v, s) for (v, _), s in zip(found, strengths, strict=True)])
-        return vector, [used for _, selections in found for used in selections]
+        pairs = zip(found, attribute.values(), strict=True)
+        parts = tuple((each.vector, float(strength)) for each, strength in pairs)
+        return Found(combine(parts), [used for each in found for used in each.selections], parts)
     if not isinstance(attribute, str | Wanted | None):
         raise InputError(
             f"the attribute is {attribute!r}; give a name, several names separated by commas, a "
@@ -193,9 +216,9 @@ def find_vector(
     if query.dataset is None:
         raise InputError(f"the attribute is {attribute!r} and no dataset is given; give a dataset.")
     if isinstance(query.dataset, FittedDataset):
-        return query.dataset.vector(attribute, shrinkage=recipe.shrinkage), []
+        return Found(query.dataset.vector(attribute, shrinkage=recipe.shrinkage), [])
     chosen = find_selection(vgg, attribute, query, size=recipe.features.size)
-    return _estimate(vgg, chosen, query, recipe=recipe), [chosen]
+    return Found(_estimate(vgg, chosen, query, recipe=recipe), [chosen])
 
 
 def _estimate(vgg: VGG, chosen: Selection, query: Query, *, recipe: Recipe) -> AttributeVector:

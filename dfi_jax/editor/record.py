@@ -1,6 +1,7 @@
 """The record of an edit: everything about how it was made, as JSON can write it."""
 
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from itertools import chain
 from typing import Any
@@ -118,10 +119,15 @@ def find_warnings(made: Provenance) -> list[str]:
     >>> find_warnings(dfi_jax.starter("older").provenance)
     []
     """
+    if made.n_source == made.n_target == 1:
+        return [
+            "the noise in the attribute vector is unknown, because it comes from a single image "
+            "without and a single one with the attribute; use more images."
+        ]
     if made.noise_share is None or made.noise_share <= NOISY:
         return []
     return [
-        f"{made.noise_share:.0%} of the attribute vector is noise, because it comes from "
+        f"{min(1, made.noise_share):.0%} of the attribute vector is noise, because it comes from "
         f"{made.n_source} images without and {made.n_target} with the attribute; use more images."
     ]
 
@@ -130,8 +136,7 @@ def work_warnings(work: Work) -> list[str]:
     """Returns sentences about an edit at one size that the user should know."""
     return [
         *mask_warnings(work),
-        *find_warnings(work.vector.provenance),
-        *removal_warnings(work),
+        *vector_warnings(work),
         *warp_warnings(work),
         *finer_warnings(work),
     ]
@@ -157,11 +162,32 @@ def finer_warnings(work: Work) -> list[str]:
     ]
 
 
-def removal_warnings(work: Work) -> list[str]:
-    """Returns a sentence if the recipe can't replace anything where an attribute is taken away."""
-    attributes, replacement = work.vector.provenance.attributes, work.vector.replacement
+def vector_warnings(work: Work) -> list[str]:
+    """Returns sentences about the vector, or about each vector of a sum."""
+    found = []
+    for vector, strength in work.parts or ((work.vector, 1.0),):
+        if not strength:
+            continue
+        sentences = find_warnings(vector.provenance)
+        if work.recipe.removal is not None:
+            sentences += removal_warnings(vector, [strength * alpha for alpha in work.alphas])
+        name = f"{','.join(vector.provenance.attributes)}: " if work.parts else ""
+        found += [name + sentence for sentence in sentences]
+    return found
+
+
+def removal_warnings(vector: AttributeVector, alphas: Sequence[float]) -> list[str]:
+    """Returns a sentence if nothing can be replaced where a vector takes an attribute away.
+
+    >>> import dfi_jax
+    >>> removal_warnings(dfi_jax.starter("eyeglasses"), [-1.0])
+    []
+    >>> removal_warnings(dfi_jax.starter("older"), [-1.0]) == [SUBTRACTED]
+    True
+    """
+    attributes, replacement = vector.provenance.attributes, vector.replacement
     away = 1 if attributes and takes_away(attributes) else -1
-    if work.recipe.removal is None or not any(away * alpha > 0 for alpha in work.alphas):
+    if not any(away * alpha > 0 for alpha in alphas):
         return []
     if replacement is not None:
         masks = (*replacement.forwards.values(), *replacement.backwards.values())

@@ -44,6 +44,7 @@ class Work:
       mask: The mask's crop, or None.
       mask_record: Name and SHA-256 of the mask, or None.
       vector: The attribute vector.
+      parts: Vectors whose sum it is, with the strength of each, or nothing if it isn't a sum.
       selections: Records of the images that the vector was computed from.
       finer: The job at the next larger size, or None. It starts from the result at this size.
       results: The reconstructions so far, by the index of their strength in the job.
@@ -59,6 +60,7 @@ class Work:
     mask: Float[np.ndarray, "s s 3"] | None
     mask_record: dict[str, str] | None
     vector: AttributeVector
+    parts: tuple[tuple[AttributeVector, float], ...] = ()
     selections: list[dict[str, Any]]
     finer: "Work | None" = None
     results: dict[int, Reconstruction] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from dfi_jax.data.dataset import Dataset
 from dfi_jax.data.selection import SMALLEST_SET
 from dfi_jax.errors import InputError
 from dfi_jax.metrics import alexnet
-from dfi_jax.vectors.ridge import FOLDS, Ridge, auc, fit_ridge
+from dfi_jax.vectors.ridge import FOLDS, Ridge, auc, check_scores, fit_ridge
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -53,7 +53,8 @@ def fit_judge(dataset: Dataset, rows: Sequence[int]) -> Judge:
       rows: Numbers of the images. They should show none of the people whose edits are judged.
 
     Raises:
-      InputError: If the images show fewer than five people, or no attribute can be judged.
+      InputError: If the images show fewer than five people, a score isn't finite, or no attribute
+        can be judged.
       FileError: If an image can't be read.
 
     >>> from dfi_jax import load_dataset
@@ -71,6 +72,7 @@ def fit_judge(dataset: Dataset, rows: Sequence[int]) -> Judge:
         raise InputError(
             f"the images of {dataset.name} show fewer than {FOLDS} people; give more images."
         )
+    check_scores(dataset.scores[chosen], dataset.name)
     present = dataset.scores[chosen] > 0
     counts = np.minimum(present.sum(axis=0), (~present).sum(axis=0))
     columns = np.flatnonzero(counts >= SMALLEST_SET)

@@ -127,7 +127,7 @@ class AttributeVector:
         >>> starter("older").opposite().provenance.attributes
         ('Young',)
         """
-        flipped = tuple(map(opposite, self.provenance.attributes))
+        flipped = tuple(map(_flip, self.provenance.attributes))
         return AttributeVector(
             {name: -layer for name, layer in self.features.items()},
             dataclasses.replace(self.provenance, attributes=flipped, calibration=()),
@@ -209,7 +209,7 @@ class AttributeVector:
 
 def from_estimate(
     w: Features,
-    variance: Features,
+    variance: Features | None,
     provenance: Provenance,
     *,
     average: Features,
@@ -219,7 +219,8 @@ def from_estimate(
 
     Args:
       w: The estimate, (h, w, c) per layer.
-      variance: s², the squared standard error of each activation of w.
+      variance: s², the squared standard error of each activation of w, or None if it is unknown.
+        Then w isn't shrunk.
       provenance: How w was estimated.
       average: Mean features of images, preferably without the attribute, which a removal puts in
         the place of a photo's own.
@@ -232,9 +233,11 @@ def from_estimate(
     >>> found.provenance.noise, found.provenance.signal
     ((3.0,), (4.0,))
     """
+    w = {name: jnp.asarray(w[name]) for name in provenance.layers}
+    if variance is None:
+        return AttributeVector(w, provenance, of_attribute(w, average, provenance.attributes))
     length = {name: float(jnp.linalg.norm(layer)) for name, layer in w.items()}
     noise = {name: float(jnp.sqrt(jnp.sum(layer))) for name, layer in variance.items()}
-    w = {name: jnp.asarray(layer) for name, layer in w.items()}
     features = shrinkage.shrink(w, variance)
     denoised = DENOISED.shrink(w, variance)
     return AttributeVector(
@@ -247,6 +250,15 @@ def from_estimate(
         ),
         of_attribute(denoised, average, provenance.attributes),
     )
+
+
+def _flip(attribute: str) -> str:
+    """Returns the text of the opposite attribute, which may be a part of a sum: `0.5 × Smiling`."""
+    strength, times, name = attribute.partition(" × ")
+    if not times:
+        return opposite(attribute)
+    sign, size = ("", strength[1:]) if strength.startswith("-") else ("-", strength)
+    return f"{sign}{size}{times}{name}"
 
 
 def _store_layer(name: str, w: np.ndarray, dtype: str) -> dict[str, np.ndarray]:

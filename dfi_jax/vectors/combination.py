@@ -129,8 +129,6 @@ def project_out(vector: AttributeVector, kept: Sequence[AttributeVector]) -> Att
         dataclasses.replace(
             vector.provenance,
             kept=(*vector.provenance.kept, *attributes),
-            length=(),
-            noise=(),
             calibration=(),
         ),
         vector.replacement and keep_left(vector.replacement, vector.features, features),

@@ -35,7 +35,8 @@ def attribute_vector(
     The means are weighted as the selection's rule says. With n images and the variance σ² between
     them in each set, the squared standard error of an activation is s² = σ²/n of the target plus
     σ²/n of the source; with weights, n is (Σw)²/Σw². The provenance knows √Σs² of each layer as
-    `noise`.
+    `noise`. A set of one image has the σ² of the other set. If both have only one, the noise is
+    unknown, and w isn't shrunk.
 
     Args:
       vgg: The network.
@@ -111,6 +112,12 @@ def attribute_vector(
     sets = (selection.target, selection.source)
     fingerprints = [selection.dataset.fingerprint(rows) for rows in sets]
     target, source = map(moments, sets, reversed(selection.weights()), fingerprints)
+    variances = [each.variance for each in (target, source) if each.effective > 1]
+    variance = None
+    if variances:
+        variance = jax.tree.map(
+            lambda a, b: a / target.effective + b / source.effective, variances[0], variances[-1]
+        )
     wanted = selection.wanted.resolve(selection.dataset.attributes)
     provenance = Provenance(
         dataset=selection.dataset.name,
@@ -133,11 +140,7 @@ def attribute_vector(
     )
     return from_estimate(
         jax.tree.map(jnp.subtract, target.mean, source.mean),
-        jax.tree.map(
-            lambda a, b: a / target.effective + b / source.effective,
-            target.variance,
-            source.variance,
-        ),
+        variance,
         provenance,
         average=target.mean if takes_away(provenance.attributes) else source.mean,
         shrinkage=recipe.shrinkage,

@@ -23,6 +23,7 @@ from dfi_jax.recipe.features import L2, Features, PoolRounding
 from dfi_jax.recipe.preparation import prepare_images, prepared_size
 from dfi_jax.vectors.fitted import FittedDataset, part_path
 from dfi_jax.vectors.origin import Origin
+from dfi_jax.vectors.ridge import check_scores
 
 LARGEST_SCORE = 3.0
 """Scores are clipped to ±3. A classifier is certain there, and higher scores say little more."""
@@ -64,7 +65,8 @@ def fit(
       on_progress: Function that is called with the number of images done.
 
     Raises:
-      InputError: If the dataset has no scores, or no image has the attributes.
+      InputError: If the dataset has no scores, or some that aren't finite, or if no image has the
+        attributes.
       FileError: If an image can't be read, or the folder has sums of something else.
 
     >>> import dfi_jax
@@ -83,6 +85,7 @@ def fit(
     part = (share.index + 1, share.count)
     admitted = _admitted(dataset, where, rows)
     rows_here = np.array(share.of(admitted), int)
+    check_scores(dataset.scores[rows_here], dataset.name)
     origin = _origin(vgg, dataset, rows_here, recipe=recipe, where=where)
     fitted = None if folder is None else _begun(folder, part, origin)
     if fitted is None:
@@ -127,12 +130,13 @@ def _origin(
         pool_rounding=recipe.features.pool_rounding,
         preparation=recipe.features.preparation,
         normalization=recipe.features.normalization,
-        where=where,
+        where=",".join(map(str, parse_shared(where, dataset.attributes))),
         images=hashlib.sha256(
             dataset.fingerprint(rows).encode() + dataset.scores[rows].tobytes()
         ).hexdigest(),
         total=len(rows),
         warped=dataset.warped,
+        precision=vgg.precision,
     )
 
 

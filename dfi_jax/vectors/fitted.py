@@ -111,7 +111,8 @@ class FittedDataset:
 
         Raises:
           InputError: If the dataset lacks one of the attributes, or has too few images with or
-            without it, or if the penalty is negative or infinite.
+            without it, or too few to tell all attributes apart, or if the penalty is negative or
+            infinite.
         """
         if isinstance(hold, str):
             raise InputError(f"hold is {hold!r}; give a list of names, such as [{hold!r}].")
@@ -122,8 +123,8 @@ class FittedDataset:
         if hold is None:
             held = self._unrelated(columns)
         else:
-            held = [find_attribute(name, self.origin.attributes) for name in hold]
-            held = [a for a in held if a not in columns]
+            named = dict.fromkeys(find_attribute(name, self.origin.attributes) for name in hold)
+            held = [a for a in named if a not in columns]
         pairs = list(zip(columns, wanted.terms, strict=True))
         slopes = np.array([self._gap(a) * (1 if term.on else -1) for a, term in pairs])
         w, variance = regress(
@@ -160,6 +161,9 @@ class FittedDataset:
           InputError: As `vector`.
         """
         wanted = Wanted.of(attribute, self.origin.attributes)
+        names = [term.name for term in wanted.terms]
+        if repeated := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"{wanted} names {repeated[0]} twice; name each attribute once.")
         for term in wanted.terms:
             if term.shared:
                 raise InputError(
@@ -245,10 +249,15 @@ class FittedDataset:
                 f"{folder} has no fitted dataset; give a folder that `dfi vectors fit` wrote."
             )
         counts = {path.stem.split("-")[-1] for path in paths}
+        if len(counts) > 1:
+            raise FileError(
+                f"{folder} has parts of {' and of '.join(sorted(counts))}, from runs with "
+                f"different numbers of processes; delete the files of all runs but one."
+            )
         if counts != {str(len(paths))}:
             raise FileError(
-                f"{folder} has {len(paths)} parts of {' or '.join(sorted(counts))}; run `dfi "
-                f"vectors fit` again with as many processes as before."
+                f"{folder} has {len(paths)} parts of {counts.pop()}; run `dfi vectors fit` again "
+                f"with as many processes as before."
             )
         parts = [cls.load_part(path) for path in paths]
         for path, part in zip(paths, parts, strict=True):
@@ -299,8 +308,11 @@ class FittedDataset:
         """Returns the sums over the images of all parts, such as men and women.
 
         Raises:
-          InputError: If the parts differ in more than their images, or two have the same images.
+          InputError: If there is no part, if the parts differ in more than their images, or if two
+            have the same images.
         """
+        if not parts:
+            raise InputError("there is no fitted dataset to add up; give at least one.")
         images = [part.origin.images for part in parts if len(part.scores)]
         if len(set(images)) < len(images):
             raise InputError(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dfi_jax.network.conv import Precision
 from dfi_jax.recipe import L2
 from dfi_jax.recipe.features import PoolRounding
 from dfi_jax.recipe.preparation import Preparation
@@ -33,6 +34,7 @@ class Origin:
       images: SHA-256 of everything that the images depend on.
       total: Number of images.
       warped: Whether faces were warped to the geometry of the average face.
+      precision: Precision of the network's convolutions.
     """
 
     dataset: str
@@ -49,6 +51,7 @@ class Origin:
     pool_rounding: PoolRounding = "down"
     preparation: Preparation = ()
     warped: bool = False
+    precision: Precision = "highest"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON can write them."""

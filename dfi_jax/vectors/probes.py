@@ -17,7 +17,7 @@ from dfi_jax.network.vgg import VGG, features
 from dfi_jax.photo.image import resize
 from dfi_jax.progress import OnProgress, Progress
 from dfi_jax.storage.cache import Cache, remember
-from dfi_jax.vectors.ridge import FOLDS, PENALTIES, Ridge, auc, fit_ridge
+from dfi_jax.vectors.ridge import FOLDS, PENALTIES, Ridge, auc, check_scores, fit_ridge
 
 LAYERS = ("conv4_1", "conv5_1")
 """The layers whose features describe a face."""
@@ -64,7 +64,8 @@ def fit(
       on_progress: Function that is called with the number of images done.
 
     Raises:
-      InputError: If the dataset has no attributes, or images of fewer than five people.
+      InputError: If the dataset has no attributes, scores that aren't finite, or images of fewer
+        than five people.
       FileError: If an image can't be read.
 
     `Editor.scores` has an example.
@@ -84,6 +85,7 @@ def fit(
             f"the dataset {dataset.name} shows fewer than {FOLDS} people; give a larger dataset."
         )
     scores = dataset.scores[rows]
+    check_scores(scores, dataset.name)
     depends = {
         "images": dataset.fingerprint(rows),
         "scores": scores.tolist(),

@@ -46,7 +46,8 @@ class Provenance:
       held: Attributes that least squares held constant.
       kept: Attributes whose vectors were projected out (`vectors.combination.project_out`).
       penalty: Ridge penalty of the held attributes, or None without least squares.
-      length: ‖w‖ of each layer before shrinkage, or an empty tuple if it is unknown.
+      length: ‖w‖ of each layer before shrinkage, and before other vectors were projected out, or an
+        empty tuple if it is unknown.
       noise: √Σs² of each layer, with s the standard error of an activation of w, or an empty tuple.
       shrinkage: Shrinkage that took noise out of w.
       calibration: Pairs of a strength and the mean movement of faces at this strength, as a judge
@@ -95,7 +96,10 @@ class Provenance:
 
     @property
     def noise_share(self) -> float | None:
-        """Σs²/‖w‖², the share of noise in the energy of w, as a mean over layers."""
+        """Σs²/‖w‖², the share of noise in the energy of w, as a mean over layers.
+
+        It is an estimate, which can exceed 1 if w is nothing but noise.
+        """
         pairs = zip(self.length, self.noise, strict=True)
         shares = [noise**2 / length**2 for length, noise in pairs if length**2 > 0]
         return sum(shares) / len(shares) if shares else None

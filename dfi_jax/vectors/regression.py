@@ -7,7 +7,8 @@ the variance of the residuals follow from them:
     b = A Xᵀφ        cov b = σ²·A XᵀX A        σ² = (Σφ² − (Xᵀφ)ᵀ Q Xᵀφ)/(n − p)
 
 with A = (XᵀX + Λ)⁻¹, Q = 2A − A XᵀX A, p columns of X, and Λ a ridge penalty on the attributes that
-are only held constant. X has only the columns that are asked for.
+are only held constant. X has only the columns that are asked for. With no more images than columns,
+n − p becomes n − 2 tr(A XᵀX) + tr(A XᵀX A XᵀX), which is what residuals keep of n.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +17,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from dfi_jax.errors import InputError
 from dfi_jax.recipe.features import Features
 
 FLOOR = 1e-4
 """Smallest residual variance of an activation, in mean variances of its layer.
 
 An activation that hardly ever fires would otherwise outweigh all others in `decompose`."""
+
+LARGEST_PENALTY = 1e12
+"""Λ of attributes that are practically not held. A larger one might not be finite in a matrix."""
+
+RANK = 1e-13
+"""Smallest eigenvalue, relative to the largest, of a matrix that is inverted. Smaller ones are
+rounding errors of 0, as if two attributes have the same scores."""
+
+LEAST_LEFT = 1e-6
+"""Smallest share of the images that residuals keep. With less, nothing says what noise there is."""
 
 Sums = Mapping[str, Float[np.ndarray, "..."]]
 """Sums by layer."""
@@ -48,6 +60,9 @@ def regress(
       slopes: Factor of each of the columns.
       penalty: Λ of the attributes that are held, in n times the variance of their scores.
 
+    Raises:
+      InputError: If the columns explain the images entirely, because there are as many.
+
     >>> scores = np.array([[1.0], [1.0], [-1.0], [-1.0]])
     >>> phi = np.array([3.0, 5.0, 0.0, 0.0])  # The means are 4 with it and 0 without it.
     >>> products = {"layer": np.array([phi.sum(), scores[:, 0] @ phi]).reshape(2, 1, 1, 1)}
@@ -59,11 +74,12 @@ def regress(
     chosen, last = [*columns, *held], 1 + len(columns)
     gram, rows = _gram(scores, chosen)
     ridge = np.zeros(len(gram))
-    ridge[last:] = penalty * len(scores) * scores[:, list(held)].astype(np.float64).var(axis=0)
-    inverse = np.linalg.pinv(gram + np.diag(ridge), hermitian=True)
+    variances = scores[:, list(held)].astype(np.float64).var(axis=0)
+    ridge[last:] = min(penalty, LARGEST_PENALTY) * len(scores) * variances
+    inverse = _invert(gram + np.diag(ridge))
     weights = inverse[:, 1:last] @ slopes
     quadratic = 2 * inverse - inverse @ gram @ inverse
-    spread = weights @ gram @ weights / max(len(scores) - len(gram), 1)
+    spread = weights @ gram @ weights / _images_left(len(scores), gram, inverse)
     w: Features = {}
     variance: Features = {}
     for name in products:
@@ -95,7 +111,7 @@ def decompose(
       w: The change of features, (h, w, c) per layer.
     """
     gram, rows = _gram(scores, columns)
-    inverse = np.linalg.pinv(gram, hermitian=True)
+    inverse = _invert(gram)
     left, right = np.zeros((len(columns), len(columns))), np.zeros(len(columns))
     for name in products:
         taken = products[name][rows]
@@ -105,7 +121,35 @@ def decompose(
         weighted = b * precision
         left += weighted @ b.T
         right += weighted @ w[name].reshape(-1)
-    return np.linalg.pinv(left, hermitian=True) @ right
+    return _invert(left) @ right
+
+
+def _invert(matrix: Float[np.ndarray, "p p"]) -> Float[np.ndarray, "p p"]:
+    """Returns a generalised inverse of a symmetric matrix without negative eigenvalues.
+
+    The diagonal is scaled to 1 first, so that neither the unit of an attribute's scores nor a large
+    penalty decides which eigenvalues count as 0.
+    """
+    diagonal = np.diag(matrix)
+    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1))
+    unit = scale[:, None] * matrix * scale
+    return scale[:, None] * np.linalg.pinv(unit, rcond=RANK, hermitian=True) * scale
+
+
+def _images_left(
+    n: int, gram: Float[np.ndarray, "p p"], inverse: Float[np.ndarray, "p p"]
+) -> float:
+    """Returns what Σ of the squared residuals is divided by: n − p, or more with a penalty."""
+    if n > len(gram):
+        return float(n - len(gram))
+    hat = inverse @ gram
+    left = float(n - 2 * np.trace(hat) + np.trace(hat @ hat))
+    if left < LEAST_LEFT * n:
+        raise InputError(
+            f"{n} images can't tell {len(gram) - 1} attributes apart; hold fewer attributes, set a "
+            f"larger penalty, or fit more images."
+        )
+    return left
 
 
 def _gram(

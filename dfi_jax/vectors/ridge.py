@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from dfi_jax.errors import InputError
+
 FOLDS = 5
 """Number of groups of people. Each group is left out of one fit."""
 
@@ -38,6 +40,18 @@ class Ridge(NamedTuple):
     def predict(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n a"]:
         """Returns the scores that descriptions suggest."""
         return (x - self.mean) / self.deviation @ self.weights + self.intercept
+
+
+def check_scores(scores: Float[np.ndarray, "n a"], dataset: str) -> None:
+    """Raises InputError unless all scores are finite, because sums and fits need every one.
+
+    >>> check_scores(np.zeros((2, 3)), "mine")
+    """
+    if not np.isfinite(scores).all():
+        raise InputError(
+            f"the dataset {dataset} has scores that aren't finite; give numbers, or leave out the "
+            f"attributes or the images whose scores are unknown."
+        )
 
 
 def fit_ridge(

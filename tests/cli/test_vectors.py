@@ -124,6 +124,10 @@ def test_what_cannot_be_done_is_said_in_a_sentence(fitted, tmp_path):
     file = tmp_path / "smile.safetensors"
     assert "has no fitted dataset" in fails("vectors", "regress", "Smiling", tmp_path, "-o", file)
     assert "did you mean Smiling" in fails("vectors", "regress", "Smilin", fitted, "-o", file)
+    photo = tmp_path / "me.png"
+    Image.new("RGB", (40, 40), "grey").save(photo)
+    sums = ["--dataset", f"fitted:{fitted}", "-o", tmp_path / "out"]
+    assert "did you mean Beard" in fails("edit", photo, "Smiling,Bread=0.5", *sums)
     assert "ends in .safetensors" in fails("vectors", "regress", "Smiling", fitted, "-o", "x.bin")
     other = ["-o", fitted, *SMALL, "--set", "features.size=24"]
     assert "a different value of size" in fails("vectors", "fit", "synthetic:40", *other)

@@ -71,6 +71,28 @@ def test_the_nearest_k_are_taken_nearest_first(text):
     assert len(selection.source) == 17
 
 
+def test_a_set_has_a_few_images_of_one_person_at_most_and_enough_of_different_ones():
+    data = dataset(people=np.arange(400) // 40)
+    anchor = Anchor(scores=np.zeros(len(NAMES), np.float32))
+    for cap in (3, 2):
+        chosen = select(data, "Smiling", anchor=anchor, rule=f"per_person={cap}")
+        for rows in (
+            chosen.source,
+            chosen.target,
+            spread(data, "Smiling", rule=chosen.rule).source,
+        ):
+            assert np.bincount(data.people[rows]).tolist() == [cap] * 10
+        everybody = select(data, "Smiling", anchor=anchor, rule="per_person=none")
+        nearest = [row for row in everybody.target if data.people[row] == 4]
+        assert [row for row in chosen.target if data.people[row] == 4] == nearest[:cap]
+    family = dataclasses.replace(data, people=np.arange(400) // 200)
+    message = "6 that have it and 6 with the opposite, counting at most 3 of a person, but each set"
+    for choose in (select, check_selection):
+        with pytest.raises(InputError, match=message):
+            choose(family, "Smiling", anchor=anchor)
+    assert len(select(family, "Smiling", anchor=anchor, k=6).target) == 6
+
+
 def test_the_image_itself_and_its_person_are_never_taken():
     people = np.arange(400) // 3
     for known in (people, None):

@@ -125,12 +125,14 @@ def test_every_second_is_counted_in_one_phase(random_vgg, vector, photo):
 
 
 def test_a_noisy_vector_is_warned_of_with_the_numbers_of_its_images(random_vgg):
-    for share, warned in ((0.9, True), (0.81, True), (0.79, False)):
+    for share, warned in ((1.3, True), (0.9, True), (0.81, True), (0.79, False)):
         made = make_provenance(
             random_vgg, RECIPE, n_source=3, n_target=7, length=(10.0,), noise=(10 * share**0.5,)
         )
         warnings = find_warnings(made)
         assert len(warnings) == warned
+        if share == 1.3:
+            assert warnings[0].startswith("100% of the attribute vector is noise")
         if share == 0.9:
             assert (
                 "90% of the attribute vector is noise, because it comes from 3 images"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_edits import make_editor, phi
 
-from dfi_jax import FileError, InputError, load_dataset, load_vgg, near, starter
+from dfi_jax import Cache, FileError, InputError, load_dataset, load_vgg, near, starter
 from dfi_jax.photo.faces import CANONICAL_LANDMARKS
 from dfi_jax.photo.image import resize
 from dfi_jax.photo.photo import read
@@ -35,15 +35,21 @@ def test_a_photo_of_the_dataset_gets_its_annotation(random_vgg, lfw_folder):
 
 def test_several_attributes_form_one_vector(random_vgg, lfw_folder, photo):
     dataset = load_dataset(f"lfw:{lfw_folder}")
-    editor = make_editor(random_vgg)
-    vector = editor.vector(
-        {"Smiling": 1.0, "~Mouth Slightly Open": 0.5},
-        dataset=dataset,
-        photo=photo,
-        near=near.pixels,
-        face="whole",
-    )
-    assert vector.provenance.attributes == ("1 × Smiling", "0.5 × ~Mouth Slightly Open")
+    editor = make_editor(random_vgg, cache=Cache())
+    options = {"dataset": dataset, "photo": photo, "near": near.pixels, "face": "whole"}
+    found = [
+        editor.vector(attribute, **options)
+        for attribute in (
+            {"Smiling": 1.0, "~Mouth Slightly Open": 0.5},
+            "Smiling, ~Mouth Slightly Open = 0.5",
+        )
+    ]
+    for vector in found:
+        assert vector.provenance.attributes == ("1 × Smiling", "0.5 × ~Mouth Slightly Open")
+        for name, layer in vector.features.items():
+            np.testing.assert_array_equal(layer, found[0].features[name])
+    with pytest.raises(InputError, match="'Smilling' doesn't exist; did you mean Smiling"):
+        editor.vector("Smilling=1", **options)
 
 
 def test_a_starter_and_a_file_are_vectors_too(random_vgg, vector, tmp_path):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from builders import make_vector, small_recipe
 
-from dfi_jax import Clip, InputError, Job, Replacement, Stretch
+from dfi_jax import Clip, InputError, Job, Replacement, Stretch, near
+from dfi_jax.data import synthetic
 from dfi_jax.editor.assembly import prepare_work
-from dfi_jax.editor.record import finer_warnings, mask_warnings, removal_warnings
+from dfi_jax.editor.record import SUBTRACTED, finer_warnings, mask_warnings, vector_warnings
 from dfi_jax.photo.faces import CANONICAL_LANDMARKS
 from dfi_jax.photo.warp import Warp
 
@@ -97,7 +98,35 @@ def test_a_mask_that_leaves_nothing_to_edit_is_a_warning(random_vgg, pixels):
 def test_only_a_strength_that_takes_away_can_warn_that_it_subtracts(random_vgg, pixels):
     for alphas, warned in (((0.0,), 0), ((0.3,), 0), ((0.3, -0.1), 1)):
         work = prepare(random_vgg, pixels, small_recipe(size=SIZE), face="whole", alphas=alphas)
-        assert len(removal_warnings(work)) == warned
+        assert len(vector_warnings(work)) == warned
+
+
+@pytest.mark.parametrize(
+    ("strengths", "alpha", "count"),
+    [((1, 1), 1.0, 0), ((1, 1), -1.0, 1), ((-0.5, 1), 1.0, 1), ((0, 1), -1.0, 0)],
+)
+def test_each_vector_of_a_sum_warns_of_its_own_strength(
+    random_vgg, pixels, strengths, alpha, count
+):
+    work = prepare(random_vgg, pixels, small_recipe(size=SIZE), face="whole", alphas=(alpha,))
+    shapes = {name: (*w.shape[:2], 1) for name, w in work.vector.features.items()}
+    masks = [{name: value * jnp.ones(shape) for name, shape in shapes.items()} for value in (0, 1)]
+    # Nothing can be replaced where the first takes its attribute away.
+    wide, spot = (
+        work.vector.replace(replacement=Replacement(work.vector.features, masks[0], backwards))
+        for backwards in masks
+    )
+    work.parts = tuple(zip((wide, spot), map(float, strengths), strict=True))
+    assert vector_warnings(work) == [f"Smiling: {SUBTRACTED}"] * count
+
+
+def test_each_vector_of_a_sum_warns_of_its_own_noise(random_vgg, pixels):
+    options = {"dataset": synthetic.load(60, size=16), "near": near.pixels, "k": 1}
+    attribute, recipe = {"Smiling": 1.0, "Eyeglasses": 0.5}, small_recipe(layers=("conv1_1",))
+    work = prepare(random_vgg, pixels, recipe, attribute, face="whole", **options)
+    first, second = vector_warnings(work)
+    assert first.startswith("Smiling: the noise in the attribute vector is unknown")
+    assert second.startswith("Eyeglasses: the noise in the attribute vector is unknown")
 
 
 @pytest.mark.parametrize("preparation", ["", "padding", "eight_bits"])

@@ -211,6 +211,17 @@ def test_the_opposite_of_a_starter_is_its_negative():
     assert opposite.opposite().provenance.attributes == ("Smiling",)
 
 
+def test_the_opposite_of_a_vector_has_the_opposite_of_what_differs_between_its_sets(vector):
+    for before, after in (
+        (("~Smiling", "+Young", "-Male"), ("Smiling", "+Young", "-Male")),
+        (("1 × Smiling", "-0.5 × ~Young"), ("-1 × Smiling", "0.5 × ~Young")),
+    ):
+        made = dataclasses.replace(vector.provenance, attributes=before)
+        turned = vector.replace(provenance=made).opposite()
+        assert turned.provenance.attributes == after
+        assert turned.opposite().provenance == made
+
+
 def test_a_scaled_vector_needs_less_strength(random_vgg, vector):
     made = dataclasses.replace(
         vector.provenance, length=(3.0,), noise=(1.0,), calibration=((1.0, 0.5), (2.0, 1.0))

@@ -82,6 +82,15 @@ def test_a_vector_without_others_is_the_residual_of_its_regression_on_them(rando
     assert left.provenance.kept == ("Smiling", "0.9 × Smiling", "0.1 × Smiling")
 
 
+def test_a_vector_without_others_knows_the_noise_that_it_was_estimated_with(random_vgg, vector):
+    made = dataclasses.replace(
+        vector.provenance, length=(3.0, 4.0), noise=(2.0, 1.0), calibration=((1.0, 0.5),)
+    )
+    left = project_out(vector.replace(provenance=made), [make_vector(random_vgg, RECIPE, seed=1)])
+    assert (left.provenance.length, left.provenance.noise) == (made.length, made.noise)
+    assert left.provenance.calibration == ()  # It moves faces less.
+
+
 def test_nothing_is_replaced_where_a_vector_is_projected_out(vector):
     here, there = (np.zeros((6, 6, 1), np.float32) for _ in range(2))
     here[1:3], there[4:] = 1, 1

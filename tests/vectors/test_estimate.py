@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from builders import small_recipe
 
-from dfi_jax import Cache, InputError, Rule, Wanted, Wiener, features, load_vgg
+from dfi_jax import Cache, InputError, Rule, Unshrunk, Wanted, Wiener, features, load_vgg
 from dfi_jax.data import lfw, synthetic
 from dfi_jax.data.admission import thresholded
 from dfi_jax.data.selection import Anchor, Selection, select, spread
+from dfi_jax.editor.record import find_warnings
 from dfi_jax.vectors.estimate import attribute_vector
 
 RECIPE = small_recipe(size=32, layers=("conv1_1",), shrinkage="unshrunk")
@@ -165,6 +166,25 @@ def test_the_noise_is_what_vectors_of_halves_differ_by(random_vgg):
     expected = np.hypot(*(half.provenance.noise[0] for half in halves))
     # Light and colour of the drawn photos move many activations together, so lengths vary a lot.
     np.testing.assert_allclose(np.linalg.norm(difference), expected, rtol=0.3)
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_a_single_image_has_the_variance_of_the_other_set_if_that_has_one(
+    random_vgg, dataset, count
+):
+    selection = spread(dataset, "Smiling", k=count)
+    selection = dataclasses.replace(selection, source=selection.source[:1])
+    vector = attribute_vector(random_vgg, selection, recipe=RECIPE.set({"shrinkage": "wiener"}))
+    target = np.stack([mean(random_vgg, dataset, [row]) for row in selection.target])
+    if count == 1:  # Nothing says how images vary.
+        assert (vector.provenance.length, vector.provenance.noise) == ((), ())
+        assert vector.provenance.shrinkage == Unshrunk()
+        expected = target[0] - mean(random_vgg, dataset, selection.source)
+        np.testing.assert_allclose(vector.features["conv1_1"], expected, atol=1e-4)
+        assert "noise in the attribute vector is unknown" in find_warnings(vector.provenance)[0]
+    else:
+        expected = target.var(axis=0, ddof=1, dtype=float).sum() * (1 / 10 + 1)
+        np.testing.assert_allclose(vector.provenance.noise, np.sqrt(expected), rtol=1e-4)
 
 
 def test_a_recipe_shrinks_the_vector(random_vgg, dataset):

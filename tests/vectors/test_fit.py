@@ -19,8 +19,10 @@ from dfi_jax import (
 from dfi_jax.data import synthetic
 from dfi_jax.data.admission import thresholded
 from dfi_jax.engine.share import Share
+from dfi_jax.metrics.judge import fit_judge
 from dfi_jax.recipe.preparation import prepare_images
 from dfi_jax.vectors import fit as fitting
+from dfi_jax.vectors import probes
 from dfi_jax.vectors.fit import fit
 from dfi_jax.vectors.fitted import FittedDataset
 
@@ -125,7 +127,7 @@ def test_attributes_that_mean_much_the_same_are_not_held(random_vgg):
     fitted = fit(random_vgg, dataclasses.replace(dataset, scores=scores), recipe=RECIPE)
     assert fitted.vector(names[0]).provenance.held == names[2:]
     assert fitted.vector(names[2]).provenance.held == (*names[:2], *names[3:])
-    assert fitted.vector(names[0], hold=names).provenance.held == names[1:]
+    assert fitted.vector(names[0], hold=[*names, names[2]]).provenance.held == names[1:]
 
 
 def test_a_run_that_ended_is_resumed(random_vgg, people, fitted, tmp_path, monkeypatch):
@@ -151,6 +153,9 @@ def test_a_run_that_ended_is_resumed(random_vgg, people, fitted, tmp_path, monke
     assert seen == []
     with pytest.raises(FileError, match="has sums with a different value of weights_sha256"):
         fit(load_vgg("random-vgg16", seed=1), people, recipe=RECIPE, folder=tmp_path)
+    coarse = dataclasses.replace(random_vgg, precision="bfloat16")
+    with pytest.raises(FileError, match="has sums with a different value of precision"):
+        fit(coarse, people, recipe=RECIPE, folder=tmp_path)
 
 
 def test_parts_of_several_processes_add_up(random_vgg, people, fitted, tmp_path, monkeypatch):
@@ -168,6 +173,9 @@ def test_parts_of_several_processes_add_up(random_vgg, people, fitted, tmp_path,
         np.testing.assert_allclose(layer, expected[name], atol=1e-3)
     (tmp_path / "part-2-of-2.safetensors").unlink()
     with pytest.raises(FileError, match="has 1 parts of 2"):
+        FittedDataset.load(tmp_path)
+    fitted.save(tmp_path)
+    with pytest.raises(FileError, match="has parts of 1 and of 2, from runs with different"):
         FittedDataset.load(tmp_path)
 
 
@@ -187,9 +195,11 @@ def test_a_group_has_only_its_images(random_vgg, people, tmp_path):
     assert len(serious.scores) == off[:, column].sum()
     both = FittedDataset.merge([smiling, serious])
     assert len(both.scores) == len(smiling.scores) + len(serious.scores)
-    assert both.origin.where == "+smiling or -Smiling"
+    assert both.origin.where == "+Smiling or -Smiling"
     with pytest.raises(InputError, match="two parts are of the same images"):
         FittedDataset.merge([smiling, serious, smiling])
+    with pytest.raises(InputError, match="no fitted dataset to add up"):
+        FittedDataset.merge([])
     for where, message in (
         ("Smiling", r"has no sign; give \+Smiling"),
         ("+Smiling,-Smiling", "no image of synthetic"),
@@ -203,6 +213,9 @@ def test_what_a_fitted_dataset_cannot_answer_is_rejected(random_vgg, people, fit
         fitted.vector("Smilling")
     with pytest.raises(InputError, match=r"fit the dataset with where='\+Smiling'"):
         fitted.vector("Eyeglasses,+Smiling")
+    for twice in ("Smiling,~Smiling", "smiling,Eyeglasses,Smiling"):
+        with pytest.raises(InputError, match="names Smiling twice"):
+            fitted.vector(twice)
     for penalty in (-1.0, np.nan, np.inf):
         with pytest.raises(InputError, match="give a finite number from 0"):
             fitted.vector("Smiling", penalty=penalty)
@@ -226,6 +239,16 @@ def test_what_a_fitted_dataset_cannot_answer_is_rejected(random_vgg, people, fit
     object.__setattr__(no_scores, "attributes", ())
     with pytest.raises(InputError, match="no attribute scores"):
         fit(random_vgg, no_scores, recipe=RECIPE)
+    scores = people.scores.copy()
+    scores[4, 2] = np.nan
+    unknown = dataclasses.replace(people, scores=scores)
+    for learn in (
+        lambda: fit(random_vgg, unknown, recipe=RECIPE),
+        lambda: probes.fit(random_vgg, unknown),
+        lambda: fit_judge(unknown, range(53)),
+    ):
+        with pytest.raises(InputError, match="synthetic has scores that aren't finite"):
+            learn()
     few = fit(random_vgg, synthetic.load(12, size=16), recipe=RECIPE)
     with pytest.raises(InputError, match="at least 10 images have it"):
         few.vector("Smiling")

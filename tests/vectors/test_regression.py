@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from dfi_jax import InputError
 from dfi_jax.vectors.regression import decompose, regress
 
 N, SHAPE = 60, (2, 3, 4)
@@ -77,6 +78,50 @@ def test_a_penalty_leads_from_all_held_to_none_held(data):
     np.testing.assert_allclose(found[0].reshape(-1), all_held[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found[2].reshape(-1), none_held[0], rtol=1e-4, atol=1e-5)
     assert np.linalg.norm(found[1] - found[0]) < np.linalg.norm(found[2] - found[0])
+
+
+@pytest.mark.parametrize("penalty", [1e15, 1e300])
+def test_a_huge_penalty_holds_nothing(data, penalty):
+    scores, phi, _ = data
+    sums = add_up(scores, phi)
+    free, _ = regress(scores, *sums, [0], [1, 2], np.array([1.0]), penalty=penalty)
+    expected, _ = ordinary(scores, phi, [0])
+    np.testing.assert_allclose(free["layer"].reshape(-1), expected[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_a_vector_does_not_depend_on_the_unit_of_the_scores(data, unit):
+    scores, phi, _ = data
+    for penalty in (0.0, 0.1):
+        options = {"columns": [0], "held": [1, 2], "penalty": penalty}
+        found, expected = (
+            regress(u * scores, *add_up(u * scores, phi), slopes=np.array([u]), **options)
+            for u in (unit, 1.0)
+        )
+        for mine, one in zip(found, expected, strict=True):
+            np.testing.assert_allclose(mine["layer"], one["layer"], rtol=1e-4, atol=1e-6)
+
+
+def test_an_attribute_that_all_images_have_changes_nothing(data):
+    scores, phi, _ = data
+    everybody = np.column_stack([scores, np.ones(N)])
+    for penalty in (0.0, 0.1):
+        options = {"columns": [0], "slopes": np.ones(1), "penalty": penalty}
+        found, _ = regress(everybody, *add_up(everybody, phi), held=[1, 4], **options)
+        expected, _ = regress(scores, *add_up(scores, phi), held=[1], **options)
+        np.testing.assert_allclose(found["layer"], expected["layer"], rtol=1e-5, atol=1e-6)
+
+
+def test_the_noise_of_a_vector_from_fewer_images_than_attributes_is_known_or_an_error_says_so():
+    # A penalty leaves residuals, although 40 attributes and a mean could explain 30 images.
+    rng = np.random.default_rng(2)
+    scores, phi = rng.normal(size=(30, 40)), rng.normal(size=(30, 20, 20, 4))
+    arguments = scores, *add_up(scores, phi), [0], range(1, 40), np.ones(1)
+    w, variance = regress(*arguments, penalty=0.1)
+    # There is nothing in w but noise.
+    assert float(variance["layer"].mean()) == pytest.approx(float(w["layer"].var()), rel=0.1)
+    with pytest.raises(InputError, match="30 images can't tell 40 attributes apart; hold fewer"):
+        regress(*arguments, penalty=0.0)
 
 
 def test_standard_errors_cover_the_truth_as_often_as_they_should():
