@@ -33,8 +33,8 @@ import judged_edits
 import numpy as np
 from command_line import SMALL, run_experiment
 from counterfactuals import draw
+from kept import kept_arrays
 from matched_edits import normalize_on
-from safetensors.numpy import load_file
 
 from dfi_jax import (
     RECIPES,
@@ -50,7 +50,6 @@ from dfi_jax import (
 )
 from dfi_jax.metrics.judge import fit_judge
 from dfi_jax.photo.image import resize
-from dfi_jax.storage.files import write_tensors
 
 NEAR = near.parse("scores:all")
 """Nearness of the neighbours, which counts all scores, as in the published systems."""
@@ -239,6 +238,7 @@ def edit_photo(
       out: Folder for the edits.
     """
     photo = dataset.read(row)
+    size = editor.resolved_recipe.features.size
     job = Job(
         photo=photo,
         attribute=attribute,
@@ -248,22 +248,27 @@ def edit_photo(
         face=placement,
         name=str(row),
     )
-    size = editor.resolved_recipe.features.size
-    name = f"{row}-{judged_edits.digest(editor, job)}.safetensors"
-    path = out / "edits" / system.recipe / name
-    if not path.exists():
+
+    def make() -> dict[str, np.ndarray]:
         print(f"{system.recipe}: {attribute}, image {row}", file=sys.stderr, flush=True)
         started = time.perf_counter()
         ((_, edit),) = editor.edit_many([job])
         seconds = time.perf_counter() - started
         edited = resize(edit.views()[1], (size, size)).clip(0, 1)
-        figures = np.array([edit.iterations[0], seconds])
-        write_tensors(path, {"edited": edited, "evaluations and seconds": figures})
-    kept = load_file(path)
-    evaluations, seconds = kept["evaluations and seconds"].tolist()
+        return {
+            "edited": edited,
+            "evaluations": edit.iterations[:1],
+            "seconds": np.array([seconds]),
+        }
+
+    name = f"{row}-{judged_edits.digest(editor, job)}.safetensors"
+    kept = kept_arrays(out / "edits" / system.recipe / name, make)
     face = placement.crop(photo, size=size)
-    judged = judged_edits.Edited(row, system.alpha, face, kept["edited"])
-    return Made(judged, evaluations, seconds)
+    return Made(
+        judged_edits.Edited(row, system.alpha, face, kept["edited"]),
+        float(kept["evaluations"][0]),
+        float(kept["seconds"][0]),
+    )
 
 
 def print_tables(record: dict[str, Any]) -> None:
