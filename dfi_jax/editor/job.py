@@ -72,7 +72,7 @@ class Job:
 
     Raises:
       InputError: If there is no strength, or one isn't finite or is given twice, if the dataset or
-        the nearness is a text, if the rule can't be read, if a rule or a nearness is given for a
+        the nearness is a text, if the rule can't be read, if a rule, a nearness or k is given for a
         fitted dataset or without a dataset, or if `finer` isn't a sequence.
 
     >>> Job(photo="me.jpg", attribute="eyeglasses").label
@@ -184,8 +184,8 @@ def resolve_rule(
     """Returns the rule itself, even if its text is given, with another nearness or k if given.
 
     Raises:
-      InputError: If the dataset isn't one, or the rule can't be read, or if it or a nearness is
-        given for a fitted dataset, or, like k, without a dataset.
+      InputError: If the dataset isn't one, or the rule can't be read, or if it, a nearness or k is
+        given for a fitted dataset or without a dataset.
 
     >>> resolve_rule(load_dataset("synthetic:3"), rule="paper", near=None, k=50).k
     50
@@ -195,18 +195,18 @@ def resolve_rule(
             f"the dataset is {dataset!r}; give what load_dataset or FittedDataset.load returns."
         )
     found = Rule.of(rule, near=near, k=k)
+    if isinstance(dataset, Dataset) or found == Rule():
+        return found
     given = f"rule is {rule}" if near is None else f"near is {near}"
-    if dataset is None and found != Rule():
-        given = f"k is {k}" if found.replace(k=Rule.k) == Rule() else given
+    given = f"k is {found.k}" if found.replace(k=Rule.k) == Rule() else given
+    if dataset is None:
         raise InputError(
             f"{given} and there is no dataset; give a dataset to select images from, or omit it."
         )
-    if isinstance(dataset, FittedDataset) and found.replace(k=Rule.k) != Rule():
-        raise InputError(
-            f"{given} and the dataset is fitted; omit it, because a fitted dataset has one vector "
-            f"for all photos."
-        )
-    return found
+    raise InputError(
+        f"{given} and the dataset is fitted; omit it, because a fitted dataset has one vector for "
+        f"all photos."
+    )
 
 
 def check_alphas(alphas: Any) -> None:

@@ -285,5 +285,7 @@ def test_an_edit_with_a_fitted_dataset_computes_no_means(random_vgg, people, tmp
 def test_a_fitted_dataset_has_no_nearness(people, fitted):
     with pytest.raises(InputError, match="omit it, because a fitted dataset has one vector"):
         Job(photo=people.face(0, 16), attribute="Smiling", dataset=fitted, near=near.Pixels())
+    with pytest.raises(InputError, match="k is 5 and the dataset is fitted"):
+        Job(photo=people.face(0, 16), attribute="Smiling", dataset=fitted, k=5)
     with pytest.raises(InputError, match="doesn't exist"):
         fitted.check("Taller")
