@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +36,9 @@ SYNONYMS = 0.8
 
 In LFW, these are Smiling and High Cheekbones (0.89), Young and Gray Hair (-0.86), and the kinds of
 beard. Holding cheekbones constant takes away half of a smile (docs/directions.md)."""
+
+REMEMBERED = 4
+"""Number of vectors that a fitted dataset remembers. One takes about 12 MB."""
 
 DEFAULT_SHRINKAGE = Recipe().shrinkage
 """The shrinkage of the recipe `default`."""
@@ -78,6 +82,9 @@ class FittedDataset:
     scores: Float[np.ndarray, "n a"] = field(repr=False)
     products: dict[str, Float[np.ndarray, "_ _ _ _"]] = field(repr=False)
     squares: dict[str, Float[np.ndarray, "_ _ _"]] = field(repr=False)
+    _remembered: dict[tuple[Any, ...], AttributeVector] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @property
     def name(self) -> str:
@@ -99,6 +106,8 @@ class FittedDataset:
         shrinkage: Unshrunk | Wiener = DEFAULT_SHRINKAGE,
     ) -> AttributeVector:
         """Returns the attribute's vector w, with its standard error, in a second at most.
+
+        The last few vectors are remembered, so many edits compute each once.
 
         Args:
           attribute: The attribute, as for a selection, or several that change together. `~Young` is
@@ -125,6 +134,24 @@ class FittedDataset:
         else:
             named = dict.fromkeys(find_attribute(name, self.origin.attributes) for name in hold)
             held = [a for a in named if a not in columns]
+        asked = (wanted, tuple(held), penalty, shrinkage)
+        if asked not in self._remembered:
+            found = self._estimate(wanted, columns, held, penalty=penalty, shrinkage=shrinkage)
+            for oldest in list(self._remembered)[: 1 - REMEMBERED]:
+                del self._remembered[oldest]
+            self._remembered[asked] = found
+        return self._remembered[asked]
+
+    def _estimate(
+        self,
+        wanted: Wanted,
+        columns: list[int],
+        held: list[int],
+        *,
+        penalty: float,
+        shrinkage: Unshrunk | Wiener,
+    ) -> AttributeVector:
+        """Returns the vector of wanted attributes, whose columns are given."""
         pairs = list(zip(columns, wanted.terms, strict=True))
         slopes = np.array([self._gap(a) * (1 if term.on else -1) for a, term in pairs])
         w, variance = regress(

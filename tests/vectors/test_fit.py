@@ -116,6 +116,23 @@ def test_a_vector_leads_from_the_mean_score_without_an_attribute_to_that_with_it
         np.testing.assert_allclose(vector.features[name] / scale, gap * slope / scale, atol=1e-3)
 
 
+def test_many_edits_with_a_fitted_dataset_compute_a_vector_once(fitted):
+    vector = fitted.vector("Smiling")
+    assert fitted.vector("smiling") is vector
+    others = [
+        fitted.vector(attribute, **options)
+        for attribute, options in (
+            ("~Smiling", {}),
+            ("Smiling", {"hold": ["Young"]}),
+            ("Smiling", {"penalty": 0.2}),
+            ("Smiling", {"shrinkage": Unshrunk()}),
+        )
+    ]
+    made = [each.provenance for each in (vector, *others)]
+    assert all(made.index(each) == i for i, each in enumerate(made))
+    assert fitted.vector("Smiling") is not vector  # Only the last four are in memory.
+
+
 def test_attributes_that_mean_much_the_same_are_not_held(random_vgg):
     dataset = synthetic.load(60, size=16)
     scores = dataset.scores.copy()
