@@ -12,8 +12,9 @@ noise is √(2Σσ²/n), with the variance σ² of each activation between all i
 of the fitted vector.
 
 The second compares penalties on the attributes that are held: the share of noise in the energy of
-the vector (Σs²/‖w‖²), how far the vector moves its own attribute as the other half measures it,
-and how far it moves the others, in proportion.
+the vector, as its standard errors predict it (Σs²/‖w‖²) and as the vectors w and w' of the halves
+differ (‖w − w'‖²/(‖w‖² + ‖w'‖²)), how far the vector moves its own attribute as the other half
+measures it, and how far it moves the others, in proportion.
 
 The third compares shrinkages by the relative error ‖shrunk(w) − w'‖²/‖w'‖², where w' is the other
 half's vector without shrinkage. w' has noise as well, so only differences between rows count.
@@ -167,19 +168,29 @@ def compare_movements(halves: Halves, penalty: float, config: Config) -> dict[st
     """Returns the noise and the movements of vectors with a penalty, as means."""
     found: list[dict[str, float]] = []
     for attribute in config.attributes:
-        for mine, _, other in both_ways(halves, attribute, penalty):
+        for mine, theirs, other in both_ways(halves, attribute, penalty):
             moved = other.movements(mine)
             own = abs(moved.pop(attribute.removeprefix("~")))
             others = np.abs(list(moved.values()))
             found.append(
                 {
                     "noise": mine.provenance.noise_share or 0.0,
+                    "measured": difference_share(mine, theirs),
                     "own": own,
                     "others": float(others.mean() / own),
                     "largest": float(others.max() / own),
                 }
             )
     return {name: float(np.mean([row[name] for row in found])) for name in found[0]}
+
+
+def difference_share(first: AttributeVector, second: AttributeVector) -> float:
+    """Returns ‖w − w'‖²/(‖w‖² + ‖w'‖²), as a mean over layers.
+
+    It is the share of noise in the energy of two vectors whose noise is independent.
+    """
+    pairs = [(w, second.features[name]) for name, w in first.features.items()]
+    return float(np.mean([np.sum((a - b) ** 2) / (np.sum(a**2) + np.sum(b**2)) for a, b in pairs]))
 
 
 def compare_shrinkages(halves: Halves, config: Config) -> list[dict[str, Any]]:
@@ -223,13 +234,15 @@ def print_tables(record: dict[str, Any]) -> None:
     for row in record["counts"]:
         shares = (f"{100 * share:.0f} %" for share in row["shares"])
         print(f"| {row['count']} | {' | '.join(shares)} |")
-    print("\n| penalty | noise in the energy | own attribute | others, mean | others, largest |")
-    print("| --- " * 5 + "|")
+    heads = ["penalty", "noise, predicted", "noise, measured"]
+    heads += ["own attribute", "others, mean", "others, largest"]
+    print(f"\n| {' | '.join(heads)} |\n{'| --- ' * len(heads)}|")
     for row in record["penalties"]:
         name = "nothing held" if row["penalty"] == NOT_HELD else f"{row['penalty']:g}"
         name += " (default)" if row["penalty"] == PENALTY else ""
         moved = " | ".join(f"{row[name]:.3f}" for name in ("own", "others", "largest"))
-        print(f"| {name} | {100 * row['noise']:.0f} % | {moved} |")
+        noise = " | ".join(f"{100 * row[name]:.0f} %" for name in ("noise", "measured"))
+        print(f"| {name} | {noise} | {moved} |")
     print(f"\n| average over, c | {layers} |")
     print("| --- " * (1 + len(record["config"]["layers"])) + "|")
     for row in record["shrinkages"]:
