@@ -29,6 +29,7 @@ NEEDS = {
     "experiments/preconditioner": [],
     "experiments/probes": [],
     "experiments/reproduce_sources": [],
+    "experiments/set_sizes": [],
     "experiments/smile_sweep": [],
     "experiments/solver": ["skimage"],
     "experiments/starter_vectors": [],
