@@ -95,7 +95,9 @@ def explain_spread(
         return last - first
 
     def rescaled(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n s s 3"]:
-        factors = np.clip(values.mean() / values, *LIMITS).astype(np.float32)
+        # A face that hasn't moved, or has moved backwards, takes the largest factor.
+        smallest = values.mean() / LIMITS[1]
+        factors = np.clip(values.mean() / np.maximum(values, smallest), *LIMITS).astype(np.float32)
         return np.clip(before + factors[:, None, None, None] * (after - before), 0, 1)
 
     shares = np.array([share_reached(vgg, edit, vector, recipe=recipe) for edit in edits])
