@@ -182,6 +182,10 @@ def run(config: Config) -> dict[str, Any]:
         "device": jax.devices()[0].device_kind,
         "images": {name: len(images) for name, images in groups.items()},
         "auc": float(np.mean(judge.auc)),
+        "aucs": {
+            attribute: float(judge.auc[judged_edits.column_of(judge, attribute)])
+            for attribute in config.attributes
+        },
         "training": summary(json.loads(path.with_suffix(".json").read_text())),
         "seconds": {
             "DFI": time_median(partial(editor.edit, one[0], vector, alphas=(1.0,), face="whole")),
@@ -327,7 +331,8 @@ def print_tables(record: dict[str, Any]) -> None:
         alpha, means = row["curve"][-1]
         at = row["at"] or {"alpha": alpha, **means}
         print_row(row, at["alpha"], at)
-    print(f"\nThe judge's mean AUC is {record['auc']:.3f}.\n")
+    aucs = ", ".join(f"{auc:.3f} for {attribute}" for attribute, auc in record["aucs"].items())
+    print(f"\nThe judge's mean AUC is {record['auc']:.3f} ({aucs}).\n")
     print(f"| way | seconds per photo, {record['device']} |\n| --- | --- |")
     for way, seconds in record["seconds"].items():
         print(f"| {way} | {seconds:.4f} |")
