@@ -45,30 +45,30 @@ RECIPES = {
         finish=(MatchColor(), CancelResidual(), TransferDifference(feather=0.0, truncate=True)),
     ),
     # The DFI authors' code with Caffe and SciPy, https://github.com/paulu/deepfeatinterp. Its loss
-    # is a third of ½Σd², and its λ 0.001.
+    # is a third of ½Σd². A factor of the whole objective would change the first step.
     "paper": Recipe(
         features=FeatureStage(network="normalized", pool_rounding="up", preparation=(EightBits(),)),
         shrinkage=Unshrunk(),
         vector=MeanSquare(scope="concat"),
         removal=None,
         objective=ObjectiveStage(
-            loss=SumSquares(),
-            total_variation=TotalVariation(weight=0.003, positions="inner", floor=0.001),
+            loss=SumSquares(weight=1 / 6),
+            total_variation=TotalVariation(weight=0.001, positions="inner", floor=0.001),
             bounds=Box(),
         ),
         start=FromPrevious(later_iterations=0.5),
         solver=LBFGSB(),
         finish=(Clip(), MatchColor(over="image")),
     ),
-    # The same code with its Torch backend. Its loss is Σd², and its λ 10.
+    # The same code with its Torch backend.
     "paper-torch": Recipe(
         features=FeatureStage(preparation=(EightBits(), Padding())),
         shrinkage=Unshrunk(),
         vector=MeanSquare(scope="concat"),
         removal=None,
         objective=ObjectiveStage(
-            loss=SumSquares(),
-            total_variation=TotalVariation(weight=5.0, positions="inner", floor=0.001),
+            loss=SumSquares(weight=1.0),
+            total_variation=TotalVariation(weight=10.0, positions="inner", floor=0.001),
             bounds=None,
         ),
         start=FromPrevious(later_iterations=0.5),

@@ -47,21 +47,28 @@ class Loss(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class SumSquares(Loss):
-    """½Σd², with d = φ(z) − target, over all elements of all layers."""
+    """ω·Σd², with d = φ(z) − target, over all elements of all layers.
+
+    Attributes:
+      weight: ω.
+    """
 
     kind: ClassVar[str] = "sum_squares"
+    least: ClassVar = {"weight": 0}
+
+    weight: float = 0.5
 
     def measure(
         self, phi: Features, target: Features, square_norms: dict[str, Float[Array, " n"]]
     ) -> Float[Array, " n"]:
-        """Returns ½Σd².
+        """Returns ω·Σd².
 
         >>> phi, target = ({"conv1_1": jnp.full((1, 2, 2, 1), value)} for value in (3.0, 1.0))
         >>> SumSquares().measure(phi, target, {}).tolist()
         [8.0]
         """
         squares = _square_distances(phi, target)
-        return reduce(operator.add, (square / 2 for square in squares.values()))
+        return reduce(operator.add, (self.weight * square for square in squares.values()))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,7 +113,7 @@ class System:
         return {name: phi[name] + ALPHA * w[name] for name in LAYERS}
 
     def measure(self, u, target):
-        """The function that the system minimises, up to a factor that is its own."""
+        """The function that the system minimises."""
         phi = self.phi(u)
         squares = {name: ((phi[name] - target[name]) ** 2) for name in LAYERS}
         down, right = u[1:] - u[:-1], u[:, 1:] - u[:, :-1]
@@ -130,8 +130,7 @@ class System:
             beyond = torch.relu(-rgb).mean() + torch.relu(rgb - 255).mean()
             return total + 0.001 * gradients.sum() / (255 * rgb.numel()) + beyond
         inner = (down[:, :-1] ** 2 + right[:-1] ** 2).clamp(min=1e-3).sum()
-        # The originals minimise ⅓·½Σd² + 0.001·R, and Σd² + 10·R.
-        return total + (3 * 0.001 if self.name == "paper" else 10 / 2) * inner
+        return total / 3 + 0.001 * inner if self.name == "paper" else 2 * total + 10 * inner
 
     def value_and_gradient(self, u):
         u = torch.tensor(np.asarray(u).reshape(self.start.shape), requires_grad=True)

@@ -80,8 +80,8 @@ def test_paper_has_the_settings_of_its_code():
     recipe = RECIPES["paper"]
     assert (recipe.features.network, recipe.features.size) == ("normalized", 200)
     variation = recipe.objective.total_variation
-    # Its loss is a third of ½Σd², and its λ 0.001.
-    assert (variation.weight, variation.beta, variation.floor) == (3 * 0.001, 2, 0.001)
+    assert recipe.objective.loss.weight == 1 / 3 / 2
+    assert (variation.weight, variation.beta, variation.floor) == (0.001, 2, 0.001)
     assert (recipe.objective.bounds.low, recipe.objective.bounds.high) == (-128, 162)
     solver = recipe.solver
     assert (solver.iterations, solver.memory, solver.evaluations) == (500, 10, 15000)
@@ -93,8 +93,8 @@ def test_paper_torch_has_the_settings_of_its_code():
     recipe = RECIPES["paper-torch"]
     assert (recipe.features.size, recipe.features.preparation[1].multiple) == (200, 64)
     variation = recipe.objective.total_variation
-    # Its loss is Σd², and its λ 10.
-    assert (variation.weight, variation.beta, variation.floor) == (10 / 2, 2, 0.001)
+    assert recipe.objective.loss.weight == 1
+    assert (variation.weight, variation.beta, variation.floor) == (10, 2, 0.001)
     solver = recipe.solver
     assert (solver.iterations, solver.memory, solver.relaxation) == (500, 100, 1)
     assert (solver.first_step, solver.curvature_floor) == ("unit", 0)
