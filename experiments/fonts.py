@@ -225,8 +225,18 @@ def print_tables(record: dict[str, Any]) -> None:
         print(f"| way | {' | '.join(heads)} |\n{'| --- ' * (1 + len(heads))}|")
         for way in ways:
             bests = [smallest(curve(rows, way, name)) for name in CHANGES]
-            cells = [f"{best['psnr']:.1f} | {best['share']:.2f}" for best in bests]
+            cells = [
+                show_letters(best, *measure)
+                for best in bests
+                for measure in (("psnr", 1), ("share", 2))
+            ]
             print(f"| {way} | {' | '.join(cells)} |")
+
+
+def show_letters(row: dict[str, Any], measure: str, digits: int) -> str:
+    """Returns the mean of a measure over letters, and its standard deviation."""
+    values = [letter[measure] for letter in row["letters"]]
+    return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
 
 
 def print_distances(rows: list[dict[str, Any]], ways: list[str]) -> None:

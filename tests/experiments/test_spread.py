@@ -10,5 +10,7 @@ def test_a_spread_is_the_standard_deviation_over_the_mean():
 
 
 def test_what_does_not_vary_correlates_with_nothing():
-    assert spread.correlate(np.array([1.0, 2.0, 4.0]), np.array([2.0, 4.0, 8.0])) == pytest.approx(1)
+    assert spread.correlate(np.array([1.0, 2.0, 4.0]), np.array([2.0, 4.0, 8.0])) == pytest.approx(
+        1
+    )
     assert spread.correlate(np.array([1.0, 2.0, 4.0]), np.ones(3)) == 0
