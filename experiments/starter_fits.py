@@ -5,13 +5,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import judged_edits
 import normals
 import numpy as np
 from fitted_vectors import halve, number_people
 from jaxtyping import Float
+from kept import digest
 
 from dfi_jax import VGG, AttributeVector, Dataset, Recipe
 from dfi_jax.recipe.shrinkage import Unshrunk, Wiener
@@ -48,6 +49,11 @@ class Starter:
     hold: tuple[str, ...] | None = None
     alphas: tuple[float, ...] = (1.5, 2.5)
     gain: float = GAIN
+
+    @property
+    def fitted(self) -> tuple[Any, ...]:
+        """What the vector depends on before it is calibrated."""
+        return self.attribute, self.kind, self.belongs, self.hold
 
 
 STARTERS = {
@@ -106,9 +112,9 @@ def make_vectors(
     """
     half, other = halve(dataset)
     groups = {"half": half, "all": [*half, *other]}
-    paths = {
-        group: {name: out / group / f"{name}.safetensors" for name in names} for group in groups
-    }
+    same = (dataset.catalog_sha256, vgg.identity(), recipe.to_dict()["features"])
+    files = {name: f"{name}-{digest(*same, *STARTERS[name].fitted)}.safetensors" for name in names}
+    paths = {group: {name: out / group / file for name, file in files.items()} for group in groups}
     average = out / "average.safetensors"
     if not all(
         path.exists() for path in (average, *paths["half"].values(), *paths["all"].values())
