@@ -3,6 +3,7 @@
 NEEDS = {
     "benchmarks/accelerator": [],
     "benchmarks/editing": [],
+    "benchmarks/fit_cost": [],
     "benchmarks/scaling": ["dlib", "skimage"],
     "benchmarks/selection_speed": [],
     "benchmarks/throughput": [],
