@@ -135,12 +135,13 @@ class FittedDataset:
             named = dict.fromkeys(find_attribute(name, self.origin.attributes) for name in hold)
             held = [a for a in named if a not in columns]
         asked = (wanted, tuple(held), penalty, shrinkage)
-        if asked not in self._remembered:
+        found = self._remembered.get(asked)
+        if found is None:
             found = self._estimate(wanted, columns, held, penalty=penalty, shrinkage=shrinkage)
             for oldest in list(self._remembered)[: 1 - REMEMBERED]:
-                del self._remembered[oldest]
+                self._remembered.pop(oldest, None)  # Another thread may have been faster.
             self._remembered[asked] = found
-        return self._remembered[asked]
+        return found
 
     def _estimate(
         self,
