@@ -48,8 +48,8 @@ def fit(
     The devices of this process share each batch. Memory holds a batch and the sums: for VGG-16's
     default layers at 200 × 200 and 40 attributes, 170 MB. Several processes share the images, and
     each returns and writes the sums over its own; `FittedDataset.load` adds them up. Scores are
-    clipped to ±3. On 2 cores, the sums of 40 attributes took 1.0 to 1.2 times as long as the
-    features alone.
+    clipped to ±3. On 2 cores, a fit of 40 attributes takes 1.25 times as long as the features alone
+    (`benchmarks/fit_cost.py`).
 
     Args:
       vgg: The network.
