@@ -20,7 +20,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from benchmark_options import make_parser, print_record
+from benchmark_options import run_benchmark
 from timing import describe_machine, print_head, print_machine, time_in_turns
 from workload import draw_faces, draw_vector, make_value_and_gradient
 
@@ -158,9 +158,7 @@ def per_face(seconds: list[float], batch: int) -> str:
 
 def main() -> None:
     """Measures and prints the tables."""
-    arguments = make_parser(__doc__).parse_args()
-    record = run(QUICK if arguments.quick else Config())
-    print_record(record, print_tables, as_json=arguments.json)
+    run_benchmark(__doc__, Config(), QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,27 @@ def make_parser(doc: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def run_benchmark(
+    doc: str | None,
+    config: Any,
+    quick: Any,
+    run: Callable[[Any], dict[str, Any]],
+    print_tables: Callable[[dict[str, Any]], None],
+) -> None:
+    """Runs a benchmark that has no other options, and prints its tables, or its record as JSON.
+
+    Args:
+      doc: Docstring of the benchmark.
+      config: Configuration.
+      quick: Configuration of `--quick`.
+      run: Function that returns the record.
+      print_tables: Function that prints the tables of a record.
+    """
+    arguments = make_parser(doc).parse_args()
+    record = run(quick if arguments.quick else config)
+    print_record(record, print_tables, as_json=arguments.json)
+
+
 def print_record(
     record: dict[str, Any], print_tables: Callable[[dict[str, Any]], None], *, as_json: bool
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from benchmark_options import make_parser, print_record
+from benchmark_options import run_benchmark
 from timing import describe_machine, describe_quartiles, print_head, print_machine, time_in_turns
 
 from dfi_jax import VGG, Dataset, Recipe, features, load_dataset, load_vgg
@@ -103,10 +103,8 @@ def print_tables(record: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Prints the table, or the record as JSON."""
-    arguments = make_parser(__doc__).parse_args()
-    record = run(QUICK if arguments.quick else CONFIG)
-    print_record(record, print_tables, as_json=arguments.json)
+    """Measures and prints the table."""
+    run_benchmark(__doc__, CONFIG, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

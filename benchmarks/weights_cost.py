@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
-from benchmark_options import make_parser, print_record
+from benchmark_options import run_benchmark
 from timing import print_head
 
 from dfi_jax import VGG, features, load_dataset, load_vgg
@@ -139,9 +139,7 @@ def print_tables(record: dict[str, Any]) -> None:
 
 def main() -> None:
     """Measures and prints the tables."""
-    arguments = make_parser(__doc__).parse_args()
-    record = run(QUICK if arguments.quick else CONFIG)
-    print_record(record, print_tables, as_json=arguments.json)
+    run_benchmark(__doc__, CONFIG, QUICK, run, print_tables)
 
 
 if __name__ == "__main__":

@@ -160,13 +160,13 @@ def average(rows: list[dict[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
-def show(values: Sequence[float]) -> str:
-    """Returns the mean of some values and their standard deviation.
+def show(values: Sequence[float], digits: int = 2) -> str:
+    """Returns the mean of some values and their standard deviation, with decimals.
 
     >>> show([1.0, 2.0, 3.0])
     '2.00 ± 0.82'
     """
-    return f"{np.mean(values):.2f} ± {np.std(values):.2f}"
+    return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
 
 
 def draw(columns: list[list[Face]], path: Path) -> None:

@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from command_line import run_experiment
-from counterfactuals import average, psnr
+from counterfactuals import average, psnr, show
 from jaxtyping import Float
 from kept import digest, kept_arrays
 from letters import CHANGES, FAMILIES, Change, Letter, draw, make_dataset, select_pairs
@@ -226,17 +226,11 @@ def print_tables(record: dict[str, Any]) -> None:
         for way in ways:
             bests = [smallest(curve(rows, way, name)) for name in CHANGES]
             cells = [
-                show_letters(best, *measure)
+                show([letter[measure] for letter in best["letters"]], digits)
                 for best in bests
-                for measure in (("psnr", 1), ("share", 2))
+                for measure, digits in (("psnr", 1), ("share", 2))
             ]
             print(f"| {way} | {' | '.join(cells)} |")
-
-
-def show_letters(row: dict[str, Any], measure: str, digits: int) -> str:
-    """Returns the mean of a measure over letters, and its standard deviation."""
-    values = [letter[measure] for letter in row["letters"]]
-    return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
 
 
 def print_distances(rows: list[dict[str, Any]], ways: list[str]) -> None:

@@ -1,6 +1,6 @@
 """What is each free parameter of Deep Feature Interpolation worth?
 
-    python experiments/free_parameters.py lfw:DIR [--photos N] [--attribute NAME] [--out DIR]
+    python experiments/free_parameters.py lfw:DIR [--photos N] [--sizes SIZES] [--attribute NAME]
     python experiments/free_parameters.py --quick
 
 Section 4.4 of the DFI paper discusses these parameters. Each is changed by itself, around two

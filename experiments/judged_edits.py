@@ -4,9 +4,7 @@ The experiments on vectors share this module. It divides the people of a dataset
 one for the vectors, one for the judge, and one for the photos that are edited.
 """
 
-import hashlib
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from fitted_vectors import halve, number_people
 from jaxtyping import Float
+from kept import digest
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -172,7 +171,9 @@ def edit_all(
         )
         for row, placement in photos.items()
     ]
-    paths = {job.name: folder / f"{job.name}-{digest(editor, job)}.safetensors" for job in jobs}
+    paths = {
+        job.name: folder / f"{job.name}-{digest_edit(editor, job)}.safetensors" for job in jobs
+    }
     for job, edit in editor.edit_many(job for job in jobs if not paths[job.name].exists()):
         crops = np.clip(edit.faces, 0, 1).astype(np.float32)
         write_tensors(paths[job.name], {"faces": crops})
@@ -183,16 +184,16 @@ def edit_all(
             yield Edited(row, alpha, face, crop)
 
 
-def digest(editor: Editor, job: Job) -> str:
+def digest_edit(editor: Editor, job: Job) -> str:
     """Returns a name for everything that an edit depends on, apart from the photo's pixels."""
     vector = job.attribute
-    described = job.request(editor.resolved_recipe) | {
-        "dataset_sha256": job.dataset_sha256,
-        "recipe": editor.resolved_recipe.to_dict(),
-        "network": editor.vgg.identity(),
-        "vector": vector_record(vector) if isinstance(vector, AttributeVector) else None,
-    }
-    return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
+    return digest(
+        job.request(editor.resolved_recipe),
+        job.dataset_sha256,
+        editor.resolved_recipe.to_dict(),
+        editor.vgg.identity(),
+        vector_record(vector) if isinstance(vector, AttributeVector) else None,
+    )
 
 
 def file_of(dataset: Dataset, row: int) -> Path:

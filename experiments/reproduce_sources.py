@@ -261,7 +261,7 @@ def edit_photo(
             "seconds": np.array([seconds]),
         }
 
-    name = f"{row}-{judged_edits.digest(editor, job)}.safetensors"
+    name = f"{row}-{judged_edits.digest_edit(editor, job)}.safetensors"
     kept = kept_arrays(out / "edits" / system.recipe / name, make)
     face = placement.crop(photo, size=size)
     return Made(

@@ -15,7 +15,6 @@ from dfi_jax.data.wanted import find_attribute
 from dfi_jax.engine.objective import objective
 from dfi_jax.metrics.judge import Judge, fit_judge
 from dfi_jax.vectors import probes
-from dfi_jax.vectors.ridge import auc, fit_ridge
 
 LIMITS = (2 / 3, 3 / 2)
 """Smallest and largest factor of a difference between an edited face and the face before."""
@@ -40,12 +39,7 @@ def fit_judges(vgg: VGG, dataset: Dataset, rows: list[int]) -> Judges:
     numbers = number_people(dataset, rows)
     sides = np.random.default_rng(3).integers(0, 2, numbers.max() + 1)[numbers]
     first, second = (fit_judge(dataset, np.array(rows)[sides == side].tolist()) for side in (0, 1))
-    batches = dataset.batches(np.array(rows), size=probes.SIZE)
-    described = np.concatenate([probes.pool_features(vgg, batch) for batch in batches])
-    scores = dataset.scores[rows]
-    ridge, left_out = fit_ridge(described, scores, numbers)
-    areas = [auc(*pair) for pair in zip(left_out.T, scores.T > 0, strict=True)]
-    other = probes.Probes(attributes=dataset.attributes, ridge=ridge, auc=np.array(areas))
+    other = probes.fit(vgg, dataset, rows=rows)
     return Judges(fit_judge(dataset, rows), (first, second), other)
 
 

@@ -17,13 +17,7 @@ from dfi_jax.data.near import parse as parse_nearness
 from dfi_jax.data.rule import RULES, Rule
 from dfi_jax.data.selection import Anchor, check_selection
 from dfi_jax.editor.editor import Editor
-from dfi_jax.editor.job import (
-    Job,
-    check_alphas,
-    has_strengths,
-    is_vector_file,
-    parse_strengths,
-)
+from dfi_jax.editor.job import Job, check_alphas, has_strengths, is_vector_file, parse_strengths
 from dfi_jax.errors import InputError
 from dfi_jax.network.conv import Precision as PrecisionName
 from dfi_jax.progress import OnProgress

@@ -4,6 +4,7 @@ A face is described by φ(x) of two layers, each resized to 3 × 3 cells with a 
 that a description keeps roughly where things are in the face. `vectors.ridge` has the regression.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -52,6 +53,7 @@ def fit(
     vgg: VGG,
     dataset: Dataset,
     *,
+    rows: Sequence[int] | None = None,
     cache: Cache | None = None,
     on_progress: OnProgress | None = None,
 ) -> Probes:
@@ -60,6 +62,7 @@ def fit(
     Args:
       vgg: The network.
       dataset: A dataset with scores.
+      rows: Numbers of the images, or None for all.
       cache: Cache in which the probes are stored, or None.
       on_progress: Function that is called with the number of images done.
 
@@ -75,19 +78,19 @@ def fit(
             f"the dataset {dataset.name} has no attribute scores to learn from; give a dataset "
             f"with scores."
         )
-    count = min(LARGEST_FIT, len(dataset))
-    rows = np.unique(np.linspace(0, len(dataset) - 1, count).astype(int))
-    people = rows
-    if dataset.people is not None:
-        people = np.unique(dataset.people[rows], return_inverse=True)[1]
+    candidates = np.arange(len(dataset)) if rows is None else np.array(rows)
+    count = min(LARGEST_FIT, len(candidates))
+    chosen = candidates[np.unique(np.linspace(0, len(candidates) - 1, count).astype(int))]
+    people = chosen if dataset.people is None else dataset.people[chosen]
+    people = np.unique(people, return_inverse=True)[1]
     if len(np.unique(people)) < FOLDS:
         raise InputError(
             f"the dataset {dataset.name} shows fewer than {FOLDS} people; give a larger dataset."
         )
-    scores = dataset.scores[rows]
+    scores = dataset.scores[chosen]
     check_scores(scores, dataset.name)
     depends = {
-        "images": dataset.fingerprint(rows),
+        "images": dataset.fingerprint(chosen),
         "scores": scores.tolist(),
         "people": people.tolist(),
         "attributes": dataset.attributes,
@@ -97,12 +100,12 @@ def fit(
 
     def compute() -> dict[str, np.ndarray]:
         described: list[np.ndarray] = []
-        for batch in dataset.batches(rows, size=SIZE):
+        for batch in dataset.batches(chosen, size=SIZE):
             described.append(pool_features(vgg, batch))
             if on_progress is not None:
                 done = sum(map(len, described))
                 on_progress(
-                    Progress(phase="attribute probes", done=done, total=len(rows), unit="images")
+                    Progress(phase="attribute probes", done=done, total=len(chosen), unit="images")
                 )
         ridge, left_out = fit_ridge(np.concatenate(described), scores, people)
         areas = [auc(left_out[:, a], scores[:, a] > 0) for a in range(scores.shape[1])]

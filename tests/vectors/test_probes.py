@@ -35,6 +35,23 @@ def test_a_drawn_smile_and_spectacles_are_told_in_people_left_out(vgg):
     assert np.corrcoef(estimates[:, column], stranger.scores[:, column])[0, 1] > 0.5
 
 
+def test_probes_of_some_images_do_not_see_the_others():
+    random_vgg, dataset = load_vgg("random-vgg16"), synthetic.load(30, size=32)
+    some = np.arange(5, 25)
+    alone = dataclasses.replace(
+        dataset,
+        names=tuple(dataset.names[i] for i in some),
+        read=lambda i: dataset.read(int(some[i])),
+        scores=dataset.scores[some],
+        people=None if dataset.people is None else dataset.people[some],
+        landmarks=None if dataset.landmarks is None else dataset.landmarks[some],
+    )
+    found = probes.fit(random_vgg, dataset, rows=some.tolist())
+    expected = probes.fit(random_vgg, alone)
+    np.testing.assert_array_equal(found.ridge.weights, expected.ridge.weights)
+    np.testing.assert_array_equal(found.auc, expected.auc)
+
+
 def test_a_dataset_that_teaches_nothing_is_refused(vgg):
     face = np.zeros((8, 8, 3), np.float32)
     bare = Dataset(
